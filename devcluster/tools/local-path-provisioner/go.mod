@@ -1,0 +1,9 @@
+module tradingengine.io/devcluster/tools/local-path-provisioner
+
+go 1.26.0
+
+require github.com/rancher/local-path-provisioner v0.0.30
+
+tool (
+	github.com/rancher/local-path-provisioner
+)
