@@ -1,0 +1,58 @@
+"""Progress on stderr: one line per step with elapsed time, plain when stderr is not a terminal."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+_STARTED = time.monotonic()
+_LOCK = threading.Lock()
+
+
+def elapsed() -> str:
+    """Time since the program started, as `m:ss`."""
+    seconds = int(time.monotonic() - _STARTED)
+    return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def say(text: str) -> None:
+    """One progress line on stderr, safe from several threads."""
+    with _LOCK:
+        sys.stderr.write(f"[{elapsed()}] {text}\n")
+        sys.stderr.flush()
+
+
+@contextmanager
+def step(text: str) -> Iterator[None]:
+    """Says what begins, and how long it took; a failure is left to the caller to tell."""
+    begun = time.monotonic()
+    yield
+    say(f"{text} ({time.monotonic() - begun:.1f} s)")
+
+
+class Heartbeat:
+    """Says every `every` seconds that a long step still runs, so that silence never looks like a hang."""
+
+    def __init__(self, text: str, every: float = 30.0) -> None:
+        self._text = text
+        self._every = every
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        begun = time.monotonic()
+        while not self._done.wait(self._every):
+            say(f"{self._text}: still at it after {time.monotonic() - begun:.0f} s")
