@@ -1,0 +1,165 @@
+"""Building the tools: cached, several groups at once where memory allows, with progress and elapsed time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+
+from te_devcluster.commands import run
+from te_devcluster.console import Heartbeat, say
+from te_devcluster.errors import DevclusterError
+from te_devcluster.tools import GO_ENVIRONMENT, GROUPS, Group, Target, group_dir, group_named
+
+
+def available_mb(meminfo: str) -> int:
+    """MiB that `/proc/meminfo` calls available."""
+    for line in meminfo.splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    raise DevclusterError("/proc/meminfo names no MemAvailable")
+
+
+def missing(group: Group) -> list[Target]:
+    """The programs of a group that the cache does not hold."""
+    return [target for target in group.targets if not (group_dir(group) / "bin" / target.binary).is_file()]
+
+
+def complete(group: Group) -> bool:
+    """True when nothing of a group has to be built."""
+    return not missing(group) and (not group.crds_of or (group_dir(group) / "crds").is_dir())
+
+
+def plan(only: list[str]) -> list[Group]:
+    """The groups to build, in order of need: all but the optional ones, or those named.
+
+    Raises DevclusterError for an unknown name.
+    """
+    if only:
+        return [group_named(name) for name in only]
+    return [group for group in GROUPS if not group.optional]
+
+
+class MemoryBudget:
+    """Lets builds start while their peaks fit together; a single one always may, however large."""
+
+    def __init__(self, total_mb: int) -> None:
+        self._total = total_mb
+        self._used = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def of(self, peak_mb: int) -> Iterator[None]:
+        """Holds `peak_mb` of the budget for the block."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._used == 0 or self._used + peak_mb <= self._total)
+            self._used += peak_mb
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= peak_mb
+                self._changed.notify_all()
+
+
+def build(only: list[str], jobs: int = 0) -> float:
+    """Builds what is missing and returns the seconds it took.
+
+    `jobs` groups at most run at once (0: 2, or 1 on a single core). Raises CommandError with the compiler's last
+    words; what was finished by then stays in the cache.
+    """
+    begun = time.monotonic()
+    wanted = [group for group in plan(only) if not complete(group)]
+    if not wanted:
+        say("all tools are in the cache")
+        return 0.0
+    workers = jobs or min(2, os.cpu_count() or 1)
+    budget = MemoryBudget(available_mb(Path("/proc/meminfo").read_text()) * 8 // 10)
+    done = {group.name: threading.Event() for group in wanted}
+    stop = threading.Event()
+    # A group that waits for another goes last, so that it never holds a worker the other one needs.
+    order = sorted(wanted, key=lambda group: group.after in done)
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(_build_group, group, budget, done, stop) for group in order]
+        try:
+            _first_error(futures)
+        except BaseException:
+            stop.set()
+            raise
+    seconds = time.monotonic() - begun
+    say(f"tools built in {seconds:.0f} s")
+    return seconds
+
+
+def _first_error(futures: list[Future[None]]) -> None:
+    finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    for future in finished:
+        future.result()
+
+
+def _build_group(group: Group, budget: MemoryBudget, done: dict[str, threading.Event], stop: threading.Event) -> None:
+    try:
+        if group.after in done:
+            while not done[group.after].wait(1.0):
+                if stop.is_set():
+                    return
+        with budget.of(group.peak_mb), _group_lock(group):
+            for target in missing(group):
+                if stop.is_set():
+                    return
+                build_target(group, target)
+            if group.crds_of:
+                copy_crds(group)
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        done[group.name].set()
+
+
+@contextmanager
+def _group_lock(group: Group) -> Iterator[None]:
+    """Two builds of one group, even of two checkouts, take turns; the second finds the work done."""
+    folder = group_dir(group)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def build_target(group: Group, target: Target) -> None:
+    """Compiles one program; it appears in the cache whole or not at all."""
+    output = group_dir(group) / "bin" / target.binary
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_suffix(".partial")
+    command = ["go", "build", "-trimpath", "-ldflags", target.ldflags]
+    if target.tags:
+        command += ["-tags", ",".join(target.tags)]
+    begun = time.monotonic()
+    say(f"building {target.binary}")
+    with Heartbeat(f"building {target.binary}"):
+        run([*command, "-o", str(partial), target.package], env=GO_ENVIRONMENT, cwd=group.source(), timeout=3600)
+    partial.replace(output)
+    say(f"built {target.binary} in {time.monotonic() - begun:.0f} s, {output.stat().st_size // 1_000_000} MB")
+
+
+def copy_crds(group: Group) -> None:
+    """Copies a module's CRD files of the standard channel from the module cache into ours."""
+    run(["go", "mod", "download", group.crds_of], env=GO_ENVIRONMENT, cwd=group.source(), timeout=600)
+    folder = run(["go", "list", "-m", "-f", "{{.Dir}}", group.crds_of], env=GO_ENVIRONMENT, cwd=group.source()).stdout
+    source = Path(folder.strip()) / "config" / "crd" / "standard"
+    target = group_dir(group) / "crds"
+    partial = target.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for path in sorted(source.glob("*.yaml")):
+        (partial / path.name).write_bytes(path.read_bytes())  # the module cache is read-only, copies must not be
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    say(f"{group.name}: {len(list(target.iterdir()))} files")
