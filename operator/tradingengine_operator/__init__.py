@@ -1,0 +1,1 @@
+"""The operator that turns one TradingEngine resource into a running trading system."""

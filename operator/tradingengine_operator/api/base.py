@@ -1,0 +1,90 @@
+"""What every type of the resource shares: camelCase aliases, durations, and the marks that the schema generator reads."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+#: Key of the mark for a field that is in the schema but that no code reads yet.
+UNAVAILABLE = "x-te-unavailable"
+#: Key of the mark for a field of which only some values are available yet.
+ONLY = "x-te-only"
+#: Key under which the rules of the Common Expression Language stand in a structural schema.
+RULES = "x-kubernetes-validations"
+
+_DURATION = re.compile(r"^(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?$")
+DURATION_PATTERN = r"^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$"
+STORAGE_PATTERN = r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$"
+DNS_LABEL_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=20)]
+Storage = Annotated[str, Field(pattern=STORAGE_PATTERN, max_length=9)]
+DnsName = Annotated[str, Field(pattern=DNS_NAME_PATTERN, min_length=1, max_length=253)]
+DnsLabel = Annotated[str, Field(pattern=DNS_LABEL_PATTERN, min_length=1, max_length=63)]
+SecretKey = Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)]
+
+
+def rule(expression: str, message: str, *, field: str | None = None, forbidden: bool = False) -> dict[str, str]:
+    """One CEL rule as the API server takes it; `field` is the child that the message is about (`.name`)."""
+    entry = {"rule": expression, "message": message}
+    if field is not None:
+        entry["fieldPath"] = field
+    if forbidden:
+        entry["reason"] = "FieldValueForbidden"
+    return entry
+
+
+def rules(*entries: dict[str, str]) -> dict[str, Any]:
+    """`json_schema_extra` that holds rules."""
+    return {RULES: list(entries)}
+
+
+def unavailable(description: str) -> Any:
+    """A field of the schema that no code reads yet: without a default, and refused when given."""
+    return Field(default=None, description=description, json_schema_extra={UNAVAILABLE: True})
+
+
+def only(*values: str) -> dict[str, Any]:
+    """`json_schema_extra` for a field of which only these values are available yet."""
+    return {ONLY: list(values)}
+
+
+def seconds(duration: str) -> int:
+    """Seconds of a duration such as `1h30m`; ValueError when it is not one."""
+    match = _DURATION.match(duration)
+    if match is None or not duration:
+        raise ValueError(f"{duration!r} is not a duration such as 30s, 10m or 1h30m")
+    hours, minutes, secs = (int(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + secs
+
+
+class Model(BaseModel):
+    """Base of all types of the resource: frozen, camelCase outside, unknown fields ignored on reading."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+    #: Rules over several fields of this object, as `rule(...)` makes them.
+    cel: ClassVar[tuple[dict[str, str], ...]] = ()
+
+    @model_validator(mode="after")
+    def _refuse_what_is_not_available(self) -> Model:
+        for name, field in type(self).model_fields.items():
+            extra, value = field.json_schema_extra, getattr(self, name)
+            if not isinstance(extra, dict) or value is None:
+                continue
+            if extra.get(UNAVAILABLE):
+                raise ValueError(f"{field.alias or name} is not available in this version")
+            allowed = extra.get(ONLY)
+            if isinstance(allowed, list) and value not in allowed:
+                raise ValueError(
+                    f"{field.alias or name}: only {' or '.join(map(str, allowed))} is available in this version"
+                )
+        return self
+
+    def to_manifest(self) -> dict[str, Any]:
+        """The object as the API server has it: camelCase, without what is not set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,0 +1,143 @@
+"""The status of a TradingEngine, written by the operator alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .base import Model
+
+Phase = Literal["Pending", "Preparing", "Running", "Releasing", "Withdrawn", "Degraded", "Paused", "Deleting"]
+ConditionType = Literal[
+    "Ready",
+    "Progressing",
+    "Degraded",
+    "SpecValid",
+    "DatabaseReady",
+    "CacheReady",
+    "SecretsReady",
+    "ReleaseHealthy",
+    "BackupSucceeded",
+    "DrillSucceeded",
+    "EdgeReady",
+    "Paused",
+]
+ConditionStatus = Literal["True", "False", "Unknown"]
+Slot = Literal["a", "b"]
+Time = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
+ShortText = Annotated[str, Field(max_length=256)]
+LongText = Annotated[str, Field(max_length=2048)]
+
+
+class Condition(Model):
+    """One condition, as Kubernetes has them."""
+
+    type: ConditionType = Field(description="What the condition is about.")
+    status: ConditionStatus = Field(description="Whether it holds.")
+    observed_generation: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="Generation of the specification that was judged."
+    )
+    last_transition_time: Time = Field(description="When `status` last changed.")
+    reason: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=128)] = Field(
+        description="One word for why."
+    )
+    message: LongText = Field(default="", description="What happened and how to mend it.")
+
+
+class SlotStatus(Model):
+    """What one slot holds."""
+
+    release: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Number of the record.")
+    version: ShortText | None = Field(default=None, description="Version of that release.")
+    role: Literal["stable", "canary", "warm", "empty"] = Field(default="empty", description="What the slot is for.")
+    weight: Annotated[float, Field(ge=0, le=100)] = Field(
+        default=0, description="Observed share of new visitors, percent."
+    )
+    ready: Annotated[int, Field(ge=0)] = Field(default=0, description="Ready pods of the API.")
+    warm_until: Time | None = Field(default=None, description="When a warm slot is taken down.")
+
+
+class SlotStatuses(Model):
+    """Both slots."""
+
+    a: SlotStatus = Field(default_factory=SlotStatus, description="Slot a.")
+    b: SlotStatus = Field(default_factory=SlotStatus, description="Slot b.")
+
+
+class ReleaseStatus(Model):
+    """Where a release stands."""
+
+    state: ShortText | None = Field(default=None, description="State of the release flow.")
+    number: Annotated[int, Field(ge=0)] | None = Field(default=None, description="The release that is under way.")
+    stable: Annotated[int, Field(ge=0)] | None = Field(default=None, description="The release that serves.")
+    slots: SlotStatuses = Field(default_factory=SlotStatuses, description="Both slots.")
+    weight: Annotated[float, Field(ge=0, le=100)] | None = Field(
+        default=None, description="Share of new visitors on the new release, percent."
+    )
+    step: ShortText | None = Field(default=None, description="Step of how many, for example `1/3`.")
+    step_index: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Index of the step, from 0.")
+    step_started_at: Time | None = Field(default=None, description="When the step began.")
+    started_at: Time | None = Field(default=None, description="When the release began.")
+    finished_at: Time | None = Field(default=None, description="When the release was promoted or withdrawn.")
+    last_sample_at: Time | None = Field(default=None, description="When a check last had data.")
+    failures: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Failed samples in a row.")
+    failed_hash: ShortText | None = Field(
+        default=None, description="Template hash of the last withdrawn release, which is not tried again by itself."
+    )
+    reason: ShortText | None = Field(default=None, description="One word for why.")
+    message: LongText | None = Field(default=None, description="Value and limit in plain words.")
+
+
+class EdgeStatus(Model):
+    """What the edge says of itself."""
+
+    state: ShortText | None = Field(default=None, description="Connected, Unreachable, Disabled or Updating.")
+    version: ShortText | None = Field(default=None, description="Version that runs.")
+    release: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Release that runs.")
+    epoch: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Epoch of its journal.")
+    flat: bool | None = Field(default=None, description="Whether it holds no position and no order.")
+    trading_state: Literal["ACTIVE", "REDUCING", "HALTED"] | None = Field(
+        default=None, description="Its trading state."
+    )
+
+
+class DatabaseStatus(Model):
+    """The database as last seen."""
+
+    state: ShortText | None = Field(default=None, description="Starting, Ready or Failed.")
+    schema_revision: ShortText | None = Field(default=None, description="Revision of the schema.")
+
+
+class CommandStatus(Model):
+    """The last command that was acknowledged."""
+
+    id: ShortText = Field(description="Its id.")
+    name: ShortText = Field(description="What was asked.")
+    result: ShortText = Field(description="Accepted or Ignored.")
+    message: LongText | None = Field(default=None, description="Why.")
+    at: Time = Field(description="When.")
+
+
+class TradingEngineStatus(Model):
+    """What the operator saw and did."""
+
+    phase: Phase | None = Field(default=None, description="The whole in one word.")
+    observed_generation: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="Generation of the specification that was last worked through."
+    )
+    version: ShortText | None = Field(default=None, description="Version that serves.")
+    operator_version: ShortText | None = Field(default=None, description="Version of the operator that wrote this.")
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
+        default=(),
+        description="Details.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    release: ReleaseStatus | None = Field(default=None, description="The release.")
+    edge: EdgeStatus | None = Field(default=None, description="The edge.")
+    database: DatabaseStatus | None = Field(default=None, description="The database.")
+    command: CommandStatus | None = Field(default=None, description="The last command.")
+
+    def condition(self, type_: ConditionType) -> Condition | None:
+        """The condition of that type, if it was ever written."""
+        return next((entry for entry in self.conditions if entry.type == type_), None)

@@ -1,0 +1,151 @@
+"""Names and labels of everything that an engine is made of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Slot = Literal["a", "b"]
+SlotComponent = Literal["api", "dashboard"]
+Component = Literal["api", "dashboard", "edge", "database", "cache", "prometheus", "migrations", "release", "config"]
+
+SLOTS: tuple[Slot, ...] = ("a", "b")
+SLOT_COMPONENTS: tuple[SlotComponent, ...] = ("api", "dashboard")
+
+FIELD_MANAGER = "tradingengine-operator"
+SCALE_MANAGER = "te-scale"
+
+LABEL_NAME = "app.kubernetes.io/name"
+LABEL_INSTANCE = "app.kubernetes.io/instance"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_SLOT = "tradingengine.io/slot"
+LABEL_RELEASE = "tradingengine.io/release"
+LABEL_USE = "tradingengine.io/use"
+ANNOTATION_PROGRESS = "tradingengine.io/progress"
+ANNOTATION_TEMPLATE_HASH = "tradingengine.io/template-hash"
+PLANE_KEY = "tradingengine.io/plane"
+PLANE_EDGE = "edge"
+
+APP = "tradingengine"
+MANAGED_BY = "tradingengine-operator"
+
+HTTP_PORT = 8080
+CONTROL_PORT = 8081
+SERVICE_PORT = 80
+DATABASE_PORT = 5432
+CACHE_PORT = 6379
+PROMETHEUS_PORT = 9090
+
+#: The longest engine name with which every child's name and label stays within 63 characters.
+MAX_NAME = 40
+
+
+def database(engine: str) -> str:
+    """StatefulSet, Service and Secret of the database."""
+    return f"{engine}-database"
+
+
+def cache(engine: str) -> str:
+    """StatefulSet, Service and Secret of the cache."""
+    return f"{engine}-cache"
+
+
+def control_secret(engine: str) -> str:
+    """Secret with the control API's token."""
+    return f"{engine}-control"
+
+
+def prometheus(engine: str) -> str:
+    """Deployment and Service of Prometheus."""
+    return f"{engine}-prometheus"
+
+
+def prometheus_config(engine: str, digest: str) -> str:
+    """ConfigMap of Prometheus, by the hash of what it holds."""
+    return f"{engine}-prometheus-{digest}"
+
+
+def config(engine: str, digest: str) -> str:
+    """ConfigMap of the programs, by the hash of what it holds."""
+    return f"{engine}-config-{digest}"
+
+
+def release(engine: str, number: int) -> str:
+    """ConfigMap that is the record of a release."""
+    return f"{engine}-release-{number}"
+
+
+def migration(engine: str, number: int) -> str:
+    """Job that migrates the database for a release."""
+    return f"{engine}-migrate-{number}"
+
+
+def slot(engine: str, component: SlotComponent, slot_: Slot) -> str:
+    """Deployment, Service and HPA of one slot."""
+    return f"{engine}-{component}-{slot_}"
+
+
+def slot_pods(engine: str, component: SlotComponent, slot_: Slot) -> str:
+    """Headless Service that finds the pods of one slot, ready or not."""
+    return f"{engine}-{component}-{slot_}-pods"
+
+
+def edge(engine: str) -> str:
+    """StatefulSet and headless Service of the edge."""
+    return f"{engine}-edge"
+
+
+def edge_pod(engine: str) -> str:
+    """The edge's only pod."""
+    return f"{engine}-edge-0"
+
+
+def edge_journal(engine: str) -> str:
+    """The edge's journal claim."""
+    return f"journal-{engine}-edge-0"
+
+
+def database_claim(engine: str) -> str:
+    """The database's claim."""
+    return f"data-{engine}-database-0"
+
+
+def cache_claim(engine: str) -> str:
+    """The cache's claim."""
+    return f"data-{engine}-cache-0"
+
+
+def route(engine: str) -> str:
+    """HTTPRoute."""
+    return engine
+
+
+def component(engine: str, name: Component) -> str:
+    """ServiceAccount, NetworkPolicy and PodDisruptionBudget of a component."""
+    return f"{engine}-{name}"
+
+
+def release_rule(component_: SlotComponent, slot_: Slot) -> str:
+    """Name of the route's cookie rule of a live slot."""
+    return f"{component_}-release-{slot_}"
+
+
+def is_own_rule(name: str | None) -> bool:
+    """Whether a rule of the HTTPRoute, by its name, is one of ours."""
+    own = {release_rule(part, each) for part in SLOT_COMPONENTS for each in SLOTS}
+    return name in own or name in SLOT_COMPONENTS
+
+
+def database_host(engine: str, namespace: str) -> str:
+    """DNS name of the embedded database."""
+    return f"{database(engine)}.{namespace}.svc"
+
+
+def cache_host(engine: str, namespace: str) -> str:
+    """DNS name of the embedded cache."""
+    return f"{cache(engine)}.{namespace}.svc"
+
+
+def prometheus_url(engine: str, namespace: str) -> str:
+    """Address of the embedded Prometheus."""
+    return f"http://{prometheus(engine)}.{namespace}.svc:{PROMETHEUS_PORT}"
