@@ -87,6 +87,10 @@ class ReleaseStatus(Model):
     )
     reason: ShortText | None = Field(default=None, description="One word for why.")
     message: LongText | None = Field(default=None, description="Value and limit in plain words.")
+    progress: Annotated[str, Field(max_length=8192)] | None = Field(
+        default=None,
+        description="The release flow's own state, with absolute times, as JSON. The release's record holds a copy.",
+    )
 
 
 class EdgeStatus(Model):
