@@ -13,12 +13,13 @@ class Segment(StrEnum):
     NSE_EQ = "NSE_EQ"
     NSE_FO = "NSE_FO"
     NSE_INDEX = "NSE_INDEX"
+    BSE_INDEX = "BSE_INDEX"
     MCX = "MCX"
 
     @property
     def calendar(self) -> "Segment":
-        """The segment whose sessions apply: an index is priced while the cash market trades."""
-        return Segment.NSE_EQ if self is Segment.NSE_INDEX else self
+        """The segment whose sessions apply: an index (of BSE too) is priced while NSE's cash market trades."""
+        return Segment.NSE_EQ if self in (Segment.NSE_INDEX, Segment.BSE_INDEX) else self
 
 
 class InstrumentKind(StrEnum):
