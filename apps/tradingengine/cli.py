@@ -1,0 +1,150 @@
+"""The command line `te`. Each command imports what it needs when it runs: the images do not hold all packages."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from tradingengine import VERSION
+from tradingengine.errors import TradingEngineError
+
+_USER_EXAMPLES = """examples:
+  te user add asha --name "Asha Rao" --role trader < password-file
+  te user list --output json
+  te user disable asha
+  te user password asha < password-file
+
+The password is read from standard input, one line, so that it never shows in a process list."""
+
+_COMPARE_EXAMPLES = """examples:
+  te orders compare edge-orders.json
+  te edge export | te orders compare -
+
+The file holds a JSON array, or one JSON object per line, with id, state and (if known) filled_quantity, as the
+edge's journal has them. Exit code 0: the same on both planes; 1: they differ; 2: wrong usage."""
+
+_ROOT_EXAMPLES = """examples:
+  te migrate                     bring the database to the schema of this version
+  te api                         serve /v1 and /ws
+  te user add asha --role admin  make a user, password from standard input
+
+Settings come from TE_* variables; docs/developer/interfaces.md lists them."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `te`, every command with help and examples."""
+    parser = argparse.ArgumentParser(
+        prog="te",
+        description="Processes and data commands of the trading engine.",
+        epilog=_ROOT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"te {VERSION}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_process(commands, "api", "serve the HTTP API and the WebSocket", "TE_COMPONENT=api te api")
+    _add_process(commands, "dashboard", "serve the pages", "TE_COMPONENT=dashboard te dashboard")
+    _add_edge(commands)
+    migrate = _add_process(commands, "migrate", "bring the database to the schema of this version", "te migrate")
+    migrate.add_argument(
+        "--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for the database"
+    )
+    migrate.add_argument("--check", action="store_true", help="only say whether the schema is current (exit 1 if not)")
+    _add_user(commands)
+    _add_orders(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 1 failed, 2 wrong usage or a wrong setting."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return _run(arguments)
+    except TradingEngineError as error:
+        print(f"te {arguments.command}: {error.detail}", file=sys.stderr)
+        if error.mend:
+            print(f"  {error.mend}", file=sys.stderr)
+        return 2 if error.code in ("config", "usage", "invalid") else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    command: str = arguments.command
+    if command == "api":
+        from tradingengine.api.main import run as run_api
+
+        return run_api()
+    if command == "dashboard":
+        from tradingengine.dashboard.main import run as run_dashboard
+
+        run_dashboard()
+        return 0
+    if command == "edge":
+        return _run_edge(arguments)
+    if command == "migrate":
+        from tradingengine.jobs.migrate import run as run_migrate
+
+        return run_migrate(wait_seconds=arguments.wait, check_only=arguments.check)
+    if command == "user":
+        from tradingengine.jobs.users import run as run_user
+
+        return run_user(arguments)
+    from tradingengine.jobs.orders import compare
+
+    return compare(arguments.file, output=arguments.output)
+
+
+def _run_edge(arguments: argparse.Namespace) -> int:
+    from tradingengine.execution.main import run as run_edge
+
+    run_edge()
+    return 0
+
+
+def _add_process(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, example: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_edge(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    _add_process(commands, "edge", "run the execution engine on the edge node", "TE_COMPONENT=edge te edge")
+
+
+def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    user = commands.add_parser(
+        "user",
+        help="make and manage the people who may log in",
+        epilog=_USER_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    acts = user.add_subparsers(dest="act", metavar="ACT", required=True)
+    add = acts.add_parser("add", help="make a user", epilog="example:\n  te user add asha")
+    add.add_argument("login", help="lower-case letters, digits, dot, dash; 2 to 32 characters")
+    add.add_argument("--name", default="", help="the name that others see (default: the login)")
+    add.add_argument("--role", action="append", choices=("viewer", "trader", "admin"), help="may be repeated")
+    add.add_argument("--if-missing", action="store_true", help="do nothing when the login exists")
+    listing = acts.add_parser("list", help="all users", epilog="example:\n  te user list --output json")
+    listing.add_argument("--output", choices=("text", "json"), default="text")
+    disable = acts.add_parser("disable", help="end sessions and logins", epilog="example:\n  te user disable asha")
+    disable.add_argument("login")
+    password = acts.add_parser("password", help="set a new password from standard input, end the sessions")
+    password.add_argument("login")
+
+
+def _add_orders(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    orders = commands.add_parser("orders", help="look after order records")
+    acts = orders.add_subparsers(dest="act", metavar="ACT", required=True)
+    compare = acts.add_parser(
+        "compare",
+        help="orders whose state differs between Postgres and the edge's journal",
+        epilog=_COMPARE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    compare.add_argument("file", help="the edge's orders as JSON; - for standard input")
+    compare.add_argument("--output", choices=("text", "json"), default="text")

@@ -1,0 +1,26 @@
+"""Names of all metrics that something outside this process reads; `contract/metrics.json` lists the same."""
+
+from typing import Final
+
+HTTP_REQUESTS: Final = "tradingengine_http_requests_total"
+HTTP_DURATION: Final = "tradingengine_http_request_duration_seconds"
+WEBSOCKETS: Final = "tradingengine_websockets"
+EDGE_ORDERS: Final = "tradingengine_edge_orders_total"
+EDGE_ORDER_SECONDS: Final = "tradingengine_edge_order_seconds"
+EDGE_JOURNAL_SEQUENCE: Final = "tradingengine_edge_journal_sequence"
+EDGE_UNSHIPPED: Final = "tradingengine_edge_unshipped"
+EDGE_HEARTBEAT_AGE: Final = "tradingengine_edge_heartbeat_age_seconds"
+OUTBOX_PENDING: Final = "tradingengine_outbox_pending"
+PROJECTOR_LAG: Final = "tradingengine_projector_lag"
+EVENT_LOOP_LAG: Final = "tradingengine_event_loop_lag_seconds"
+LOOP_ERRORS: Final = "tradingengine_loop_errors_total"
+WEBSOCKET_CONFLATED: Final = "tradingengine_websocket_conflated_total"
+LOGINS: Final = "tradingengine_logins_total"
+ORDERS_ACCEPTED: Final = "tradingengine_orders_accepted_total"
+EVENTS_PROJECTED: Final = "tradingengine_events_projected_total"
+
+PROBE_HEADER: Final = b"x-te-probe"
+"""A request with this header counts under source `probe`; it is never evidence for a release."""
+
+DURATION_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds."""
