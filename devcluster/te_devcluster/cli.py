@@ -1,0 +1,298 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from te_devcluster import api_server, cluster, doctor, images_command, network, status, storage
+from te_devcluster.build import build
+from te_devcluster.console import say
+from te_devcluster.errors import DevclusterError
+from te_devcluster.images_in import load_images
+from te_devcluster.kubectl import Kubectl
+from te_devcluster.lock import exclusive
+from te_devcluster.paths import STATE_ROOT, admin_kubeconfig
+from te_devcluster.scale import start_scale
+from te_devcluster.system_images import ensure_system_images
+from te_devcluster.tools import GROUPS, PROGRAM
+
+Handler = Callable[[argparse.Namespace], int]
+EXAMPLES = f"""examples:
+  {PROGRAM} doctor --fix              # what is missing, and install what Debian has
+  {PROGRAM} build                     # all tools, cached outside the clone
+  {PROGRAM} up                        # two nodes, Gateway on http://127.0.0.1:8080
+  export KUBECONFIG=$({PROGRAM} kubeconfig)
+  {PROGRAM} down
+exit codes: 0 well, 1 something is wrong (said on stderr with its mend), 2 wrong usage
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns the exit code."""
+    parsed = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    handler: Handler = parsed.handler
+    try:
+        return handler(parsed)
+    except DevclusterError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    top = argparse.ArgumentParser(
+        prog="devcluster",
+        description="A real Kubernetes on this machine: no Docker, no image registry.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, handler: Handler, summary: str, *examples: str) -> argparse.ArgumentParser:
+        epilog = "examples:\n" + "\n".join(f"  {PROGRAM} {example}" for example in examples)
+        made = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        made.set_defaults(handler=handler)
+        return made
+
+    _add_making(add)
+    _add_running(add)
+    _add_using(add)
+    return top
+
+
+Adder = Callable[..., argparse.ArgumentParser]
+
+
+def _add_making(add: Adder) -> None:
+    command = add(
+        "doctor", do_doctor, "run every tool; say what is missing and how to mend it", "doctor", "doctor --fix"
+    )
+    _output(command)
+    command.add_argument("--fix", action="store_true", help="install the Debian packages that are missing")
+    _ports(command)
+    command = add("build", do_build, "build the tools that the cache lacks", "build", "build --only kwok --jobs 1")
+    names = [group.name for group in GROUPS]
+    command.add_argument("--only", action="append", default=[], choices=names, metavar="GROUP", help=", ".join(names))
+    command.add_argument("--jobs", type=int, default=0, help="groups at once (default: 2, if memory allows)")
+    images_command.add_options(add("images", images_command.execute, images_command.SUMMARY, *images_command.EXAMPLES))
+
+
+def _add_running(add: Adder) -> None:
+    command = add("up", do_up, "bring a cluster up", "up", "up --http-port 9080", "up --profile api --name mine")
+    _profile(command)
+    _ports(command)
+    command = add("down", do_down, "take a cluster down; nothing stays", "down", "down --profile api --name mine")
+    _profile(command)
+    command.add_argument("--force", action="store_true", help="even if it belongs to another checkout")
+    _output(add("status", do_status, "what is up", "status", "status --output json"))
+    command = add("kubeconfig", do_kubeconfig, "print the path of the administrator's kubeconfig", "kubeconfig")
+    _profile(command)
+    command = add("logs", do_logs, "print the log of a process", "logs kubelet-edge -f", "logs")
+    command.add_argument("component", nargs="?", help="without it: the names there are")
+    command.add_argument("-f", "--follow", action="store_true", help="go on printing")
+
+
+def _add_using(add: Adder) -> None:
+    command = add("load-image", do_load_image, "bring oci-archives into the nodes", "load-image apps.tar --node cloud")
+    command.add_argument("archive", nargs="+", type=Path)
+    command.add_argument("--node", choices=[net.name for net in network.NODES], help="default: both")
+    command = add("journal", do_journal, "the edge's journal volumes", "journal add desk", "journal rm desk")
+    command.add_argument("action", choices=["add", "rm"])
+    command.add_argument("engine", help="the TradingEngine's name")
+    command.add_argument("-n", "--namespace", default="trading", help="its namespace (default: trading)")
+    command.add_argument("--size", default="5Gi", help="what the volume says it holds (default: 5Gi)")
+    edge = [net.name for net in network.NODES if net.name != "cloud"]
+    for name, handler, summary in (
+        ("cut", do_cut, "take a node's link down"),
+        ("heal", do_heal, "take a node's link up again"),
+    ):
+        command = add(name, handler, summary, f"{name} edge")
+        command.add_argument("node", choices=edge)
+
+
+def _output(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--output", choices=["text", "json"], default="text")
+
+
+def _ports(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--http-port", type=_port, default=8080, help="the Gateway on 127.0.0.1 (default: 8080)")
+    command.add_argument("--api-port", type=_port, default=6443, help="the API server on 127.0.0.1 (default: 6443)")
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 1 << 16:
+        raise ValueError(text)
+    return port
+
+
+def _profile(command: argparse.ArgumentParser) -> None:
+    text = "full: two nodes; api: etcd and API server only; scale: simulated nodes by kwok"
+    command.add_argument("--profile", choices=["api", "scale", "full"], default="full", help=text)
+    command.add_argument("--name", help="of an api or scale instance (default: the profile's name)")
+
+
+def do_doctor(arguments: argparse.Namespace) -> int:
+    """`doctor`."""
+    ports = {"--api-port": arguments.api_port, "--http-port": arguments.http_port}
+    findings = doctor.examine(ports)
+    packages = doctor.missing_packages(findings)
+    if arguments.fix and packages:
+        say(f"installing {', '.join(packages)}")
+        doctor.install(packages)
+        findings = doctor.examine(ports)
+    well = all(finding.ok for finding in findings)
+    if arguments.output == "json":
+        items = [{"name": f.name, "ok": f.ok, "detail": f.detail, "mend": "" if f.ok else f.mend} for f in findings]
+        print(json.dumps({"ok": well, "findings": items}, indent=1))
+    else:
+        for finding in findings:
+            print(f"{'ok     ' if finding.ok else 'MISSING'} {finding.name:24} {finding.detail}")
+            if not finding.ok:
+                print(f"        mend: {finding.mend}")
+    return 0 if well else 1
+
+
+def do_build(arguments: argparse.Namespace) -> int:
+    """`build`."""
+    build(arguments.only, arguments.jobs)
+    if not arguments.only:
+        ensure_system_images()
+    return 0
+
+
+def do_up(arguments: argparse.Namespace) -> int:
+    """`up`."""
+    begun = time.monotonic()
+    if arguments.profile == "full":
+        cluster.up(cluster.Ports(arguments.api_port, arguments.http_port))
+        say(f"up after {time.monotonic() - begun:.1f} s: the Gateway listens on http://127.0.0.1:{arguments.http_port}")
+        print(f"export KUBECONFIG={admin_kubeconfig()}")
+        return 0
+    name = arguments.name or arguments.profile
+    if name in api_server.instances():
+        say(f"`{name}` is up already")
+    elif arguments.profile == "scale":
+        start_scale(name)
+    else:
+        api_server.ApiServer(name=name, owned=False).start()
+    say(f"`{name}` is up after {time.monotonic() - begun:.1f} s")
+    print(f"export KUBECONFIG={api_server.STATES / name / 'kubeconfig'}")
+    return 0
+
+
+def do_down(arguments: argparse.Namespace) -> int:
+    """`down`."""
+    begun = time.monotonic()
+    if arguments.profile != "full":
+        cluster.require_root()
+        api_server.destroy_instance(arguments.name or arguments.profile)
+        return 0
+    left = cluster.down(arguments.force)
+    if left:
+        raise DevclusterError("still there:\n  " + "\n  ".join(left), f"{PROGRAM} down")
+    say(f"down after {time.monotonic() - begun:.1f} s, nothing is left")
+    return 0
+
+
+def do_status(arguments: argparse.Namespace) -> int:
+    """`status`; exit code 0 whether or not a cluster is up."""
+    report = status.collect()
+    print(json.dumps(report, indent=1) if arguments.output == "json" else status.as_text(report))
+    return 0
+
+
+def do_kubeconfig(arguments: argparse.Namespace) -> int:
+    """`kubeconfig`."""
+    path = admin_kubeconfig()
+    if arguments.profile != "full":
+        path = api_server.STATES / (arguments.name or arguments.profile) / "kubeconfig"
+    if not path.is_file():
+        raise DevclusterError("no cluster is up", f"{PROGRAM} up")
+    print(path)
+    return 0
+
+
+def do_logs(arguments: argparse.Namespace) -> int:
+    """`logs`."""
+    folder = STATE_ROOT / "logs"
+    names = sorted(path.stem for path in folder.glob("*.log"))
+    if arguments.component is None:
+        print("\n".join(names))
+        return 0
+    if arguments.component not in names:
+        raise DevclusterError(
+            f"no log of `{arguments.component}`", f"one of: {', '.join(names) or '(no cluster is up)'}"
+        )
+    with (folder / f"{arguments.component}.log").open(errors="replace") as log, contextlib.suppress(KeyboardInterrupt):
+        while True:
+            text = log.read(1 << 16)
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            if not text:
+                if not arguments.follow:
+                    break
+                time.sleep(0.3)
+    return 0
+
+
+def do_load_image(arguments: argparse.Namespace) -> int:
+    """`load-image`."""
+    cluster.require_running()
+    load_images(arguments.archive, arguments.node)
+    return 0
+
+
+def do_journal(arguments: argparse.Namespace) -> int:
+    """`journal add|rm`."""
+    cluster.require_running()
+    kubectl = Kubectl(admin_kubeconfig())
+    with exclusive():
+        if arguments.action == "add":
+            storage.add_journal(kubectl, arguments.namespace, arguments.engine, arguments.size)
+            print(storage.journal_path(arguments.namespace, arguments.engine))
+        else:
+            storage.remove_journal(kubectl, arguments.namespace, arguments.engine)
+    return 0
+
+
+def do_cut(arguments: argparse.Namespace) -> int:
+    """`cut`."""
+    cluster.require_running()
+    network.cut(network.node_named(arguments.node))
+    say(f"{arguments.node} is cut off; its node becomes NotReady after 16 s")
+    return 0
+
+
+def do_heal(arguments: argparse.Namespace) -> int:
+    """`heal`."""
+    cluster.require_running()
+    network.heal(network.node_named(arguments.node))
+    say(f"{arguments.node} is linked again; its node becomes Ready within some 8 s")
+    return 0
