@@ -1,0 +1,109 @@
+"""The embedded Prometheus, which judges releases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from . import names, pods, stateful
+from .context import EngineContext, Manifest, digest
+
+_CONFIG = "/etc/prometheus"
+_DATA = "/prometheus"
+
+
+def build_prometheus(ctx: EngineContext) -> list[Manifest]:
+    """ConfigMap, Service and Deployment; nothing when the specification names a Prometheus."""
+    if ctx.spec.monitoring.prometheus:
+        return []
+    config = _config(ctx)
+    config_name = names.prometheus_config(ctx.name, digest(config))
+    name = names.prometheus(ctx.name)
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": ctx.metadata(config_name, "prometheus"),
+            "immutable": True,
+            "data": {"prometheus.yml": yaml.safe_dump(config, sort_keys=False)},
+        },
+        stateful.service(ctx, name, "prometheus", "http", names.PROMETHEUS_PORT),
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": ctx.metadata(name, "prometheus"),
+            "spec": {
+                "replicas": 1,
+                "revisionHistoryLimit": 1,
+                "strategy": {"type": "Recreate"},
+                "selector": {"matchLabels": ctx.selector("prometheus")},
+                "template": _template(ctx, config_name),
+            },
+        },
+    ]
+
+
+def _config(ctx: EngineContext) -> dict[str, Any]:
+    """Scrape jobs by DNS: pods need no token, and one that is not ready is seen too."""
+    targets = {
+        f"{component}-{slot}": names.slot_pods(ctx.name, component, slot)
+        for component in names.SLOT_COMPONENTS
+        for slot in names.SLOTS
+    }
+    if ctx.spec.edge.enabled:
+        targets["edge"] = names.edge(ctx.name)
+    return {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "10s"},
+        "scrape_configs": [
+            {
+                "job_name": job,
+                "dns_sd_configs": [
+                    {
+                        "names": [f"{service}.{ctx.namespace}.svc"],
+                        "type": "A",
+                        "port": names.CONTROL_PORT,
+                        "refresh_interval": "2s",
+                    }
+                ],
+            }
+            for job, service in targets.items()
+        ],
+    }
+
+
+def _template(ctx: EngineContext, config_name: str) -> Manifest:
+    volumes, mounts = pods.scratch(("tmp", "/tmp"))  # noqa: S108 - inside the pod
+    probe: Manifest = {"port": "http"}
+    container: Manifest = {
+        "name": "prometheus",
+        "image": ctx.images.prometheus,
+        "imagePullPolicy": ctx.spec.images.pull_policy,
+        "command": ["prometheus"],
+        "args": [
+            f"--config.file={_CONFIG}/prometheus.yml",
+            f"--storage.tsdb.path={_DATA}",
+            "--storage.tsdb.retention.time=6h",
+            "--storage.tsdb.retention.size=512MB",
+            f"--web.listen-address=:{names.PROMETHEUS_PORT}",
+        ],
+        "ports": [{"name": "http", "containerPort": names.PROMETHEUS_PORT, "protocol": "TCP"}],
+        "resources": pods.resources("30m", "128Mi", "1", "512Mi"),
+        "securityContext": pods.container_security(),
+        "startupProbe": {"httpGet": {"path": "/-/ready"} | probe, "periodSeconds": 2, "failureThreshold": 60},
+        "readinessProbe": {"httpGet": {"path": "/-/ready"} | probe, "periodSeconds": 5, "failureThreshold": 2},
+        "livenessProbe": {"httpGet": {"path": "/-/healthy"} | probe, "periodSeconds": 20, "failureThreshold": 6},
+        "volumeMounts": [
+            {"name": "configuration", "mountPath": _CONFIG, "readOnly": True},
+            {"name": "data", "mountPath": _DATA},
+            *mounts,
+        ],
+    }
+    own: list[Manifest] = [
+        {"name": "configuration", "configMap": {"name": config_name}},
+        {"name": "data", "emptyDir": {"sizeLimit": "1Gi"}},
+    ]
+    return {
+        "metadata": {"labels": ctx.labels("prometheus")},
+        "spec": pods.pod_spec(names.component(ctx.name, "prometheus"), container, [*own, *volumes]),
+    }

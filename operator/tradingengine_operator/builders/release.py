@@ -1,0 +1,127 @@
+"""A release as an immutable, numbered record. Slots, migrations and the edge are applied from it and never rendered anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from tradingengine_operator.api.base import Model
+from tradingengine_operator.api.spec import Step
+
+from . import names, templates
+from .config import config_name
+from .context import EngineContext, Manifest, digest
+
+RECORD_KEY = "release.json"
+
+
+class RecordError(ValueError):
+    """A release record that cannot be read: which one, and why."""
+
+
+class RecordImages(Model):
+    """Images that a release asks for."""
+
+    api: str
+    dashboard: str
+    edge: str
+
+
+class RecordTemplates(Model):
+    """Complete pod templates, without slot and release number."""
+
+    api: dict[str, Any]
+    dashboard: dict[str, Any]
+    edge: dict[str, Any]
+    migrations: dict[str, Any]
+
+
+class RecordReplicas(Model):
+    """Pods to begin with; an autoscaler may change the API's."""
+
+    api: int
+    dashboard: int
+
+
+class ReleaseRecord(Model):
+    """One release. `created_at` is RFC 3339 in UTC; `requester` says who asked."""
+
+    number: int = Field(ge=1)
+    version: str
+    created_at: str
+    requester: str
+    images: RecordImages
+    config_map: str
+    templates: RecordTemplates
+    replicas: RecordReplicas
+    rollout_steps: tuple[Step, ...]
+
+    def template_hash(self) -> str:
+        """Hash of what runs: equal when two releases would run the same pods with the same configuration."""
+        return digest(self.templates.to_manifest() | {"configMap": self.config_map})
+
+
+def render_release(
+    ctx: EngineContext, number: int, requester: str, created_at: datetime | None = None
+) -> ReleaseRecord:
+    """The record of release `number` for this specification; `created_at` defaults to now."""
+    stamp = (created_at or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    spec = ctx.spec
+    return ReleaseRecord(
+        number=number,
+        version=spec.version,
+        created_at=stamp,
+        requester=requester,
+        images=RecordImages(
+            api=templates.image_of(ctx, "api"),
+            dashboard=templates.image_of(ctx, "dashboard"),
+            edge=templates.image_of(ctx, "edge"),
+        ),
+        config_map=config_name(ctx),
+        templates=RecordTemplates(
+            api=templates.api_template(ctx),
+            dashboard=templates.dashboard_template(ctx),
+            edge=templates.edge_template(ctx),
+            migrations=templates.migrations_template(ctx),
+        ),
+        replicas=RecordReplicas(api=spec.api.replicas.min, dashboard=spec.dashboard.replicas.min),
+        rollout_steps=spec.rollout.steps,
+    )
+
+
+def build_record_configmap(ctx: EngineContext, record: ReleaseRecord, progress: str | None = None) -> Manifest:
+    """The ConfigMap that keeps a record; `progress` is the text of the one annotation that may change."""
+    annotations = {names.ANNOTATION_TEMPLATE_HASH: record.template_hash()}
+    if progress is not None:
+        annotations[names.ANNOTATION_PROGRESS] = progress
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": ctx.metadata(
+            names.release(ctx.name, record.number),
+            "release",
+            release=record.number,
+            annotations=annotations,
+            owned=ctx.spec.deletion_policy == "delete",
+        ),
+        "immutable": True,
+        "data": {RECORD_KEY: json.dumps(record.to_manifest(), indent=1, sort_keys=True)},
+    }
+
+
+def parse_record(configmap: Mapping[str, Any]) -> ReleaseRecord:
+    """The record that a ConfigMap keeps; RecordError names the ConfigMap when it cannot be read."""
+    name = (configmap.get("metadata") or {}).get("name", "?")
+    text = (configmap.get("data") or {}).get(RECORD_KEY)
+    if not text:
+        raise RecordError(f"ConfigMap {name} has no {RECORD_KEY}")
+    try:
+        return ReleaseRecord.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"ConfigMap {name}: {where or RECORD_KEY}: {first['msg']}") from error

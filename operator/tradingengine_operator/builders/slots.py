@@ -1,0 +1,105 @@
+"""The two slots of API and dashboard, applied from a release's record alone."""
+
+from __future__ import annotations
+
+import copy
+
+from . import names
+from .context import EngineContext, Manifest
+from .release import ReleaseRecord
+
+
+def build_slot(
+    ctx: EngineContext, record: ReleaseRecord, component: names.SlotComponent, slot: names.Slot, replicas: int | None
+) -> list[Manifest]:
+    """Service, headless Service of all pods, and Deployment of one slot.
+
+    `replicas` is left out when None: under an autoscaler the number belongs to it.
+    """
+    name = names.slot(ctx.name, component, slot)
+    spec: Manifest = {
+        "revisionHistoryLimit": 1,
+        "progressDeadlineSeconds": 600,
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "selector": {"matchLabels": ctx.selector(component, slot)},
+        "template": slot_template(record, component, slot),
+    }
+    if replicas is not None:
+        spec["replicas"] = replicas
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": ctx.metadata(name, component, slot=slot, release=record.number),
+        "spec": spec,
+    }
+    return [_service(ctx, component, slot), _pods_service(ctx, component, slot), deployment]
+
+
+def slot_template(record: ReleaseRecord, component: names.SlotComponent, slot: names.Slot) -> Manifest:
+    """The record's pod template with slot and release number put in."""
+    template: Manifest = copy.deepcopy(getattr(record.templates, component))
+    return stamp(template, record.number, slot)
+
+
+def stamp(template: Manifest, number: int, slot: names.Slot | None = None) -> Manifest:
+    """Puts release number and slot into labels and environment of a template, which is changed and returned."""
+    labels = template["metadata"]["labels"]
+    labels[names.LABEL_RELEASE] = str(number)
+    if slot is not None:
+        labels[names.LABEL_SLOT] = slot
+    for container in template["spec"]["containers"]:
+        container["env"] = [
+            *container.get("env", []),
+            {"name": "TE_SLOT", "value": slot or ""},
+            {"name": "TE_RELEASE", "value": str(number)},
+        ]
+    return template
+
+
+def build_hpa(ctx: EngineContext, component: names.SlotComponent, slot: names.Slot) -> Manifest:
+    """Autoscaler of a live slot, between the bounds of the specification."""
+    name = names.slot(ctx.name, component, slot)
+    replicas = ctx.spec.api.replicas
+    fewest, most = replicas.min, replicas.max
+    if component == "dashboard":
+        fewest = most = ctx.spec.dashboard.replicas.min
+    target = {"type": "Utilization", "averageUtilization": ctx.spec.api.target_cpu}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": ctx.metadata(name, component, slot=slot),
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": fewest,
+            "maxReplicas": most,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    }
+
+
+def _service(ctx: EngineContext, component: names.SlotComponent, slot: names.Slot) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": ctx.metadata(names.slot(ctx.name, component, slot), component, slot=slot),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": ctx.selector(component, slot),
+            "ports": [{"name": "http", "port": names.SERVICE_PORT, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
+
+
+def _pods_service(ctx: EngineContext, component: names.SlotComponent, slot: names.Slot) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": ctx.metadata(names.slot_pods(ctx.name, component, slot), component, slot=slot),
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": ctx.selector(component, slot),
+            "ports": [{"name": "control", "port": names.CONTROL_PORT, "targetPort": "control", "protocol": "TCP"}],
+        },
+    }

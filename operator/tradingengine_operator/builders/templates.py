@@ -1,0 +1,146 @@
+"""Complete pod templates of a release, as its record keeps them: without slot and number, which are put in on applying."""
+
+from __future__ import annotations
+
+from . import names, pods
+from .config import config_name
+from .context import EngineContext, Manifest
+
+_EDGE_TOLERATIONS: tuple[Manifest, ...] = (
+    {"key": names.PLANE_KEY, "operator": "Equal", "value": names.PLANE_EDGE, "effect": "NoSchedule"},
+    # Without a time: a cut link must never make the cluster take the executor away.
+    {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"},
+    {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"},
+)
+
+
+def image_of(ctx: EngineContext, component: names.Component) -> str:
+    """Image of a component: the one that is named, or the one that follows the version."""
+    spec = ctx.spec
+    if component == "edge":
+        return spec.images.edge or ctx.images.edge(spec.version)
+    if component == "dashboard":
+        return spec.images.dashboard or ctx.images.apps(spec.version)
+    return spec.images.api or ctx.images.apps(spec.version)
+
+
+def api_template(ctx: EngineContext) -> Manifest:
+    """Pod template of the API."""
+    return _web(ctx, "api", pods.resources("50m", "128Mi", "1", "512Mi", ctx.spec.api.resources))
+
+
+def dashboard_template(ctx: EngineContext) -> Manifest:
+    """Pod template of the dashboard."""
+    return _web(ctx, "dashboard", pods.resources("30m", "96Mi", "1", "384Mi"))
+
+
+def migrations_template(ctx: EngineContext) -> Manifest:
+    """Pod template of the Job that migrates the database."""
+    volumes, mounts = _volumes(ctx)
+    container = _container(ctx, "migrations", ["migrate"]) | {
+        "env": [*_environment(ctx, "migrations"), _database_env(ctx)],
+        "resources": pods.resources("50m", "96Mi", "1", "384Mi"),
+        "volumeMounts": mounts,
+    }
+    account = names.component(ctx.name, "migrations")
+    return {
+        "metadata": {"labels": ctx.labels("migrations")},
+        "spec": pods.pod_spec(account, container, volumes, restartPolicy="Never"),
+    }
+
+
+def edge_template(ctx: EngineContext) -> Manifest:
+    """Pod template of the edge: bound to its node, and never taken from it."""
+    volumes, mounts = _volumes(ctx)
+    environment = [*_environment(ctx, "edge"), *pods.env({"TE_STATE_DIR": pods.STATE_DIR}), *_cache_and_token(ctx)]
+    mounts.append({"name": "journal", "mountPath": pods.STATE_DIR})
+    replay = ctx.spec.market_data.replay
+    if ctx.spec.market_data.source == "replay" and replay is not None:
+        environment += pods.env({"TE_DATA_DIR": pods.DATA_DIR})
+        claim = {"claimName": replay.claim_name, "readOnly": True}
+        volumes.append({"name": "recordings", "persistentVolumeClaim": claim})
+        mounts.append({"name": "recordings", "mountPath": pods.DATA_DIR, "readOnly": True})
+    container = (
+        _container(ctx, "edge", ["edge"])
+        | {
+            "imagePullPolicy": "IfNotPresent",
+            "ports": [{"name": "control", "containerPort": names.CONTROL_PORT, "protocol": "TCP"}],
+            "env": environment,
+            "resources": pods.resources("100m", "192Mi", "2", "768Mi"),
+            "volumeMounts": mounts,
+        }
+        | pods.control_probes()
+    )
+    account = names.component(ctx.name, "edge")
+    return {
+        "metadata": {"labels": ctx.labels("edge")},
+        "spec": pods.pod_spec(
+            account,
+            container,
+            volumes,
+            nodeSelector=dict(ctx.spec.edge.node_selector),
+            tolerations=[dict(toleration) for toleration in _EDGE_TOLERATIONS],
+        ),
+    }
+
+
+def _web(ctx: EngineContext, component: names.SlotComponent, resources: Manifest) -> Manifest:
+    volumes, mounts = _volumes(ctx)
+    container = (
+        _container(ctx, component, [component])
+        | {
+            "ports": [
+                {"name": "http", "containerPort": names.HTTP_PORT, "protocol": "TCP"},
+                {"name": "control", "containerPort": names.CONTROL_PORT, "protocol": "TCP"},
+            ],
+            "env": [*_environment(ctx, component), _database_env(ctx), *_cache_and_token(ctx)],
+            "resources": resources,
+            "volumeMounts": mounts,
+            "lifecycle": pods.pre_stop(),
+        }
+        | pods.control_probes()
+    )
+    account = names.component(ctx.name, component)
+    return {
+        "metadata": {"labels": ctx.labels(component)},
+        "spec": pods.pod_spec(
+            account, container, volumes, topologySpreadConstraints=pods.spread(ctx.selector(component))
+        ),
+    }
+
+
+def _container(ctx: EngineContext, component: names.Component, args: list[str]) -> Manifest:
+    return {
+        "name": component,
+        "image": image_of(ctx, component),
+        "imagePullPolicy": ctx.spec.images.pull_policy,
+        "args": args,
+        "securityContext": pods.container_security(),
+    }
+
+
+def _environment(ctx: EngineContext, component: names.Component) -> list[Manifest]:
+    plain = {
+        "TE_COMPONENT": component,
+        "TE_VERSION": ctx.spec.version,
+        "TE_CONFIG": f"{pods.CONFIG_DIR}/config.json",
+    }
+    return [*pods.env(plain), pods.pod_name_env()]
+
+
+def _database_env(ctx: EngineContext) -> Manifest:
+    return pods.secret_env("TE_DATABASE_URL", *pods.database_secret(ctx.name, ctx.spec))
+
+
+def _cache_and_token(ctx: EngineContext) -> list[Manifest]:
+    return [
+        pods.secret_env("TE_CACHE_URL", *pods.cache_secret(ctx.name, ctx.spec)),
+        pods.secret_env("TE_CONTROL_TOKEN", names.control_secret(ctx.name), "token"),
+    ]
+
+
+def _volumes(ctx: EngineContext) -> tuple[list[Manifest], list[Manifest]]:
+    volumes, mounts = pods.scratch(("tmp", "/tmp"))  # noqa: S108 - inside the pod
+    volumes.append({"name": "configuration", "configMap": {"name": config_name(ctx)}})
+    mounts.append({"name": "configuration", "mountPath": pods.CONFIG_DIR, "readOnly": True})
+    return volumes, mounts
