@@ -1,0 +1,51 @@
+"""Who owns the cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from te_devcluster import cluster
+from te_devcluster.errors import OwnedByAnotherError
+from te_devcluster.lock import exclusive, forget_owner, new_owner, owner_file, read_owner, write_owner
+
+pytestmark = pytest.mark.unit
+
+
+def test_the_owner_is_written_and_read(tmp_path: Path) -> None:
+    owner = new_owner(6443, 8080)
+    write_owner(owner, tmp_path)
+    assert read_owner(tmp_path) == owner
+    assert owner.mine()
+    forget_owner(tmp_path)
+    assert read_owner(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"checkout": "x"}', "null"])
+def test_a_broken_record_counts_as_none(tmp_path: Path, text: str) -> None:
+    owner_file(tmp_path).write_text(text)
+    assert read_owner(tmp_path) is None
+
+
+def test_another_checkout_is_told_whose_it_is_and_how_to_end_it() -> None:
+    other = dataclasses.replace(new_owner(6443, 8080), checkout="/elsewhere")
+    assert not other.mine()
+    refusal = other.refusal()
+    assert "/elsewhere" in refusal.message
+    assert str(other.pid) in refusal.message
+    assert refusal.mend == "/elsewhere/devcluster/bin/devcluster down"
+
+
+def test_a_second_command_is_refused_while_the_first_is_at_work(tmp_path: Path) -> None:
+    with exclusive(tmp_path), pytest.raises(OwnedByAnotherError, match="at work"), exclusive(tmp_path):
+        raise AssertionError("both got in")
+    with exclusive(tmp_path):
+        assert (tmp_path / "lock").read_text().strip().isdigit()
+
+
+def test_commands_on_the_cluster_of_another_checkout_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = dataclasses.replace(new_owner(6443, 8080), checkout="/elsewhere", ready=True)
+    monkeypatch.setattr(cluster, "read_owner", lambda: other)
+    with pytest.raises(OwnedByAnotherError):
+        cluster.require_running()
