@@ -33,9 +33,97 @@ lock: ## compile the locks: one for the host, one for each image (Python 3.13)
 lint: venv ## ruff, mypy strict, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy operator apps devcluster tests
+	$(BIN)/mypy operator apps devcluster tests bench
 	$(BIN)/lint-imports
 
+# ---------------------------------------------------------------------------------------------------- tests
+PYTEST := $(BIN)/pytest --durations=5 --durations-min=5
+COVERED := COVERAGE_FILE=.coverage
+ARGS ?=
+
 .PHONY: unit
-unit: venv ## tests without processes
-	$(BIN)/pytest
+unit: venv ## tests without processes; ARGS="-k name" goes to pytest
+	$(COVERED).unit $(PYTEST) --cov --cov-report= $(ARGS)
+
+.PHONY: integration
+integration: venv ## real Postgres, Redis and browser on loopback, servers from the images' root file systems (root)
+	$(DEVCLUSTER) images --rootfs postgres redis > /dev/null
+	$(DEVCLUSTER) images --frontend > /dev/null
+	$(COVERED).integration $(PYTEST) -m integration tests/integration --cov --cov-report= $(ARGS)
+
+.PHONY: cluster
+cluster: venv ## a real API server in a network namespace of its own, also beside a running demo (root)
+	$(DEVCLUSTER) build --only etcd --only kubernetes
+	$(PYTEST) -m cluster tests/cluster $(ARGS)
+
+.PHONY: e2e
+e2e: venv ## the whole product on two real nodes; refuses while a demo is up (root)
+	$(BIN)/python -m te_demo refuse-if-up
+	$(DEVCLUSTER) build
+	$(PYTEST) -m e2e tests/e2e $(ARGS)
+
+.PHONY: coverage
+coverage: venv ## branch coverage of the last unit and integration runs; 90 % on domain, execution and flows
+	$(BIN)/coverage combine --quiet --keep --data-file=.coverage .coverage.unit .coverage.integration
+	$(BIN)/coverage report --skip-covered --sort=cover | tail -n 40
+	$(BIN)/coverage report --include='apps/tradingengine/domain/*,apps/tradingengine/execution/*,operator/tradingengine_operator/flows/*' --fail-under=90 | tail -n 3
+
+.PHONY: test
+test: ## all of them: unit, integration, cluster, e2e
+	$(MAKE) --no-print-directory unit integration coverage cluster e2e
+
+.PHONY: bench
+bench: venv ## the figures, written to docs/benchmarks.md (root)
+	$(BIN)/python -m te_demo refuse-if-up
+	$(BIN)/python -m bench $(ARGS)
+
+# ---------------------------------------------------------------------------------------------------- demo
+DEMO := $(BIN)/python -m te_demo
+
+.PHONY: demo
+demo: venv ## a live dashboard on a real Kubernetes; DATA_DIR=folder replays recorded prices (root)
+	$(DEMO) up $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
+
+.PHONY: demo-canary
+demo-canary: venv ## a good release promoted, a bad one withdrawn, while a client keeps asking
+	$(DEMO) canary
+
+.PHONY: demo-cut
+demo-cut: venv ## the edge's link cut for two minutes while the strategy trades; SECONDS_CUT=n for another time
+	$(DEMO) cut $(if $(SECONDS_CUT),--seconds $(SECONDS_CUT))
+
+.PHONY: demo-down
+demo-down: venv ## everything away: engine, cluster, processes
+	$(DEMO) down
+
+# ---------------------------------------------------------------------------------------------------- parts
+DEVCLUSTER := devcluster/bin/devcluster
+
+.PHONY: doctor
+doctor: venv ## run every tool; say what is missing and how to mend it
+	$(DEVCLUSTER) doctor
+
+.PHONY: tools
+tools: ## build Kubernetes and its friends from pinned Go modules (about 12 minutes once)
+	$(DEVCLUSTER) build
+
+.PHONY: devcluster-up
+devcluster-up: venv ## two nodes, without the product
+	$(DEVCLUSTER) build
+	$(DEVCLUSTER) up
+
+.PHONY: devcluster-down
+devcluster-down: ## take it down
+	$(DEVCLUSTER) down
+
+.PHONY: images
+images: venv ## build all images on a Debian 13 base of our own
+	$(DEVCLUSTER) images
+
+.PHONY: image-contexts
+image-contexts: venv ## write build/images/NAME for `docker build`, on the public bases
+	$(DEVCLUSTER) images --contexts build/images
+
+.PHONY: frontend
+frontend: ## build the dashboard's front end
+	$(DEVCLUSTER) images --frontend

@@ -1,0 +1,74 @@
+"""`devcluster images`: the product's images from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from te_devcluster import images
+from te_devcluster.bases import SUITE
+from te_devcluster.console import say, step
+from te_devcluster.contexts import frontend
+
+EXAMPLES = (
+    "images",
+    "images --only apps --only edge --tag 0.2.0",
+    "images --only apps --tag 0.2.1 --overlay demo/bad_release",
+    "images --rootfs postgres redis",
+    "images --contexts build/images        # then: docker build build/images/apps",
+)
+SUMMARY = f"build the product's images on Debian ({SUITE}), without network inside; what is there already costs nothing"
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """The options of `devcluster images`."""
+    names = list(images.IMAGES)
+    command.add_argument("--only", action="append", default=[], choices=names, metavar="NAME", help=", ".join(names))
+    command.add_argument("--tag", default="", metavar="VERSION", help="default: the version in pyproject.toml")
+    command.add_argument("--overlay", type=Path, metavar="FOLDER", help="build FOLDER's Dockerfile on top of one image")
+    command.add_argument("--rootfs", nargs="+", default=[], choices=names, metavar="NAME", help="only unpack these")
+    command.add_argument("--contexts", type=Path, metavar="FOLDER", help="only write the build contexts")
+    command.add_argument("--frontend", action="store_true", help="only build the dashboard's front end")
+    command.add_argument("--load", action="store_true", help="bring the images into the running cluster's nodes too")
+    command.add_argument("--output", choices=["text", "json"], default="text")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Runs `devcluster images`; stdout has one line per image (name, archive) or per folder."""
+    if arguments.frontend or arguments.contexts or arguments.rootfs:
+        return _folders(arguments)
+    with step("images"):
+        if arguments.overlay:
+            if len(arguments.only) != 1 or not arguments.tag:
+                sys.stderr.write("error: --overlay needs one --only NAME and a --tag of its own\n")
+                return 2
+            built = [images.build_overlay(arguments.only[0], arguments.tag, arguments.overlay.resolve())]
+        else:
+            built = images.build_images(arguments.only, arguments.tag)
+    if arguments.load:
+        from te_devcluster import cluster
+        from te_devcluster.images_in import load_images
+
+        cluster.require_running()
+        load_images([image.archive for image in built])
+    if arguments.output == "json":
+        print(json.dumps([{"name": image.name, "archive": str(image.archive)} for image in built], indent=1))
+    else:
+        for image in built:
+            print(f"{image.name}\t{image.archive}")
+    return 0
+
+
+def _folders(arguments: argparse.Namespace) -> int:
+    folders = []
+    if arguments.frontend:
+        folders.append(frontend())
+    if arguments.contexts:
+        images.write_contexts(arguments.contexts)
+        folders.append(arguments.contexts)
+    folders += [images.extract_rootfs(name) for name in arguments.rootfs]
+    say(f"ready: {', '.join(folder.name for folder in folders)}")
+    print(json.dumps([str(folder) for folder in folders]) if arguments.output == "json" else "\n".join(map(str, folders)))
+    return 0
