@@ -1,7 +1,8 @@
 """Types of the TradingEngine resource. The CRD is generated from them; nothing here talks to a cluster."""
 
 from .base import Model, seconds
-from .spec import Check, Step, TradingEngineSpec
+from .rollout import Check, Step
+from .spec import TradingEngineSpec
 from .status import Condition, ConditionStatus, ConditionType, Phase, ReleaseStatus, Slot, TradingEngineStatus
 
 GROUP = "tradingengine.io"

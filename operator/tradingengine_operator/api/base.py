@@ -1,12 +1,14 @@
-"""What every type of the resource shares: camelCase aliases, durations, and the marks that the schema generator reads."""
+"""What all types of the resource share: camelCase aliases, durations, and marks for the schema generator."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 #: Key of the mark for a field that is in the schema but that no code reads yet.
 UNAVAILABLE = "x-te-unavailable"
@@ -62,6 +64,15 @@ def seconds(duration: str) -> int:
     return hours * 3600 + minutes * 60 + secs
 
 
+def plain(value: Any) -> Any:
+    """A default as JSON has it: lists for tuples, manifests for types of the resource."""
+    if isinstance(value, Model):
+        return value.to_manifest()
+    if isinstance(value, tuple):
+        return [plain(entry) for entry in value]
+    return value
+
+
 class Model(BaseModel):
     """Base of all types of the resource: frozen, camelCase outside, unknown fields ignored on reading."""
 
@@ -84,6 +95,19 @@ class Model(BaseModel):
                     f"{field.alias or name}: only {' or '.join(map(str, allowed))} is available in this version"
                 )
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema with this type's rules, and with the defaults that factories make, written out in full."""
+        schema = handler(core)
+        resolved = handler.resolve_ref_schema(schema)
+        if cls.cel:
+            resolved[RULES] = [dict(entry) for entry in cls.cel]
+        for name, field in cls.model_fields.items():
+            if field.default_factory is not None:
+                default = field.get_default(call_default_factory=True, validated_data={})
+                resolved["properties"][field.alias or name]["default"] = plain(default)
+        return schema
 
     def to_manifest(self) -> dict[str, Any]:
         """The object as the API server has it: camelCase, without what is not set."""

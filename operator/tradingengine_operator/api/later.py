@@ -1,4 +1,4 @@
-"""Parts of the resource that this version refuses: they are in the schema so that its shape is known, and no code reads them."""
+"""Parts of the resource that this version refuses. Their shape is in the schema; no code reads them."""
 
 from __future__ import annotations
 

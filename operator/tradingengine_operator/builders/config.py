@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tradingengine_operator.api.spec import MarketData, Replay, Simulator
+from tradingengine_operator.api.market import MarketData, Replay, Simulator
 
 from . import names
 from .context import EngineContext, Manifest, digest
@@ -33,10 +33,7 @@ def config_values(ctx: EngineContext) -> dict[str, Any]:
 def _market_data(market_data: MarketData) -> dict[str, Any]:
     """The chosen branch alone, so that an edit of the other one is no new configuration."""
     branch: Simulator | Replay | None
-    if market_data.source == "replay":
-        branch = market_data.replay
-    else:
-        branch = market_data.simulator or Simulator()
+    branch = market_data.replay if market_data.source == "replay" else market_data.simulator or Simulator()
     return {"source": market_data.source, market_data.source: branch.to_manifest() if branch else {}}
 
 

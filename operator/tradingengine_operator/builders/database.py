@@ -28,7 +28,7 @@ def build_database(ctx: EngineContext) -> list[Manifest]:
 
 
 def _template(ctx: EngineContext) -> Manifest:
-    volumes, mounts = pods.scratch(("tmp", "/tmp"), ("run", "/var/run/postgresql"))  # noqa: S108 - inside the pod
+    volumes, mounts = pods.scratch(("tmp", "/tmp"))  # noqa: S108 - inside the pod
     secret = {
         "name": "credentials",
         "secret": {

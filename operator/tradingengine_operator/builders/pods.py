@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tradingengine_operator.api.spec import ResourceNeeds, TradingEngineSpec
+from tradingengine_operator.api import TradingEngineSpec
+from tradingengine_operator.api.workloads import ResourceNeeds
 
 from . import names
 from .context import Manifest

@@ -1,4 +1,4 @@
-"""A release as an immutable, numbered record. Slots, migrations and the edge are applied from it and never rendered anew."""
+"""A release as an immutable, numbered record, from which slots, migrations and the edge are applied."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from tradingengine_operator.api.base import Model
-from tradingengine_operator.api.spec import Step
+from tradingengine_operator.api.rollout import Step
+from tradingengine_operator.errors import RecordError
 
 from . import names, templates
 from .config import config_name
 from .context import EngineContext, Manifest, digest
 
 RECORD_KEY = "release.json"
-
-
-class RecordError(ValueError):
-    """A release record that cannot be read: which one, and why."""
+_MEND = "Delete the ConfigMap if its release serves in no slot, or put it back from a backup."
 
 
 class RecordImages(Model):
@@ -118,10 +116,10 @@ def parse_record(configmap: Mapping[str, Any]) -> ReleaseRecord:
     name = (configmap.get("metadata") or {}).get("name", "?")
     text = (configmap.get("data") or {}).get(RECORD_KEY)
     if not text:
-        raise RecordError(f"ConfigMap {name} has no {RECORD_KEY}")
+        raise RecordError(f"ConfigMap {name} has no {RECORD_KEY}", mend=_MEND)
     try:
         return ReleaseRecord.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"ConfigMap {name}: {where or RECORD_KEY}: {first['msg']}") from error
+        raise RecordError(f"ConfigMap {name}: {where or RECORD_KEY}: {first['msg']}", mend=_MEND) from error

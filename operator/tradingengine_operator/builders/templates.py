@@ -1,4 +1,4 @@
-"""Complete pod templates of a release, as its record keeps them: without slot and number, which are put in on applying."""
+"""Complete pod templates of a release, as its record keeps them; slot and number are put in on applying."""
 
 from __future__ import annotations
 

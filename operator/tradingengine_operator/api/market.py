@@ -1,0 +1,107 @@
+"""What is traded with: brokers, limits, prices."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from .base import DnsName, Model, only, rule, unavailable
+
+Rupees = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
+
+
+class Broker(Model):
+    """A broker that orders go to."""
+
+    name: Literal["paper", "flattrade", "fyers", "upstox"] = Field(
+        description="Which broker.",
+        json_schema_extra=only("paper"),
+    )
+    priority: int | None = unavailable("Order of failing over, 1 first.")
+    roles: Annotated[tuple[Literal["orders", "feed", "history"], ...], Field(max_length=3)] | None = unavailable(
+        "What the broker is used for."
+    )
+    secret_name: DnsName | None = unavailable("Secret with the broker's credentials.")
+    orders_per_minute: int | None = unavailable("Most orders a minute.")
+    endpoint: str | None = unavailable("Address of a simulator.")
+
+
+def default_brokers() -> tuple[Broker, ...]:
+    """The paper broker alone."""
+    return (Broker(name="paper"),)
+
+
+class CashRisk(Model):
+    """Limits of shares, in rupees."""
+
+    order: Rupees = Field(default=500_000, description="Highest value of one order.")
+    position: Rupees = Field(default=1_500_000, description="Highest value of one position.")
+
+
+class LongOptionsRisk(Model):
+    """Limits of bought options, in rupees."""
+
+    premium: Rupees = Field(default=200_000, description="Highest premium paid.")
+
+
+class DerivativesRisk(Model):
+    """Limits of futures and sold options."""
+
+    notional: Rupees = Field(default=3_000_000, description="Highest notional value, in rupees.")
+    lots: Annotated[int, Field(ge=0, le=10_000)] = Field(default=2, description="Most lots.")
+    margin: Rupees = Field(default=500_000, description="Highest margin, in rupees.")
+
+
+class Risk(Model):
+    """Limits that the edge's gate holds, in rupees."""
+
+    daily_loss: Rupees = Field(default=25_000, description="Loss of a day after which only risk is reduced.")
+    cash: CashRisk = Field(default_factory=CashRisk, description="Shares.")
+    long_options: LongOptionsRisk = Field(default_factory=LongOptionsRisk, description="Bought options.")
+    derivatives: DerivativesRisk = Field(default_factory=DerivativesRisk, description="Futures and sold options.")
+    orders_per_second: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=9, description="Most orders a second on one segment of an exchange."
+    )
+
+
+class Simulator(Model):
+    """Seeded prices."""
+
+    seed: Annotated[int, Field(ge=0, le=2_147_483_647)] = Field(
+        default=1, description="The same seed, the same prices."
+    )
+
+
+class Replay(Model):
+    """Recorded prices from a read-only claim."""
+
+    claim_name: DnsName = Field(description="Claim that holds the recordings, mounted read-only.")
+    from_: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", max_length=10)] | None = Field(
+        default=None, alias="from", description="First trading day, for example `2026-10-05`. Not given: the first one."
+    )
+    speed: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="How many times faster than time.")
+
+
+class MarketData(Model):
+    """Where prices come from."""
+
+    source: Literal["simulator", "replay", "broker"] = Field(
+        default="simulator",
+        description="Where prices come from.",
+        json_schema_extra=only("simulator", "replay"),
+    )
+    simulator: Simulator | None = Field(default=None, description="Read when source is simulator.")
+    replay: Replay | None = Field(default=None, description="Read when source is replay.")
+
+    cel: ClassVar[tuple[dict[str, str], ...]] = (
+        rule(
+            "self.source != 'replay' || has(self.replay)", "spec.marketData.source replay needs spec.marketData.replay"
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _branch(self) -> MarketData:
+        if self.source == "replay" and self.replay is None:
+            raise ValueError("source replay needs replay")
+        return self

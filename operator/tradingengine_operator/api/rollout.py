@@ -1,0 +1,140 @@
+"""How a new release takes over: steps, checks, times."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from .base import Duration, Model, only, rule, rules, seconds, unavailable
+from .later import ApprovalCount, CheckAgainst, OnOpen
+
+Hold = Annotated[
+    str,
+    Field(pattern=r"^(manual|([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?)$", min_length=2, max_length=20),
+]
+
+
+class Step(Model):
+    """One step of a release."""
+
+    weight: Annotated[float, Field(ge=0.1, le=100)] = Field(
+        description="Share of new visitors that go to the new release, in percent, in steps of 0.1.",
+        json_schema_extra=rules(
+            rule(
+                "self * 10.0 - double(int(self * 10.0 + 0.5)) < 0.000001"
+                " && double(int(self * 10.0 + 0.5)) - self * 10.0 < 0.000001",
+                "a weight goes in steps of 0.1",
+            )
+        ),
+    )
+    hold: Hold | None = Field(
+        default=None,
+        description="How long the step lasts, for example `1h`. Needed below weight 100.",
+        json_schema_extra=rules(
+            rule("self != 'manual'", "spec.rollout.steps[*].hold: manual is not available in this version")
+        ),
+    )
+
+    cel: ClassVar[tuple[dict[str, str], ...]] = (
+        rule("self.weight >= 100.0 || has(self.hold)", "a step below weight 100 needs a hold, for example 10m"),
+    )
+
+    @property
+    def tenths(self) -> int:
+        """The weight in tenths of a percent, 1 to 1000."""
+        return round(self.weight * 10)
+
+    @property
+    def hold_seconds(self) -> int:
+        """How long the step lasts; 0 when nothing is given."""
+        return seconds(self.hold) if self.hold is not None else 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Step:
+        if abs(self.weight * 10 - self.tenths) > 1e-6:
+            raise ValueError("weight goes in steps of 0.1")
+        if self.hold == "manual":
+            raise ValueError("hold: manual is not available in this version")
+        if self.hold is None and self.tenths < 1000:
+            raise ValueError("a step below weight 100 needs a hold")
+        return self
+
+
+class Check(Model):
+    """One check of a release. Built-in ones are always on; an entry of the same name overrides one."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][-a-z0-9]*$", min_length=1, max_length=63)] = Field(
+        description="Name of the check.",
+        json_schema_extra=only("error-rate"),
+    )
+    max: Annotated[str, Field(pattern=r"^(0|1|0\.[0-9]{1,6})$")] = Field(
+        default="0.01", max_length=8, description="Highest share of failed requests, 0 to 1, as text."
+    )
+    failure_limit: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=2, description="How many failed samples in a row withdraw the release."
+    )
+    disabled: bool = Field(default=False, description="Switches a built-in check off; a condition then says so.")
+    min: str | None = unavailable("Lowest value.")
+    query: str | None = unavailable("A query of your own.")
+    against: CheckAgainst | None = unavailable("Compare with the stable release.")
+    min_samples: int | None = unavailable("Fewest real orders on both slots.")
+
+    @property
+    def limit(self) -> Decimal:
+        """`max` as a number, 0 to 1."""
+        return Decimal(self.max)
+
+
+def _default_steps() -> tuple[Step, ...]:
+    return (Step(weight=10, hold="1h"), Step(weight=50, hold="2h"), Step(weight=100))
+
+
+def _default_checks() -> tuple[Check, ...]:
+    return (Check(name="error-rate"),)
+
+
+class Rollout(Model):
+    """How a new release takes over."""
+
+    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=20)] = Field(
+        default_factory=_default_steps,
+        description="Weights, never falling, the last one 100.",
+        json_schema_extra=rules(
+            rule("self.map(s, s.weight).isSorted()", "weights of spec.rollout.steps must never fall"),
+            rule("self[size(self) - 1].weight == 100.0", "the last of spec.rollout.steps must have weight 100"),
+        ),
+    )
+    checks: Annotated[tuple[Check, ...], Field(max_length=20)] = Field(
+        default_factory=_default_checks,
+        description="Limits that withdraw a release.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    no_data_budget: Duration = Field(
+        default="2m", description="How long a release without samples is held before it is withdrawn."
+    )
+    window: Literal["outsideMarketHours", "any"] | None = Field(
+        default=None,
+        description="When a release may run.",
+        json_schema_extra=only("any"),
+    )
+    on_open: OnOpen | None = unavailable("What to do when a market opens in mid-run.")
+    approvals: ApprovalCount | None = unavailable("How many people must approve.")
+    warm_slot: Duration = Field(default="24h", description="How long the old release stays warm after promotion.")
+    history_limit: Annotated[int, Field(ge=2, le=100)] = Field(default=20, description="How many records are kept.")
+
+    @field_validator("steps")
+    @classmethod
+    def _rising(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        tenths = [step.tenths for step in steps]
+        if tenths != sorted(tenths):
+            raise ValueError("weights must never fall")
+        if tenths[-1] != 1000:
+            raise ValueError("the last step must have weight 100")
+        return steps
+
+    @property
+    def error_rate(self) -> Check:
+        """The error-rate check in force: the entry of that name, or the built-in one."""
+        return next((check for check in self.checks if check.name == "error-rate"), Check(name="error-rate"))

@@ -1,0 +1,166 @@
+"""What runs: images, Gateway, API, dashboard and edge."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from .base import DnsLabel, DnsName, Model, Storage, only, rule, rules, unavailable
+from .later import Offline
+
+
+def _text(value: object) -> object:
+    """A number as text: Kubernetes takes `cpu: 1` and `cpu: "1"`."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Quantity = Annotated[
+    str,
+    BeforeValidator(_text),
+    Field(
+        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$",
+        max_length=20,
+        json_schema_extra={"x-kubernetes-int-or-string": True},
+    ),
+]
+ImageName = Annotated[str, Field(max_length=512, pattern=r"^([a-z0-9][-a-zA-Z0-9._/:@]*)?$")]
+
+
+class Images(Model):
+    """Images of the three programs; an empty one follows `version`."""
+
+    api: ImageName = Field(
+        default="", description="Image of the API. Empty: `<registry>/tradingengine-apps:<version>`."
+    )
+    dashboard: ImageName = Field(
+        default="", description="Image of the dashboard. Empty: `<registry>/tradingengine-apps:<version>`."
+    )
+    edge: ImageName = Field(
+        default="", description="Image of the edge. Empty: `<registry>/tradingengine-edge:<version>`."
+    )
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        default="IfNotPresent", description="Pull policy of the cloud's pods. The edge always uses IfNotPresent."
+    )
+
+
+class GatewayMetrics(Model):
+    """How the Gateway counts requests."""
+
+    url: str | None = unavailable("Address of the Gateway's own metrics.")
+    dialect: Literal["traefik", "envoy", "none"] = Field(
+        default="traefik",
+        description="Whose delays count when weight is taken away: `traefik`, or `none` for any other Gateway.",
+        json_schema_extra=only("traefik", "none"),
+    )
+
+
+class Gateway(Model):
+    """An existing Gateway of the Gateway API, which this engine's route joins."""
+
+    name: DnsName = Field(default="web", description="Name of the Gateway.")
+    namespace: DnsLabel = Field(default="gateway", description="Namespace of the Gateway.")
+    metrics: GatewayMetrics = Field(default_factory=GatewayMetrics, description="How the Gateway counts requests.")
+
+
+class ResourceNeeds(Model):
+    """Requests and limits of a container, as Kubernetes has them."""
+
+    requests: Annotated[dict[str, Quantity], Field(max_length=4)] | None = Field(
+        default=None, description="What the scheduler sets aside, for example `cpu: 50m`."
+    )
+    limits: Annotated[dict[str, Quantity], Field(max_length=4)] | None = Field(
+        default=None, description="What the container may not pass."
+    )
+
+
+class ApiReplicas(Model):
+    """How many pods of the API."""
+
+    min: Annotated[int, Field(ge=1, le=50)] = Field(default=2, description="Fewest pods.")
+    max: Annotated[int, Field(ge=1, le=50)] = Field(default=6, description="Most pods.")
+
+    cel: ClassVar[tuple[dict[str, str], ...]] = (
+        rule("self.min <= self.max", "spec.api.replicas.min must not be above max", field=".min"),
+    )
+
+
+class Api(Model):
+    """The API: pods, scaling, resources."""
+
+    replicas: ApiReplicas = Field(default_factory=ApiReplicas, description="How many pods.")
+    target_cpu: Annotated[int, Field(ge=10, le=100)] = Field(
+        default=60, alias="targetCPU", description="CPU use, in percent of the request, that the autoscaler aims at."
+    )
+    resources: ResourceNeeds | None = Field(
+        default=None, description="Requests and limits; what is not given has a small default."
+    )
+
+
+class DashboardReplicas(Model):
+    """How many pods of the dashboard."""
+
+    min: Annotated[int, Field(ge=1, le=50)] = Field(default=1, description="How many pods.")
+    max: Annotated[int, Field(ge=1, le=50)] | None = unavailable("Most pods, once the dashboard scales by itself.")
+
+
+class Dashboard(Model):
+    """The dashboard's pods."""
+
+    replicas: DashboardReplicas = Field(default_factory=DashboardReplicas, description="How many pods.")
+
+
+class Journal(Model):
+    """The edge's journal volume."""
+
+    storage: Storage = Field(
+        default="5Gi",
+        description="Size of the volume; cannot be changed.",
+        json_schema_extra=rules(rule("self == oldSelf", "spec.edge.journal.storage cannot be changed")),
+    )
+    storage_class_name: DnsName = Field(
+        default="tradingengine-journal",
+        description="Class of the volume; cannot be changed.",
+        json_schema_extra=rules(rule("self == oldSelf", "spec.edge.journal.storageClassName cannot be changed")),
+    )
+
+
+class Egress(Model):
+    """One destination that the edge may reach besides the cloud."""
+
+    cidr: Annotated[str, Field(pattern=r"^[0-9.]{7,15}/[0-9]{1,2}$", max_length=18)] = Field(
+        description="Addresses, for example `203.0.113.0/24`."
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(default=443, description="TCP port.")
+
+
+def _default_node_selector() -> dict[str, str]:
+    return {"tradingengine.io/plane": "edge"}
+
+
+class Edge(Model):
+    """The execution engine near the desk."""
+
+    enabled: bool = Field(default=True, description="Whether this engine has an edge.")
+    node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(min_length=1, max_length=8)] = (
+        Field(
+            default_factory=_default_node_selector,
+            description="Labels of the edge's node; cannot be changed, since the journal lives there.",
+            json_schema_extra=rules(rule("self == oldSelf", "spec.edge.nodeSelector cannot be changed")),
+        )
+    )
+    devices: Annotated[tuple[Literal["NPU", "GPU", "CPU"], ...], Field(max_length=3)] | None = unavailable(
+        "Devices for inference, best first."
+    )
+    offline: Offline | None = unavailable("What the edge does when the link is gone for long.")
+    egress: Annotated[tuple[Egress, ...], Field(max_length=32)] = Field(
+        default=(),
+        description="Destinations that the edge may reach besides the cloud; the paper broker needs none.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    update: Literal["outsideMarketHours", "any"] | None = Field(
+        default=None,
+        description="When the edge's pod may be replaced; always once its journal is idle.",
+        json_schema_extra=only("any"),
+    )
+    journal: Journal = Field(default_factory=Journal, description="The journal's volume.")
