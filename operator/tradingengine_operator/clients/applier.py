@@ -1,0 +1,57 @@
+"""Apply that writes nothing when nothing changed: the same is desired, and what we own of the object is untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from tradingengine_operator.builders import names
+from tradingengine_operator.plan.objects import Key, Manifest, desired_digest, key_of, owned_digest
+
+
+class Applies(Protocol):
+    """What is needed of the API server."""
+
+    async def apply(self, manifest: Manifest, *, manager: str = ..., subresource: str = ...) -> Manifest:
+        """Server-side apply."""
+        ...
+
+
+class Applier:
+    """Remembers, for each object, what was asked for and what the server then said is ours."""
+
+    def __init__(self, client: Applies) -> None:
+        self._client = client
+        self._done: dict[tuple[Key, str], tuple[str, str, str]] = {}
+        self._versions: dict[tuple[str, str], str] = {}
+
+    async def ensure(
+        self, manifest: Manifest, observed: Mapping[str, Any] | None, *, subresource: str = ""
+    ) -> tuple[Manifest, bool]:
+        """The object as it is, and whether it was written. `observed` is what was just read, None when absent."""
+        key = (key_of(manifest), subresource)
+        wanted = desired_digest(manifest)
+        if observed is not None and self._done.get(key) == (wanted, *_fingerprint(observed)):
+            return dict(observed), False
+        applied = await self._client.apply(manifest, subresource=subresource)
+        self._done[key] = (wanted, *_fingerprint(applied))
+        metadata = applied["metadata"]
+        self._versions[applied["kind"], metadata["name"]] = metadata.get("resourceVersion", "")
+        return applied, observed is None or _version(observed) != _version(applied)
+
+    def is_echo(self, kind: str, name: str, resource_version: str) -> bool:
+        """Whether an event only shows our own last write."""
+        return bool(resource_version) and self._versions.get((kind, name)) == resource_version
+
+    def forget(self, key: Key) -> None:
+        """Forgets an object that was deleted."""
+        for known in [entry for entry in self._done if entry[0] == key]:
+            del self._done[known]
+
+
+def _fingerprint(observed: Mapping[str, Any]) -> tuple[str, str]:
+    return observed["metadata"].get("uid", ""), owned_digest(observed, names.FIELD_MANAGER)
+
+
+def _version(observed: Mapping[str, Any]) -> str:
+    return str(observed["metadata"].get("resourceVersion", ""))

@@ -1,0 +1,256 @@
+"""The API server, by one long-lived `kubernetes.aio` client with plain dictionaries.
+
+Writes pass a guard first (is our Lease young enough?), wait in a queue of limited width, and are counted. Answers of
+429, 5xx and broken connections are tried again a few times; everything else is one of the errors of this package.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client as kubernetes_client
+from kubernetes.aio import config as kubernetes_config
+
+from tradingengine_operator.builders import names
+from tradingengine_operator.errors import ApiError, ConflictError, ForbiddenError, NotFoundError, OperatorError
+from tradingengine_operator.plan.kinds import Kind, kind_of
+
+Manifest = dict[str, Any]
+
+TIMEOUT_SECONDS = 10.0
+PARALLEL = 8
+TRIES = 3
+PAGE = 500
+APPLY = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+_ERRORS: dict[int, type[ApiError]] = {403: ForbiddenError, 404: NotFoundError, 409: ConflictError}
+
+Guard = Callable[[], None]
+Observer = Callable[[str, str, str], None]
+
+
+def _no_guard() -> None:
+    """Used where no Lease is held, for example by `run --once`."""
+
+
+def _no_observer(_kind: str, _verb: str, _result: str) -> None:
+    """Used where nothing is measured."""
+
+
+class KubernetesClient:
+    """Calls to one API server. `guard` runs before each write, `observer` gets kind, verb and result of each."""
+
+    def __init__(
+        self,
+        api: kubernetes_client.ApiClient,
+        *,
+        guard: Guard = _no_guard,
+        observer: Observer = _no_observer,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._api = api
+        self._guard = guard
+        self._observer = observer
+        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(5.0, timeout))
+        self._queue = asyncio.Semaphore(PARALLEL)
+
+    def guarded_by(self, guard: Guard) -> None:
+        """Sets the guard that every write passes from now on; it raises to refuse."""
+        self._guard = guard
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        """The object, None when it is not there."""
+        try:
+            return await self._call("GET", kind.path(namespace, name))
+        except NotFoundError:
+            return None
+
+    async def list_all(self, kind: Kind, namespace: str, selector: Mapping[str, str] | None = None) -> list[Manifest]:
+        """All objects of a kind with these labels, in pages; kind and version are filled in."""
+        query = {"limit": str(PAGE)}
+        if selector:
+            query["labelSelector"] = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+        found: list[Manifest] = []
+        while True:
+            page = await self._call("GET", kind.path(namespace), query=query)
+            found += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page.get("items") or ()]
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return found
+            query["continue"] = token
+
+    async def apply(self, manifest: Manifest, *, manager: str = names.FIELD_MANAGER, subresource: str = "") -> Manifest:
+        """Server-side apply, by force: fields that we name are ours."""
+        metadata = manifest["metadata"]
+        path = kind_of(manifest).path(metadata["namespace"], metadata["name"], subresource)
+        query = {"fieldManager": manager, "force": "true"}
+        return await self._write("apply", manifest["kind"], "PATCH", path, manifest, APPLY, query)
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Creates an object; ConflictError when it exists."""
+        path = kind_of(manifest).path(manifest["metadata"]["namespace"])
+        query = {"fieldManager": names.FIELD_MANAGER}
+        return await self._write("create", manifest["kind"], "POST", path, manifest, "application/json", query)
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """Replaces an object as it was read; ConflictError when somebody wrote in between."""
+        metadata = manifest["metadata"]
+        path = kind_of(manifest).path(metadata["namespace"], metadata["name"])
+        query = {"fieldManager": names.FIELD_MANAGER}
+        return await self._write("replace", manifest["kind"], "PUT", path, manifest, "application/json", query)
+
+    async def json_patch(self, kind: Kind, namespace: str, name: str, operations: list[Manifest]) -> Manifest:
+        """JSON Patch; a `test` that does not hold is a ConflictError."""
+        query = {"fieldManager": names.FIELD_MANAGER}
+        try:
+            path = kind.path(namespace, name)
+            return await self._write("patch", kind.kind, "PATCH", path, operations, JSON_PATCH, query)
+        except ApiError as error:
+            if error.status == 422 and any(entry["op"] == "test" for entry in operations):
+                raise ConflictError(409, "Conflict", error.message) from error
+            raise
+
+    async def merge_patch(self, kind: Kind, namespace: str, name: str, patch: Manifest) -> Manifest:
+        """JSON merge patch."""
+        query = {"fieldManager": names.FIELD_MANAGER}
+        path = kind.path(namespace, name)
+        return await self._write("patch", kind.kind, "PATCH", path, patch, MERGE_PATCH, query)
+
+    async def scale(self, kind: Kind, namespace: str, name: str, replicas: int) -> Manifest:
+        """Sets the replicas through `/scale` as a manager of its own, so that apply never has to name them again."""
+        body = {
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"replicas": replicas},
+        }
+        query = {"fieldManager": names.SCALE_MANAGER, "force": "true"}
+        path = kind.path(namespace, name, "scale")
+        return await self._write("scale", kind.kind, "PATCH", path, body, APPLY, query)
+
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, *, uid: str = "", grace_seconds: int | None = None
+    ) -> bool:
+        """Deletes in the background; with `uid` only that very object. False when it was not there."""
+        body: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
+        try:
+            await self._write("delete", kind.kind, "DELETE", kind.path(namespace, name), body, "application/json", {})
+        except NotFoundError:
+            return False
+        except ConflictError:
+            return False
+        return True
+
+    async def ready(self) -> bool:
+        """Whether the API server says that it is ready."""
+        try:
+            await self._call("GET", "/readyz", parse=False)
+        except OperatorError:
+            return False
+        return True
+
+    async def _write(
+        self, verb: str, kind: str, method: str, path: str, body: Any, content: str, query: Mapping[str, str]
+    ) -> Manifest:
+        try:
+            answer = await self._call(method, path, query=query, body=body, content=content)
+        except OperatorError as error:
+            self._observer(kind, verb, str(error.status) if isinstance(error, ApiError) else type(error).__name__)
+            raise
+        self._observer(kind, verb, "ok")
+        return answer
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content: str = "application/json",
+        parse: bool = True,
+    ) -> Manifest:
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with self._queue:
+                    if method != "GET":
+                        self._guard()
+                    return await self._once(method, path, query or {}, body, content, parse=parse)
+            except ApiError as error:
+                # A POST may have been done although its answer was lost, so it is never sent twice.
+                if attempt == TRIES or not error.transient or method == "POST":
+                    raise
+                pause = error.retry_after if error.retry_after is not None else 0.1 * 4**attempt
+                await asyncio.sleep(min(pause, 5.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        raise AssertionError("unreachable")
+
+    async def _once(
+        self, method: str, path: str, query: Mapping[str, str], body: Any, content: str, *, parse: bool
+    ) -> Manifest:
+        headers = {"Accept": "application/json", "Content-Type": content, "User-Agent": names.FIELD_MANAGER}
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        try:
+            response = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
+                method, url, headers=headers, body=body, _request_timeout=self._timeout
+            )
+            text = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(0, "Unreachable", f"{method} {path}: {type(error).__name__}") from error
+        if response.status >= 400:
+            raise _refusal(method, path, response.status, text, response.headers.get("Retry-After"))
+        answer: Manifest = json.loads(text) if parse else {}
+        return answer
+
+
+def _refusal(method: str, path: str, status: int, text: bytes, retry_after: str | None) -> ApiError:
+    """The error of an answer. The API server's message never holds the values that were sent, only field names."""
+    try:
+        answer = json.loads(text)
+        reason, message = str(answer.get("reason", "")), str(answer.get("message", ""))
+    except (ValueError, AttributeError):
+        reason, message = "", text[:200].decode(errors="replace")
+    kind = _ERRORS.get(status, ApiError)
+    pause = float(retry_after) if retry_after is not None and retry_after.isdigit() else None
+    return kind(status, reason, f"{method} {path}: {status} {message}"[:1000], retry_after=pause)
+
+
+async def load_api_client() -> kubernetes_client.ApiClient:
+    """A client for KUBECONFIG (or `~/.kube/config`), else for the pod's ServiceAccount; OperatorError for neither."""
+    configuration = kubernetes_client.Configuration()
+    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
+    try:
+        if in_pod:
+            kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            path = os.environ.get("KUBECONFIG") or None
+            await kubernetes_config.load_kube_config(path, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except (kubernetes_config.ConfigException, OSError) as error:
+        raise OperatorError(
+            f"no way to log in to an API server: {error}", mend="set KUBECONFIG, or run as a pod"
+        ) from error
+    configuration.retries = False
+    return kubernetes_client.ApiClient(configuration)
+
+
+@asynccontextmanager
+async def connected(**options: Any) -> AsyncIterator[KubernetesClient]:
+    """A client for as long as the block lasts; options are those of `KubernetesClient`."""
+    api = await load_api_client()
+    try:
+        yield KubernetesClient(api, **options)
+    finally:
+        await api.close()  # type: ignore[no-untyped-call]

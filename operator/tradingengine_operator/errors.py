@@ -1,0 +1,55 @@
+"""Errors of the operator. Each says what is wrong and how a person mends it; none ever holds a secret."""
+
+from __future__ import annotations
+
+
+class OperatorError(Exception):
+    """Root of the operator's own errors; `mend` is one sentence that tells a person what to do."""
+
+    def __init__(self, message: str, *, mend: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.mend = mend
+
+
+class ApiError(OperatorError):
+    """The API server refused a call, or could not be reached (`status` 0)."""
+
+    def __init__(self, status: int, reason: str, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same call may succeed soon."""
+        return self.status in {0, 408, 429} or self.status >= 500
+
+
+class NotFoundError(ApiError):
+    """The object or the kind is not there (404)."""
+
+
+class ConflictError(ApiError):
+    """Somebody changed the object in between, or it exists already (409, or a failed JSON Patch test)."""
+
+
+class ForbiddenError(ApiError):
+    """The operator's role does not allow it (403)."""
+
+
+class LeaseLostError(OperatorError):
+    """A write was asked for while the Lease was too old to be sure that no other operator writes."""
+
+
+class ControlError(OperatorError):
+    """A pod's control API did not answer, or refused."""
+
+
+class MetricsError(OperatorError):
+    """Prometheus did not answer."""
+
+
+class RecordError(OperatorError):
+    """A release record cannot be read, or is missing."""

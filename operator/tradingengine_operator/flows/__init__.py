@@ -1,0 +1,1 @@
+"""State machines as pure functions: an observation and a time in, actions out."""

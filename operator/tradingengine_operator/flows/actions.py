@@ -1,0 +1,72 @@
+"""What a flow asks for. Every action is idempotent: it names a wanted end, and is asked for again until it is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from .state import Placed, Slot
+
+Role = Literal["stable", "canary", "leaving"]
+
+
+@dataclass(frozen=True)
+class WriteRecord:
+    """Render the specification of now into the immutable record of this number."""
+
+    number: int
+    template_hash: str
+
+
+@dataclass(frozen=True)
+class Migrate:
+    """Run the migrations Job of this record; `again` removes a failed one first."""
+
+    number: int
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class EnsureSlot:
+    """Apply a slot's children from a record, never from the specification."""
+
+    slot: Slot
+    release: int
+    role: Role
+
+
+@dataclass(frozen=True)
+class RemoveSlot:
+    """Take a slot's pods down; its Services stay, so that the route keeps its backends."""
+
+    slot: Slot
+
+
+@dataclass(frozen=True)
+class SetRoute:
+    """One patch of the HTTPRoute: cookie rules of `live`, weights in tenths of a percent."""
+
+    live: tuple[Placed, ...]
+    weights: Mapping[Slot, int]
+
+
+@dataclass(frozen=True)
+class CloseSlot:
+    """Tell a drained slot's pods to withdraw: WebSockets closed over `spread` seconds, foreign releases refused."""
+
+    slot: Slot
+    release: int
+    spread: float
+
+
+@dataclass(frozen=True)
+class Announce:
+    """An event for people, on a transition only."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+Action = WriteRecord | Migrate | EnsureSlot | RemoveSlot | SetRoute | CloseSlot | Announce

@@ -1,0 +1,296 @@
+"""The release flow: record, migrations, idle slot, weight by weight, and the way back. Pure: time comes as an argument.
+
+The caller stores the new state BEFORE it acts, acts on every action in order, and calls again. Killed at any point, it
+reads the stored state and goes on: an action that was done is seen as done, one that was not is asked for again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from .actions import Action, Announce, CloseSlot, EnsureSlot, Migrate, RemoveSlot, SetRoute, WriteRecord
+from .checks import Failure, judge
+from .observation import Observation, Policy
+from .state import (
+    FULL,
+    Candidate,
+    Leaving,
+    Placed,
+    ReleaseState,
+    Retirement,
+    Slot,
+    Stage,
+    Verdict,
+    advanced,
+    other,
+)
+
+SLOTS: tuple[Slot, Slot] = ("a", "b")
+CHECK_SECONDS = 1.0
+DRAIN_POLL_SECONDS = 0.2
+START_POLL_SECONDS = 5.0
+MIGRATION_RETRY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The next state, what is asked for, and after how many seconds to look again (None: when something changes)."""
+
+    state: ReleaseState
+    actions: tuple[Action, ...]
+    recheck: float | None
+
+
+@dataclass(frozen=True)
+class _Move:
+    """A state, and what is done once because it came to be."""
+
+    state: ReleaseState
+    once: tuple[Action, ...] = ()
+
+
+def step(state: ReleaseState, seen: Observation, policy: Policy, now: datetime) -> Decision:
+    """One transition at most per machine (the release that leaves, the one that comes), then the wanted world."""
+    first = _retire(state, seen, policy, now)
+    second = _forget_verdict(first.state, seen)
+    third = _advance(second, seen, policy, now) if second.candidate is not None else _start(second, seen, now)
+    return Decision(
+        third.state, (*_wanted(third.state, seen, policy), *first.once, *third.once), _recheck(third.state, now)
+    )
+
+
+def _forget_verdict(state: ReleaseState, seen: Observation) -> ReleaseState:
+    """A withdrawn template is tried again only after the specification asked for something else."""
+    verdict = state.withdrawn
+    if verdict is None or verdict.template_hash == seen.template_hash:
+        return state
+    return advanced(state, withdrawn=None)
+
+
+def _start(state: ReleaseState, seen: Observation, now: datetime) -> _Move:
+    stable_hash = seen.records.get(state.stable.release) if state.stable is not None else None
+    idle = state.retiring is None or state.retiring.stage is Leaving.WARM
+    tried = state.withdrawn is not None
+    if stable_hash == seen.template_hash or tried or not idle or not seen.may_start:
+        return _Move(state)
+    number = _number(state, seen)
+    slot = other(state.stable.slot) if state.stable is not None else "a"
+    candidate = Candidate(slot, number, seen.template_hash, Stage.RECORDING, started_at=now, stage_at=now)
+    news = Announce("ReleaseStarted", f"release {number} takes slot {slot}")
+    return _Move(advanced(state, candidate=candidate, retiring=None, finished_at=None), (news,))
+
+
+def _number(state: ReleaseState, seen: Observation) -> int:
+    """The next number; a record that was written for this very template before a kill is taken up again."""
+    newest = max(seen.records, default=0)
+    if newest > state.highest() and seen.records[newest] == seen.template_hash:
+        return newest
+    return max(newest, state.highest()) + 1
+
+
+def _advance(state: ReleaseState, seen: Observation, policy: Policy, now: datetime) -> _Move:
+    candidate = state.candidate
+    if candidate is None:
+        return _Move(state)
+    if candidate.template_hash != seen.template_hash:
+        return _supersede(state, candidate, now)
+    match candidate.stage:
+        case Stage.RECORDING:
+            return _recording(state, candidate, seen, now)
+        case Stage.MIGRATING:
+            return _migrating(state, candidate, seen, now)
+        case Stage.STARTING:
+            return _starting(state, candidate, seen, policy, now)
+        case Stage.SHIFTING | Stage.HOLDING:
+            return _carrying(state, candidate, seen, policy, now)
+
+
+def _supersede(state: ReleaseState, candidate: Candidate, now: datetime) -> _Move:
+    """The specification changed: weight away first. Without weight nobody was there, and the slot is free at once."""
+    news = (Announce("ReleaseSuperseded", f"release {candidate.release} gives way to a newer specification"),)
+    if candidate.stage in {Stage.SHIFTING, Stage.HOLDING} and state.stable is not None:
+        return _Move(advanced(state, candidate=None, retiring=_leaving(candidate, now), finished_at=now), news)
+    return _Move(advanced(state, candidate=None), news)
+
+
+def _recording(state: ReleaseState, candidate: Candidate, seen: Observation, now: datetime) -> _Move:
+    found = seen.records.get(candidate.release)
+    if found is None:
+        return _Move(state)
+    if found != candidate.template_hash:
+        return _Move(advanced(state, candidate=None))
+    return _Move(_staged(state, candidate, Stage.MIGRATING, now))
+
+
+def _migrating(state: ReleaseState, candidate: Candidate, seen: Observation, now: datetime) -> _Move:
+    if seen.migration.succeeded:
+        return _Move(_staged(state, candidate, Stage.STARTING, now))
+    if not seen.migration.failed:
+        return _Move(state)
+    if state.stable is not None:
+        return _withdraw(state, candidate, Failure("MigrationFailed", seen.migration.message), now)
+    if (now - candidate.stage_at).total_seconds() < MIGRATION_RETRY_SECONDS:
+        return _Move(state)
+    again = Migrate(candidate.release, again=True)
+    return _Move(advanced(state, candidate=replace(candidate, stage_at=now)), (again,))
+
+
+def _starting(state: ReleaseState, candidate: Candidate, seen: Observation, policy: Policy, now: datetime) -> _Move:
+    slot = seen.slots[candidate.slot]
+    if slot.release == candidate.release and slot.complete:
+        weight = policy.steps[0].weight if state.stable is not None else FULL
+        ready = replace(candidate, weight=weight, restarts=dict(slot.restarts))
+        news = Announce("ReleaseWeight", f"release {candidate.release} is ready and gets weight {weight / 10:g}")
+        return _Move(_staged(state, ready, Stage.SHIFTING, now), (news,))
+    waited = (now - candidate.stage_at).total_seconds()
+    if state.stable is None or waited < policy.start_budget:
+        return _Move(state)
+    message = f"{slot.ready} of {slot.wanted} pods ready after {waited:.0f} s. {slot.waiting}".strip()
+    failure = Failure("NotReadyInTime", message, f"{waited:.0f}s", f"{policy.start_budget:g}s")
+    return _withdraw(state, candidate, failure, now)
+
+
+def _carrying(state: ReleaseState, candidate: Candidate, seen: Observation, policy: Policy, now: datetime) -> _Move:
+    if state.stable is None:
+        return _promote(state, candidate, policy, now) if _routed(state, seen) else _Move(state)
+    judged = judge(candidate, seen, policy, now)
+    if judged.failure is not None:
+        return _withdraw(state, judged.candidate, judged.failure, now)
+    moved = advanced(state, candidate=judged.candidate)
+    if not _routed(state, seen):
+        return _Move(moved)
+    if candidate.stage is Stage.SHIFTING:
+        held = replace(judged.candidate, step_started_at=now)
+        return _Move(_staged(moved, held, Stage.HOLDING, now))
+    if not judged.good or not _due(candidate, policy, now):
+        return _Move(moved)
+    if candidate.step + 1 >= len(policy.steps):
+        return _promote(moved, judged.candidate, policy, now)
+    return _next_step(moved, judged.candidate, policy, now)
+
+
+def _due(candidate: Candidate, policy: Policy, now: datetime) -> bool:
+    hold = policy.steps[min(candidate.step, len(policy.steps) - 1)].hold
+    return candidate.step_started_at is not None and now >= candidate.step_started_at + timedelta(seconds=hold)
+
+
+def _next_step(state: ReleaseState, candidate: Candidate, policy: Policy, now: datetime) -> _Move:
+    number = candidate.step + 1
+    weight = max(candidate.weight, policy.steps[number].weight)
+    moved = replace(candidate, step=number, weight=weight, step_started_at=None)
+    news = Announce("ReleaseWeight", f"release {candidate.release} gets weight {weight / 10:g}")
+    return _Move(_staged(state, moved, Stage.SHIFTING, now), (news,))
+
+
+def _promote(state: ReleaseState, candidate: Candidate, policy: Policy, now: datetime) -> _Move:
+    old = state.stable
+    retiring = None
+    if old is not None:
+        until = now + timedelta(seconds=policy.warm)
+        retiring = Retirement(old.slot, old.release, Leaving.REROUTING, stage_at=now, until=until)
+    stable = Placed(candidate.slot, candidate.release)
+    news = Announce("ReleasePromoted", f"release {candidate.release} in slot {candidate.slot} serves everybody")
+    promoted = advanced(state, stable=stable, candidate=None, retiring=retiring, withdrawn=None, finished_at=now)
+    return _Move(promoted, (news,))
+
+
+def _withdraw(state: ReleaseState, candidate: Candidate, failure: Failure, now: datetime) -> _Move:
+    verdict = Verdict(
+        release=candidate.release,
+        template_hash=candidate.template_hash,
+        reason=failure.reason,
+        message=failure.message[:1024],
+        at=now,
+        value=failure.value,
+        limit=failure.limit,
+    )
+    news = Announce("ReleaseWithdrawn", f"release {candidate.release}: {failure.message[:900]}", warning=True)
+    touched = candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}
+    leaving = _leaving(candidate, now) if touched else None
+    gone = advanced(state, candidate=None, retiring=leaving, withdrawn=verdict, finished_at=now)
+    return _Move(gone, (news,))
+
+
+def _leaving(candidate: Candidate, now: datetime) -> Retirement:
+    return Retirement(candidate.slot, candidate.release, Leaving.REROUTING, stage_at=now)
+
+
+def _staged(state: ReleaseState, candidate: Candidate, stage: Stage, now: datetime) -> ReleaseState:
+    return advanced(state, candidate=replace(candidate, stage=stage, stage_at=now))
+
+
+def _routed(state: ReleaseState, seen: Observation) -> bool:
+    """Whether the Gateway accepted exactly the intended rules and weights."""
+    wanted = frozenset((entry.slot, entry.release) for entry in state.live())
+    return seen.route.accepted and dict(seen.route.weights) == state.weights() and seen.route.live == wanted
+
+
+def _retire(state: ReleaseState, seen: Observation, policy: Policy, now: datetime) -> _Move:
+    leaving = state.retiring
+    if leaving is None:
+        return _Move(state)
+    slot, waited = seen.slots[leaving.slot], (now - leaving.stage_at).total_seconds()
+    match leaving.stage:
+        case Leaving.REROUTING:
+            done = _routed(state, seen)
+            following = Leaving.QUIETING
+        case Leaving.QUIETING:
+            quiet = slot.quiet is not None and slot.quiet >= policy.quiet and waited >= policy.quiet
+            done = quiet or slot.pods == 0 or waited >= policy.quiet_budget
+            following = Leaving.CLOSING
+        case Leaving.CLOSING:
+            closed = slot.withdrawn and slot.web_sockets == 0
+            done = closed or slot.pods == 0 or waited >= policy.close_budget
+            following = Leaving.WARM
+        case Leaving.WARM:
+            return _cool(state, leaving, now)
+    if not done:
+        return _Move(state)
+    moved = replace(leaving, stage=following, stage_at=now)
+    if following is Leaving.WARM:
+        return _cool(advanced(state, retiring=moved), moved, now)
+    return _Move(advanced(state, retiring=moved))
+
+
+def _cool(state: ReleaseState, leaving: Retirement, now: datetime) -> _Move:
+    if leaving.until is not None and now < leaving.until:
+        return _Move(state)
+    news = Announce("SlotRemoved", f"slot {leaving.slot} with release {leaving.release} is taken down")
+    return _Move(advanced(state, retiring=None), (news,))
+
+
+def _wanted(state: ReleaseState, seen: Observation, policy: Policy) -> tuple[Action, ...]:
+    """The whole wanted world, weights before pods: nothing is taken down behind a weight."""
+    actions: list[Action] = []
+    candidate, leaving = state.candidate, state.retiring
+    if candidate is not None and candidate.stage is Stage.RECORDING:
+        actions.append(WriteRecord(candidate.release, candidate.template_hash))
+    if candidate is not None and candidate.stage is Stage.MIGRATING:
+        actions.append(Migrate(candidate.release))
+    if state.live():
+        actions.append(SetRoute(state.live(), state.weights()))
+    if state.stable is not None:
+        actions.append(EnsureSlot(state.stable.slot, state.stable.release, "stable"))
+    if candidate is not None and candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}:
+        actions.append(EnsureSlot(candidate.slot, candidate.release, "canary"))
+    if leaving is not None:
+        actions.append(EnsureSlot(leaving.slot, leaving.release, "leaving"))
+        if leaving.stage in {Leaving.CLOSING, Leaving.WARM} and not seen.slots[leaving.slot].withdrawn:
+            actions.append(CloseSlot(leaving.slot, leaving.release, policy.spread))
+    used = {entry.slot for entry in (state.stable, candidate, leaving) if entry is not None}
+    actions.extend(RemoveSlot(slot) for slot in SLOTS if slot not in used)
+    return tuple(actions)
+
+
+def _recheck(state: ReleaseState, now: datetime) -> float | None:
+    waits: list[float] = []
+    if state.candidate is not None:
+        patient = state.candidate.stage in {Stage.MIGRATING, Stage.STARTING}
+        waits.append(START_POLL_SECONDS if patient else CHECK_SECONDS)
+    if state.retiring is not None:
+        if state.retiring.stage is not Leaving.WARM:
+            waits.append(DRAIN_POLL_SECONDS)
+        elif state.retiring.until is not None:
+            waits.append(max(CHECK_SECONDS, (state.retiring.until - now).total_seconds()))
+    return min(waits, default=None)

@@ -1,0 +1,218 @@
+"""What the release flow remembers: stored whole, with absolute times, so that a killed operator goes on from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from tradingengine_operator.errors import RecordError
+
+Slot = Literal["a", "b"]
+#: Full weight in tenths of a percent.
+FULL = 1000
+FORMAT = 1
+
+
+def other(slot: Slot) -> Slot:
+    """The slot beside this one."""
+    return "b" if slot == "a" else "a"
+
+
+class Stage(StrEnum):
+    """Where a candidate stands on its way up."""
+
+    RECORDING = "recording"
+    MIGRATING = "migrating"
+    STARTING = "starting"
+    SHIFTING = "shifting"
+    HOLDING = "holding"
+
+
+class Leaving(StrEnum):
+    """Where a release stands on its way down."""
+
+    REROUTING = "rerouting"
+    QUIETING = "quieting"
+    CLOSING = "closing"
+    WARM = "warm"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A release in a slot."""
+
+    slot: Slot
+    release: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The release that is on its way up; `weight` is the intent, in tenths of a percent."""
+
+    slot: Slot
+    release: int
+    template_hash: str
+    stage: Stage
+    started_at: datetime
+    stage_at: datetime
+    step: int = 0
+    weight: int = 0
+    step_started_at: datetime | None = None
+    failures: int = 0
+    sampled_at: datetime | None = None
+    no_data_since: datetime | None = None
+    unready_since: datetime | None = None
+    restarts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Retirement:
+    """The release that is on its way down. With `until` it stays warm till then; without, its pods go."""
+
+    slot: Slot
+    release: int
+    stage: Leaving
+    stage_at: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why the last release was withdrawn; its template is not tried again while the specification asks for the same."""
+
+    release: int
+    template_hash: str
+    reason: str
+    message: str
+    at: datetime
+    value: str | None = None
+    limit: str | None = None
+
+
+@dataclass(frozen=True)
+class ReleaseState:
+    """The whole. `serial` grows with every change, so that the newest of two copies is known."""
+
+    serial: int = 0
+    stable: Placed | None = None
+    candidate: Candidate | None = None
+    retiring: Retirement | None = None
+    withdrawn: Verdict | None = None
+    finished_at: datetime | None = None
+
+    def weights(self) -> dict[Slot, int]:
+        """Intended weights of both slots, in tenths of a percent; both 0 before anything serves."""
+        result: dict[Slot, int] = {"a": 0, "b": 0}
+        canary = self.candidate.weight if self.candidate is not None else 0
+        if self.candidate is not None:
+            result[self.candidate.slot] = canary
+        if self.stable is not None:
+            result[self.stable.slot] = FULL - canary
+        return result
+
+    def live(self) -> tuple[Placed, ...]:
+        """Releases whose cookie is followed: those that have weight, the stable one first."""
+        weights = self.weights()
+        placed = [self.stable] if self.stable is not None else []
+        if self.candidate is not None and weights[self.candidate.slot] > 0:
+            placed.append(Placed(self.candidate.slot, self.candidate.release))
+        return tuple(placed)
+
+    def referenced(self) -> frozenset[int]:
+        """Numbers of the records that a slot is made from."""
+        placed = (self.stable, self.candidate, self.retiring)
+        return frozenset(entry.release for entry in placed if entry is not None)
+
+    def highest(self) -> int:
+        """The highest number that this state knows."""
+        known = set(self.referenced())
+        if self.withdrawn is not None:
+            known.add(self.withdrawn.release)
+        return max(known, default=0)
+
+
+def render_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_time(text: str) -> datetime:
+    """The moment of an RFC 3339 text; ValueError when it is none."""
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} names no time zone")
+    return moment.astimezone(UTC)
+
+
+def dump_state(state: ReleaseState) -> str:
+    """The state as compact JSON; fields without a value are left out."""
+    return json.dumps({"format": FORMAT, **_plain(state)}, separators=(",", ":"), sort_keys=True)
+
+
+def load_state(text: str) -> ReleaseState:
+    """The state of `dump_state`; RecordError when the text is not one, or of a later format."""
+    try:
+        raw = json.loads(text)
+        if raw.get("format") != FORMAT:
+            raise RecordError(
+                f"the release's progress has format {raw.get('format')!r}, this operator knows {FORMAT}",
+                mend="run the operator version that wrote it, or a later one",
+            )
+        return _state(raw)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"the release's progress cannot be read: {error}") from error
+
+
+def newest(*candidates: ReleaseState | None) -> ReleaseState:
+    """The one with the highest serial; an empty state when there is none."""
+    return max((entry for entry in candidates if entry is not None), key=lambda entry: entry.serial, default=INITIAL)
+
+
+def advanced(state: ReleaseState, **changes: Any) -> ReleaseState:
+    """A changed copy with the next serial; the same object when nothing differs."""
+    changed = replace(state, **changes)
+    return state if changed == state else replace(changed, serial=state.serial + 1)
+
+
+INITIAL = ReleaseState()
+_TIMES = frozenset({"started_at", "stage_at", "step_started_at", "sampled_at", "no_data_since", "unready_since"})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return render_time(value)
+    if hasattr(value, "__dataclass_fields__"):
+        fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
+        return {name: _plain(entry) for name, entry in fields.items() if entry is not None}
+    return value
+
+
+def _state(raw: dict[str, Any]) -> ReleaseState:
+    return ReleaseState(
+        serial=int(raw["serial"]),
+        stable=Placed(**raw["stable"]) if "stable" in raw else None,
+        candidate=_candidate(raw["candidate"]) if "candidate" in raw else None,
+        retiring=_retirement(raw["retiring"]) if "retiring" in raw else None,
+        withdrawn=Verdict(**{**raw["withdrawn"], "at": parse_time(raw["withdrawn"]["at"])})
+        if "withdrawn" in raw
+        else None,
+        finished_at=parse_time(raw["finished_at"]) if "finished_at" in raw else None,
+    )
+
+
+def _candidate(raw: dict[str, Any]) -> Candidate:
+    fields: dict[str, Any] = {name: parse_time(value) if name in _TIMES else value for name, value in raw.items()}
+    return Candidate(**{**fields, "stage": Stage(raw["stage"])})
+
+
+def _retirement(raw: dict[str, Any]) -> Retirement:
+    return Retirement(
+        slot=raw["slot"],
+        release=raw["release"],
+        stage=Leaving(raw["stage"]),
+        stage_at=parse_time(raw["stage_at"]),
+        until=parse_time(raw["until"]) if "until" in raw else None,
+    )

@@ -1,0 +1,133 @@
+"""The HTTPRoute is shared with people: only our own rules, found by their names, are changed.
+
+`spec.rules` is one atomic list, so an apply would erase foreign rules. The change is one JSON Patch with a test on
+resourceVersion: whoever else writes in between makes the patch fail, and it is made again from what is there then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tradingengine_operator.builders import names
+
+from .objects import Manifest
+
+_RELEASE = re.compile(r"te-release=([0-9]{1,9})")
+#: Parts of the specification besides the rules that are ours alone.
+_OWN_FIELDS = ("parentRefs", "hostnames")
+
+
+@dataclass(frozen=True)
+class RouteFacts:
+    """What an HTTPRoute says: weights in tenths of a percent, releases with a cookie rule, and the Gateway's word."""
+
+    exists: bool = False
+    accepted: bool = False
+    weights: Mapping[names.Slot, int] = field(default_factory=dict)
+    live: frozenset[tuple[names.Slot, int]] = frozenset()
+    reason: str = "RouteMissing"
+    message: str = "there is no HTTPRoute yet"
+
+
+def route_patch(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> list[Manifest]:
+    """Operations that bring our rules, host and parent into an existing route; none when all is as desired."""
+    spec = observed["spec"]
+    rules = merged_rules(spec.get("rules") or (), desired["spec"]["rules"])
+    wanted = {"rules": rules, **{name: desired["spec"][name] for name in _OWN_FIELDS}}
+    changed = [name for name, value in wanted.items() if spec.get(name) != value]
+    if not changed:
+        return []
+    version = observed["metadata"]["resourceVersion"]
+    operations: list[Manifest] = [{"op": "test", "path": "/metadata/resourceVersion", "value": version}]
+    for name in changed:
+        verb = "replace" if name in spec else "add"
+        operations.append({"op": verb, "path": f"/spec/{name}", "value": wanted[name]})
+    return operations
+
+
+def merged_rules(observed: Iterable[Mapping[str, Any]], own: Sequence[Mapping[str, Any]]) -> list[Manifest]:
+    """Foreign rules in their order and place; ours together, where the first of ours was, else at the end."""
+    result: list[Manifest] = []
+    placed = False
+    for rule in observed:
+        if not names.is_own_rule(rule.get("name")):
+            result.append(dict(rule))
+        elif not placed:
+            result.extend(dict(entry) for entry in own)
+            placed = True
+    return result if placed else [*result, *(dict(entry) for entry in own)]
+
+
+def foreign_rules(observed: Mapping[str, Any]) -> list[Manifest]:
+    """Rules of a route that are not ours."""
+    return [dict(rule) for rule in observed["spec"].get("rules") or () if not names.is_own_rule(rule.get("name"))]
+
+
+def read_route(observed: Mapping[str, Any] | None, engine: str, gateway: str, namespace: str) -> RouteFacts:
+    """The facts of a route, as read back from the cluster; an absent route has no weights."""
+    if observed is None:
+        return RouteFacts()
+    rules = {rule.get("name"): rule for rule in observed["spec"].get("rules") or ()}
+    accepted, reason, message = _acceptance(observed, gateway, namespace)
+    return RouteFacts(
+        exists=True,
+        accepted=accepted,
+        weights=_weights(rules, engine),
+        live=_live(rules),
+        reason=reason,
+        message=message,
+    )
+
+
+def _weights(rules: Mapping[str | None, Mapping[str, Any]], engine: str) -> dict[names.Slot, int]:
+    """Weights of both slots; empty unless API and dashboard agree."""
+    found = []
+    for component in names.SLOT_COMPONENTS:
+        rule = rules.get(component)
+        if rule is None:
+            return {}
+        backends = {entry.get("name"): entry.get("weight", 1) for entry in rule.get("backendRefs") or ()}
+        found.append({slot: int(backends.get(names.slot(engine, component, slot), 0)) for slot in names.SLOTS})
+    return found[0] if all(entry == found[0] for entry in found) else {}
+
+
+def _live(rules: Mapping[str | None, Mapping[str, Any]]) -> frozenset[tuple[names.Slot, int]]:
+    """Slots whose cookie is followed in API and dashboard alike, with the release that the cookie names."""
+    live = set()
+    for slot in names.SLOTS:
+        numbers = {_cookie_release(rules.get(names.release_rule(part, slot))) for part in names.SLOT_COMPONENTS}
+        if numbers != {None}:
+            live.add((slot, next(iter(numbers)) or 0 if len(numbers) == 1 else 0))
+    return frozenset(live)
+
+
+def _cookie_release(rule: Mapping[str, Any] | None) -> int | None:
+    if rule is None:
+        return None
+    for match in rule.get("matches") or ():
+        for header in match.get("headers") or ():
+            found = _RELEASE.search(header.get("value", ""))
+            if found:
+                return int(found.group(1))
+    return 0
+
+
+def _acceptance(observed: Mapping[str, Any], gateway: str, namespace: str) -> tuple[bool, str, str]:
+    """Whether our Gateway accepted this very generation, and its words when not."""
+    generation = observed["metadata"].get("generation", 0)
+    own_namespace = observed["metadata"]["namespace"]
+    for parent in (observed.get("status") or {}).get("parents") or ():
+        reference = parent.get("parentRef") or {}
+        if (reference.get("name"), reference.get("namespace", own_namespace)) != (gateway, namespace):
+            continue
+        conditions = {entry["type"]: entry for entry in parent.get("conditions") or ()}
+        entry = conditions.get("Accepted")
+        if entry is None or entry.get("observedGeneration", 0) < generation:
+            return False, "RoutePending", f"Gateway {namespace}/{gateway} has not read the newest HTTPRoute yet"
+        if entry.get("status") != "True":
+            return False, "RouteNotAccepted", f"{entry.get('reason', '')}: {entry.get('message', '')}"
+        return True, "Accepted", ""
+    return False, "GatewaySilent", f"Gateway {namespace}/{gateway} says nothing of the HTTPRoute"
