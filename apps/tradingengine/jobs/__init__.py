@@ -1,0 +1,1 @@
+"""Commands of `te` that run and end."""

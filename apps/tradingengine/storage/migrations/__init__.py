@@ -1,0 +1,1 @@
+"""Alembic migrations in plain SQL; run by `te migrate` alone."""
