@@ -57,7 +57,7 @@ async def add_timeline(connection: Connection, entries: Iterable[TimelineEntry])
 
 
 async def add_fills(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Store fills (order_id, fill_id, quantity, price_paise, at, market_time, run, journal, seq); doubles are kept out."""
+    """Store fills: order_id, fill_id, quantity, price_paise, at, market_time, run, journal, seq; no doubles."""
     if rows:
         await connection.executemany(
             "insert into fills (order_id, fill_id, quantity, price_paise, at, market_time, run, journal, seq) "
