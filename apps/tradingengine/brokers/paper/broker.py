@@ -1,0 +1,267 @@
+"""The paper broker: the same port, the same latencies and refusals as a real one, no money.
+
+Placing waits a small, bounded, seeded latency on the way in; what is in the book then exists, whether or not the caller
+hears of it. Quotes, the end of a session and the end of a tape's run come in by `on_quotes`, `on_session_closed` and
+`on_run_ended`, from the one task that reads the feed.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from tradingengine.brokers.paper.book import PaperBook, Resting, trading_day
+from tradingengine.brokers.paper.market import Market
+from tradingengine.brokers.paper.matching import Liquidity, execution, protected_limit, triggers
+from tradingengine.brokers.port import BookRow, BrokerError, Fill, NotSentError, OutcomeUnknownError, RowState
+from tradingengine.domain.capabilities import CAPABILITIES, Capabilities, unsupported
+from tradingengine.domain.orders import Order, OrderType, Validity
+from tradingengine.domain.quotes import Quote
+from tradingengine.domain.reasons import Reason, ReasonCode, reason
+from tradingengine.storage.sqlite import SqliteFileError
+
+T = TypeVar("T")
+LATENCY_SECONDS: Final = 0.020
+_JITTER: Final = 0.5
+
+
+class PaperBroker:
+    """One paper account. `latency` is the mean way to the exchange in seconds, varied by half, from `seed`."""
+
+    def __init__(self, path: Path, market: Market, *, seed: int = 1, latency: float = LATENCY_SECONDS) -> None:
+        """`path` is the book's file; nothing is opened before `start`."""
+        self._book = PaperBook(path)
+        self._market = market
+        self._latency = latency
+        self._random = random.Random(seed)  # noqa: S311 - a model of latency, not a secret
+        self._resting: dict[str, Resting] = {}
+        self._liquidity = Liquidity()
+        self._updates: asyncio.Queue[BookRow | None] = asyncio.Queue()
+        self._lock = asyncio.Lock()
+        self._started = False
+
+    @property
+    def name(self) -> str:
+        """`paper`."""
+        return "paper"
+
+    @property
+    def state(self) -> str:
+        """`connected` while the book can be written."""
+        return "connected" if self._started and not self._book.failed else "down"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What paper can do in this version."""
+        return CAPABILITIES["paper"]
+
+    @property
+    def visibility_seconds(self) -> float:
+        """Longer than the longest way to the exchange."""
+        return 0.05 + 2 * self._latency
+
+    async def start(self) -> None:
+        """Open the book and take up the orders that rest in it."""
+        for resting in await self._book.open():
+            self._resting[resting.row.tag] = resting
+        self._started = True
+
+    async def close(self) -> None:
+        """Close the book; `updates` ends."""
+        self._started = False
+        self._updates.put_nowait(None)
+        await self._book.close()
+
+    def abandon(self) -> None:
+        """Drop everything as a killed process would."""
+        self._started = False
+        self._book.abandon()
+
+    async def place(self, order: Order, tag: str) -> BookRow:
+        """Take an order into the book after the latency, and match it at once against the quote."""
+        self._check_started()
+        await self._travel()
+        # Once it has arrived, the order is in the book whether or not the caller still waits.
+        return await asyncio.shield(self._arrive(order, tag))
+
+    async def _arrive(self, order: Order, tag: str) -> BookRow:
+        async with self._lock:
+            refusal = self._refusal(order)
+            resting = await self._enter(order, tag, refusal)
+            if resting is None:
+                raise OutcomeUnknownError(f"the book holds tag {tag} already")
+            if refusal is None:
+                self._resting[tag] = resting
+                await self._work([resting])
+            return resting.row
+
+    async def cancel(self, tag: str) -> BookRow:
+        """Cancel what is not filled; the row afterwards."""
+        self._check_started()
+        await self._travel()
+        return await asyncio.shield(self._cancel(tag))
+
+    async def _cancel(self, tag: str) -> BookRow:
+        async with self._lock:
+            resting = self._resting.get(tag)
+            if resting is None:
+                row = await _ask(self._book.by_tag(tag))
+                if row is None:
+                    raise BrokerError(f"the paper book has no order with tag {tag}")
+                return row
+            await self._end([resting], RowState.CANCELLED, reason(ReasonCode.CANCELLED_BY_USER))
+            return resting.row
+
+    async def by_tag(self, tag: str) -> BookRow | None:
+        """The book's row, or None when the order never arrived."""
+        self._check_started()
+        async with self._lock:
+            return await _ask(self._book.by_tag(tag))
+
+    async def book(self) -> list[BookRow]:
+        """All rows of the market's current day, and all that are open."""
+        self._check_started()
+        async with self._lock:
+            return await _ask(self._book.rows(trading_day(self._market.now())))
+
+    async def updates(self) -> AsyncIterator[BookRow]:
+        """Rows as they change."""
+        while (row := await self._updates.get()) is not None:
+            yield row
+
+    async def on_quotes(self, symbols: Iterable[str]) -> None:
+        """Prices of these symbols moved: work on what rests there."""
+        wanted = set(symbols)
+        if not self._started or not any(item.row.symbol in wanted for item in self._resting.values()):
+            return
+        async with self._lock:
+            await self._work([item for item in self._resting.values() if item.row.symbol in wanted])
+
+    async def on_session_closed(self, symbols: Iterable[str] | None = None) -> None:
+        """Trading of these symbols (None: of all) is over for the day: DAY orders expire."""
+        wanted = None if symbols is None else set(symbols)
+        async with self._lock:
+            over = [item for item in self._resting.values() if wanted is None or item.row.symbol in wanted]
+            await self._end(over, RowState.EXPIRED, reason(ReasonCode.RUN_ENDED))
+
+    async def on_run_ended(self) -> None:
+        """The tape is over: everything that rests expires."""
+        await self.on_session_closed()
+
+    def _check_started(self) -> None:
+        if not self._started:
+            raise NotSentError("the paper broker is not running")
+
+    async def _travel(self) -> None:
+        if self._latency > 0:
+            await asyncio.sleep(self._latency * (1 + self._random.uniform(-_JITTER, _JITTER)))
+        self._check_started()
+
+    def _refusal(self, order: Order) -> Reason | None:
+        if (missing := unsupported(order)) is not None:
+            return missing.reason()
+        if self._market.instrument(order.symbol) is None:
+            return reason(ReasonCode.UNKNOWN_INSTRUMENT, order.symbol)
+        if not self._market.is_open(order.symbol):
+            return reason(ReasonCode.SESSION_CLOSED)
+        if self._market.quote(order.symbol) is None:
+            return reason(ReasonCode.NO_QUOTE, order.symbol)
+        return None
+
+    async def _enter(self, order: Order, tag: str, refusal: Reason | None) -> Resting | None:
+        now = self._market.now()
+        number = await _ask(self._book.next_number())
+        row = BookRow(
+            tag=tag,
+            broker_order_id=f"P{number:012d}",
+            symbol=order.symbol,
+            side=order.side,
+            quantity=order.quantity,
+            type=order.type,
+            product=order.product,
+            validity=order.validity,
+            price_paise=order.price_paise,
+            trigger_price_paise=order.trigger_price_paise,
+            account=order.account,
+            state=_first_state(order.type) if refusal is None else RowState.REJECTED,
+            reason=refusal,
+            placed_at=now,
+        )
+        resting = Resting(row, self._first_limit(order), not order.type.needs_trigger, trading_day(now))
+        entered = await _ask(self._book.insert(resting))
+        return resting if entered else None
+
+    def _first_limit(self, order: Order) -> int | None:
+        if order.type is not OrderType.MARKET:
+            return order.price_paise
+        return self._protected(order.symbol, order)
+
+    def _protected(self, symbol: str, order: Order | BookRow) -> int | None:
+        quote, instrument = self._market.quote(symbol), self._market.instrument(symbol)
+        if quote is None or instrument is None:
+            return None
+        return protected_limit(quote, order.side, instrument)
+
+    async def _work(self, items: list[Resting]) -> None:
+        """Match orders against their quotes, oldest first; durable before anybody hears of it."""
+        changed = []
+        for item in sorted(items, key=lambda one: one.row.broker_order_id):
+            quote = self._market.quote(item.row.symbol)
+            if quote is not None and self._market.is_open(item.row.symbol) and self._match(item, quote):
+                changed.append(item)
+        await self._publish(changed)
+
+    def _match(self, item: Resting, quote: Quote) -> bool:
+        row = item.row
+        if not item.triggered and triggers(row.type, row.side, row.trigger_price_paise, quote):
+            item.triggered = True
+            item.limit = row.price_paise if row.price_paise is not None else self._protected(row.symbol, row)
+            item.row = msgspec.structs.replace(row, state=RowState.OPEN)
+        if item.triggered and item.limit is not None:
+            available = self._liquidity.available(quote, row.side)
+            traded = execution(row.side, item.limit, row.quantity - row.filled, quote, available)
+            if traded is not None:
+                self._liquidity.take(quote, row.side, traded[0])
+                item.row = _with_fill(item.row, *traded, self._market.now())
+        if row.validity is Validity.IOC and not item.row.state.terminal:
+            item.row = _ended(item.row, RowState.CANCELLED, reason(ReasonCode.IOC_UNFILLED))
+        return item.row is not row
+
+    async def _end(self, items: list[Resting], state: RowState, why: Reason) -> None:
+        for item in items:
+            item.row = _ended(item.row, state, why)
+        await self._publish(items)
+
+    async def _publish(self, changed: list[Resting]) -> None:
+        await _ask(self._book.save(changed))
+        for item in changed:
+            if item.row.state.terminal:
+                self._resting.pop(item.row.tag, None)
+            self._updates.put_nowait(item.row)
+
+
+async def _ask(answer: Awaitable[T]) -> T:
+    """A book that cannot be read or written is a broker that does not answer."""
+    try:
+        return await answer
+    except SqliteFileError as error:
+        raise OutcomeUnknownError(error.detail, mend=error.mend) from error
+
+
+def _first_state(kind: OrderType) -> RowState:
+    return RowState.TRIGGER_PENDING if kind.needs_trigger else RowState.OPEN
+
+
+def _ended(row: BookRow, state: RowState, why: Reason) -> BookRow:
+    return msgspec.structs.replace(row, state=state, reason=why)
+
+
+def _with_fill(row: BookRow, units: int, price: int, at: datetime) -> BookRow:
+    fill = Fill(f"{row.broker_order_id}-{len(row.fills) + 1}", units, price, at)
+    fills = (*row.fills, fill)
+    state = RowState.FILLED if row.filled + units == row.quantity else row.state
+    return msgspec.structs.replace(row, fills=fills, state=state)

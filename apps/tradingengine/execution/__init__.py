@@ -1,0 +1,1 @@
+"""The execution engine of the edge: commands in, orders to the broker, every step journalled before it is shown."""

@@ -1,0 +1,68 @@
+"""Commands as they come from the cloud or the console, decoded strictly; a bad one is refused with its field."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from tradingengine.domain.errors import DomainError
+from tradingengine.domain.ids import is_id
+
+
+class CommandKind(StrEnum):
+    """What a command asks for."""
+
+    PLACE = "place"
+    CANCEL = "cancel"
+    EXIT = "exit"
+    HALT = "halt"
+    RELEASE = "release"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Who sent a command: release and slot of the api pod, login of the person."""
+
+    release: str = ""
+    slot: str = ""
+    user: str | None = None
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One command (interfaces.md, section 5). For place and exit `id` is the order's id."""
+
+    id: str
+    kind: CommandKind
+    origin: Origin = Origin()
+    created_at: datetime
+    expires_at: datetime | None = None
+    order: dict[str, Any] | None = None
+    target: str | None = None
+    reason: str | None = None
+    v: int = 1
+
+    @property
+    def makes_order(self) -> bool:
+        """Whether an order comes of it."""
+        return self.kind in (CommandKind.PLACE, CommandKind.EXIT)
+
+
+_decoder = msgspec.json.Decoder(Command)
+
+
+def decode_command(body: str | bytes) -> Command:
+    """A command from its JSON; DomainError that names the field otherwise."""
+    try:
+        command = _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DomainError(f"the command cannot be read: {error}") from error
+    if not is_id(command.id):
+        raise DomainError(f"the command cannot be read: id {command.id!r} is not a UUIDv7")
+    if command.makes_order and command.order is None:
+        raise DomainError(f"a command {command.kind} needs the field order")
+    if command.kind is CommandKind.CANCEL and not command.target:
+        raise DomainError("a command cancel needs the field target")
+    for name, at in (("created_at", command.created_at), ("expires_at", command.expires_at)):
+        if at is not None and at.tzinfo is None:
+            raise DomainError(f"{name} has no zone: end it with Z")
+    return command

@@ -1,0 +1,131 @@
+"""The risk gate: pure verdicts. What reduces risk always passes; everything else needs every check to agree."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final, Protocol
+
+from tradingengine.domain.instruments import Instrument
+from tradingengine.domain.orders import Order, Purpose, TradingState
+from tradingengine.domain.positions import key_of
+from tradingengine.domain.reasons import Reason, ReasonCode, reason
+from tradingengine.domain.validation import check_order
+from tradingengine.execution.book import OrderBook
+
+_FORGIVEN_WHEN_REDUCING: Final = frozenset({ReasonCode.BAD_LOT, ReasonCode.FREEZE_QUANTITY, ReasonCode.PRICE_BAND})
+_RATE_WINDOW_SECONDS: Final = 1.0
+
+
+class MarketView(Protocol):
+    """What the gate needs to know of the market."""
+
+    def instrument(self, symbol: str) -> Instrument | None:
+        """The instrument of a symbol; None when unknown."""
+        ...
+
+    def is_open(self, symbol: str) -> bool:
+        """Whether it trades continuously now (market time)."""
+        ...
+
+    def is_fresh(self) -> bool:
+        """Whether prices are arriving."""
+        ...
+
+
+class GateInputs:
+    """What the gate reads of the rest of the edge. Flags are set by whoever owns the fact."""
+
+    def __init__(self) -> None:
+        """Closed for new risk until recovery has finished."""
+        self.recovered = False
+        self.draining = False
+        self.journal_failed = False
+        self.halting = False
+
+
+class Gate:
+    """Judges orders. `orders_per_second` bounds new risk per exchange segment; reducing orders are not counted."""
+
+    def __init__(
+        self,
+        book: OrderBook,
+        market: MarketView,
+        inputs: GateInputs,
+        *,
+        orders_per_second: int,
+        monotonic: Callable[[], float],
+    ) -> None:
+        """The gate keeps nothing but the times of the last orders of each segment."""
+        self._book = book
+        self._market = market
+        self._inputs = inputs
+        self._rate = orders_per_second
+        self._monotonic = monotonic
+        self._recent: dict[str, deque[float]] = {}
+
+    def reduces(self, order: Order, in_flight: Iterable[Order]) -> bool:
+        """Whether an order can only make a position smaller, counting what already works against that position."""
+        position = self._book.positions.get(key_of(order))
+        if position is None or position.quantity * order.side.sign >= 0 or order.quantity <= 0:
+            return False
+        same_way = {
+            other.id: other.remaining
+            for other in (*self._book.open_orders(), *in_flight)
+            if other.id != order.id and other.side is order.side and key_of(other) == position.key
+        }
+        return order.quantity + sum(same_way.values()) <= abs(position.quantity)
+
+    def judge(self, order: Order, in_flight: Iterable[Order] = ()) -> Reason | None:
+        """None when the order may go, else why not. A passed order counts against the rate (dry runs do not)."""
+        reducing = self.reduces(order, in_flight)
+        fault = check_order(order, self._market.instrument(order.symbol))
+        if fault is not None and not (reducing and fault.code in _FORGIVEN_WHEN_REDUCING):
+            return fault.reason()
+        if reducing:
+            return None
+        if order.purpose is Purpose.EXIT:
+            return reason(ReasonCode.NO_POSITION)
+        refusal = self.closed_for_new_risk() or self._market_refusal(order)
+        return refusal or self._rate_refusal(order)
+
+    def closed_for_new_risk(self) -> Reason | None:
+        """Why no order that adds risk may go now, None when the gate is open."""
+        state, inputs = self._book.trading_state, self._inputs
+        closed: tuple[tuple[bool, ReasonCode], ...] = (
+            (state is TradingState.HALTED or inputs.halting, ReasonCode.HALTED),
+            (state is TradingState.REDUCING, ReasonCode.REDUCING),
+            (inputs.journal_failed, ReasonCode.JOURNAL_FAILED),
+            (not inputs.recovered, ReasonCode.NOT_RECOVERED),
+            (inputs.draining, ReasonCode.DRAINING),
+        )
+        for is_closed, code in closed:
+            if is_closed:
+                return reason(code)
+        return None
+
+    def _market_refusal(self, order: Order) -> Reason | None:
+        if not self._market.is_open(order.symbol):
+            return reason(ReasonCode.SESSION_CLOSED)
+        if not self._market.is_fresh():
+            return reason(ReasonCode.NO_QUOTE, "the feed has gone silent")
+        if order.symbol in self._book.unknown_symbols():
+            return reason(ReasonCode.UNRESOLVED_ORDER, order.symbol)
+        return None
+
+    def _rate_refusal(self, order: Order) -> Reason | None:
+        instrument = self._market.instrument(order.symbol)
+        segment = str(instrument.segment) if instrument is not None else ""
+        now = self._monotonic()
+        recent = self._recent.setdefault(segment, deque())
+        while recent and now - recent[0] >= _RATE_WINDOW_SECONDS:
+            recent.popleft()
+        if len(recent) >= self._rate:
+            return reason(ReasonCode.ORDER_RATE, f"{self._rate} per second in {segment}")
+        if not order.dry_run:
+            recent.append(now)
+        return None
+
+
+def is_late(order: Order, now: datetime) -> bool:
+    """Whether the order's wall-clock limit has passed."""
+    return order.expires_at is not None and now >= order.expires_at

@@ -1,0 +1,211 @@
+"""The way of an order: expiry, gate, journal, broker, journal. And the way back: what the broker says, journalled.
+
+The journal is written before the first byte goes to the broker, so after a crash the broker can be asked about
+everything that may have been sent; nothing is ever sent twice.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from tradingengine.brokers.port import BookRow, Broker, BrokerError, NotSentError, OutcomeUnknownError
+from tradingengine.domain.clock import WallClock
+from tradingengine.domain.ids import broker_tag
+from tradingengine.domain.orders import Order, OrderState
+from tradingengine.domain.reasons import Reason, ReasonCode, reason
+from tradingengine.execution import drafts
+from tradingengine.execution.book import OrderBook
+from tradingengine.execution.gate import Gate, GateInputs, is_late
+from tradingengine.execution.journal import Draft, Entry, Journal
+from tradingengine.execution.metrics import EdgeMetrics
+from tradingengine.execution.reconcile import changes
+from tradingengine.storage.sqlite import SqliteFailedError
+
+log = logging.getLogger(__name__)
+
+BROKER_TIMEOUT: Final = 5.0
+_CANCEL_ATTEMPTS: Final = 5
+_CANCEL_PAUSE: Final = 0.5
+
+
+class CancelOutcome(msgspec.Struct, frozen=True):
+    """What became of a cancellation: `result` is cancelled, ended, unknown_order or unconfirmed."""
+
+    result: str
+    state: str
+    message: str = ""
+
+
+class Router:
+    """Places and cancels orders at one broker."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        book: OrderBook,
+        gate: Gate,
+        inputs: GateInputs,
+        broker: Broker,
+        wall: WallClock,
+        metrics: EdgeMetrics,
+    ) -> None:
+        """`resolve` is called with an order id whenever an outcome is unknown; the owner sets it."""
+        self._journal = journal
+        self._book = book
+        self._gate = gate
+        self._inputs = inputs
+        self._broker = broker
+        self._wall = wall
+        self._metrics = metrics
+        self._in_flight: dict[str, Order] = {}
+        self._landed: dict[str, asyncio.Event] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.resolve: Callable[[str], None] = lambda order_id: None
+
+    @property
+    def in_flight(self) -> int:
+        """Orders between their arrival here and the broker's answer."""
+        return len(self._in_flight)
+
+    def is_in_flight(self, order_id: str) -> bool:
+        """Whether the order is on its way right now."""
+        return order_id in self._in_flight
+
+    async def place(self, order: Order) -> Reason | None:
+        """The whole way of a new order (not yet in the book); why it was refused, None when it went to the broker."""
+        with self._flying(order):
+            started = time.perf_counter()
+            if is_late(order, self._wall.now()):
+                late = reason(ReasonCode.EXPIRED)
+                await self._record(drafts.intent(order), drafts.expired(order.id, late))
+                return late
+            others = [other for other in self._in_flight.values() if other.id != order.id]
+            verdict = self._gate.judge(order, others)
+            self._metrics.stage(order, "gate", started)
+            if order.dry_run:
+                await self._record(drafts.intent(order), drafts.dry_run(order, verdict))
+                return verdict
+            if verdict is not None:
+                await self._record(drafts.intent(order), drafts.rejected(order.id, verdict))
+                return verdict
+            return await self._send(order, others, started)
+
+    @contextmanager
+    def _flying(self, order: Order) -> Iterator[None]:
+        self._in_flight[order.id] = order
+        self._landed[order.id] = asyncio.Event()
+        try:
+            yield
+        finally:
+            self._in_flight.pop(order.id, None)
+            self._landed.pop(order.id).set()
+
+    async def _send(self, order: Order, others: list[Order], started: float) -> Reason | None:
+        reducing = self._gate.reduces(order, others)
+        tag = broker_tag(order.id)
+        journalled = await self._record(drafts.intent(order), drafts.sent(order.id, tag))
+        self._metrics.stage(order, "journal", started)
+        if not journalled and not reducing:
+            return reason(ReasonCode.JOURNAL_FAILED)
+        # The disk took its time: a halt or the order's own limit may have come in between.
+        late = reason(ReasonCode.EXPIRED) if is_late(order, self._wall.now()) else None
+        stopped = late or (None if reducing else self._gate.closed_for_new_risk())
+        if stopped is not None:
+            draft = drafts.expired if late else drafts.cancelled
+            await self._record(draft(order.id, stopped))
+            return stopped
+        try:
+            row = await asyncio.wait_for(self._broker.place(order, tag), BROKER_TIMEOUT)
+        except NotSentError as error:
+            refusal = reason(ReasonCode.BROKER_UNREACHABLE, error.detail)
+            await self._record(drafts.rejected(order.id, refusal))
+            return refusal
+        except (OutcomeUnknownError, TimeoutError, BrokerError, OSError) as error:
+            await self._record(drafts.unknown(order.id, str(error) or type(error).__name__))
+            self.resolve(order.id)
+            return None
+        self._metrics.stage(order, "broker", started)
+        await self.on_row(row)
+        return row.reason
+
+    async def _record(self, *entries: Draft) -> list[Entry] | None:
+        """Journal; None when the disk refuses, after which nothing that adds risk passes the gate."""
+        try:
+            return await self._journal.record(*entries)
+        except SqliteFailedError as error:
+            if not self._inputs.journal_failed:
+                log.critical("the journal failed; new risk is refused from now on", extra={"problem": error.detail})
+            self._inputs.journal_failed = True
+            return None
+
+    async def on_row(self, row: BookRow, order_id: str | None = None) -> None:
+        """Journal what a broker's row says that is not known yet. Safe to repeat, in any order."""
+        order = self._book.orders.get(order_id) if order_id else self._book.by_tag(row.tag)
+        if order is None:
+            return
+        lock = self._locks.setdefault(order.id, asyncio.Lock())
+        async with lock:
+            order = self._book.orders[order.id]
+            known, value = self._book.fills_of(order.id), self._book.value_of(order.id)
+            found = changes(order, known, value, row, self._book.cancel_code(order.id))
+            if found:
+                await self._record(*found)
+
+    async def cancel(self, order_id: str, *, by: str, code: ReasonCode) -> CancelOutcome:
+        """Cancel an order and wait until the broker's book says so; tried a few times when it does not answer."""
+        landed = self._landed.get(order_id)
+        if landed is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(landed.wait(), BROKER_TIMEOUT)
+        order = self._book.orders.get(order_id)
+        if order is None:
+            return CancelOutcome("unknown_order", "", "No order of that id has reached the edge")
+        if order.state.terminal:
+            return CancelOutcome("ended", str(order.state))
+        if not order.cancel_requested:
+            await self._record(drafts.cancel_requested(order_id, by=by, code=str(code)))
+        for attempt in range(_CANCEL_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(_CANCEL_PAUSE)
+            if await self._cancel_once(order_id):
+                break
+        return self._cancel_outcome(order_id)
+
+    async def _cancel_once(self, order_id: str) -> bool:
+        order = self._book.orders[order_id]
+        if order.state.terminal:
+            return True
+        try:
+            row = await asyncio.wait_for(self._broker.cancel(broker_tag(order_id)), BROKER_TIMEOUT)
+        except (BrokerError, TimeoutError, OSError) as error:
+            log.warning("cancel not confirmed", extra={"order_id": order_id, "problem": str(error)})
+            if order.state is OrderState.UNKNOWN:
+                self.resolve(order_id)
+            return False
+        await self.on_row(row, order_id)
+        return row.state.terminal
+
+    def _cancel_outcome(self, order_id: str) -> CancelOutcome:
+        order = self._book.orders[order_id]
+        if order.state is OrderState.CANCELLED:
+            return CancelOutcome("cancelled", str(order.state))
+        if order.state.terminal:
+            return CancelOutcome("ended", str(order.state))
+        return CancelOutcome("unconfirmed", str(order.state), "The broker has not confirmed; it is asked again")
+
+    async def settled(self, timeout: float) -> bool:
+        """Wait until nothing is in flight; False when `timeout` seconds were not enough."""
+        deadline = time.monotonic() + timeout
+        while self._landed and (left := deadline - time.monotonic()) > 0:
+            waiting = [asyncio.ensure_future(event.wait()) for event in self._landed.values()]
+            _, pending = await asyncio.wait(waiting, timeout=left)
+            for task in pending:
+                task.cancel()
+        return not self._landed
