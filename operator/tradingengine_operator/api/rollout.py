@@ -22,11 +22,13 @@ class Step(Model):
     weight: Annotated[float, Field(ge=0.1, le=100)] = Field(
         description="Share of new visitors that go to the new release, in percent, in steps of 0.1.",
         json_schema_extra=rules(
+            # The server cuts a minimum of 0.1 down to 0 when the value is a whole number.
+            rule("self >= 0.1", "a weight is at least 0.1"),
             rule(
                 "self * 10.0 - double(int(self * 10.0 + 0.5)) < 0.000001"
                 " && double(int(self * 10.0 + 0.5)) - self * 10.0 < 0.000001",
                 "a weight goes in steps of 0.1",
-            )
+            ),
         ),
     )
     hold: Hold | None = Field(

@@ -17,12 +17,12 @@ def _text(value: object) -> object:
 
 Quantity = Annotated[
     str,
-    BeforeValidator(_text),
     Field(
         pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$",
         max_length=20,
         json_schema_extra={"x-kubernetes-int-or-string": True},
     ),
+    BeforeValidator(_text),
 ]
 ImageName = Annotated[str, Field(max_length=512, pattern=r"^([a-z0-9][-a-zA-Z0-9._/:@]*)?$")]
 
