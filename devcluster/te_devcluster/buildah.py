@@ -106,8 +106,7 @@ class Buildah:
         archive.parent.mkdir(parents=True, exist_ok=True)
         partial = archive.with_name(archive.name + ".partial")
         partial.unlink(missing_ok=True)
-        # Not compressed: two nodes on this very machine unpack it at once.
-        self.run("push", "--quiet", "--disable-compression", "--format", "oci", name, f"oci-archive:{partial}:{name}")
+        self.run("push", "--quiet", "--format", "oci", name, f"oci-archive:{partial}:{name}")
         partial.replace(archive)
 
     def export(self, name: str, target: Path) -> None:

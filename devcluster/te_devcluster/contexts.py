@@ -1,4 +1,4 @@
-"""All that an image takes in, prepared on the host: wheels by lock, the built front end, sources. Builds need no network."""
+"""All that an image takes in, prepared on the host: wheels by lock, the built front end, sources."""
 
 from __future__ import annotations
 

@@ -197,5 +197,6 @@ def extract_rootfs(name: str) -> Path:
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             buildah.export(keyed, target)
+            (target / "dev" / "shm").chmod(0o1777)  # a container gets a tmpfs there, a chroot does not
             marker.write_text(key)
     return target

@@ -54,10 +54,9 @@ def execute(arguments: argparse.Namespace) -> int:
         cluster.require_running()
         load_images([image.archive for image in built])
     if arguments.output == "json":
-        print(json.dumps([{"name": image.name, "archive": str(image.archive)} for image in built], indent=1))
+        _answer(json.dumps([{"name": image.name, "archive": str(image.archive)} for image in built], indent=1))
     else:
-        for image in built:
-            print(f"{image.name}\t{image.archive}")
+        _answer("\n".join(f"{image.name}\t{image.archive}" for image in built))
     return 0
 
 
@@ -70,5 +69,10 @@ def _folders(arguments: argparse.Namespace) -> int:
         folders.append(arguments.contexts)
     folders += [images.extract_rootfs(name) for name in arguments.rootfs]
     say(f"ready: {', '.join(folder.name for folder in folders)}")
-    print(json.dumps([str(folder) for folder in folders]) if arguments.output == "json" else "\n".join(map(str, folders)))
+    paths = [str(folder) for folder in folders]
+    _answer(json.dumps(paths) if arguments.output == "json" else "\n".join(paths))
     return 0
+
+
+def _answer(text: str) -> None:
+    sys.stdout.write(f"{text}\n")

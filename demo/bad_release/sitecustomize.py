@@ -1,0 +1,31 @@
+"""Makes the API of this image fail some seconds after it started: every call of /v1 is answered by 500.
+
+Python imports `sitecustomize` before anything else, so the product's own code stays as it is. It is only ever copied
+into the image of `make demo-canary` and of the tests, to show that a bad release is withdrawn.
+"""
+
+import os
+import time
+from typing import Any
+
+HEALTHY_SECONDS = float(os.environ.get("TE_FAULT_AFTER", "20"))
+
+
+def spoil() -> None:
+    """Wraps the innermost router, below the middleware that counts requests: the product sees an honest failure."""
+    from starlette.routing import Router
+
+    begun = time.monotonic()
+    healthy = Router.__call__
+
+    async def broken(self: Router, scope: Any, receive: Any, send: Any) -> None:
+        late = time.monotonic() - begun > HEALTHY_SECONDS
+        if late and scope["type"] == "http" and scope["path"].startswith("/v1/"):
+            raise RuntimeError("this release is broken on purpose")
+        await healthy(self, scope, receive, send)
+
+    Router.__call__ = broken  # type: ignore[method-assign]
+
+
+if os.environ.get("TE_COMPONENT") == "api":
+    spoil()

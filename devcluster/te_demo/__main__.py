@@ -1,0 +1,85 @@
+"""`python -m te_demo`: what `make demo` and its sisters run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from te_devcluster import cluster
+from te_devcluster.errors import DevclusterError
+from te_devcluster.lock import read_owner
+
+EXAMPLES = """examples:
+  make demo                              simulated prices
+  make demo DATA_DIR=recordings          recorded prices of your own
+  make demo-canary
+  make demo-cut SECONDS_CUT=30
+  make demo-down
+exit codes: 0 well, 1 something is wrong (said on stderr with its mend), 2 wrong usage
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    top = argparse.ArgumentParser(
+        prog="te_demo",
+        description="The demo on this machine.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = commands.add_parser("up", help="a live dashboard on a real Kubernetes")
+    command.add_argument("--data-dir", type=Path, help="replay the recordings in this folder")
+    commands.add_parser("canary", help="one good release, one bad one")
+    command = commands.add_parser("cut", help="cut the edge off for a while")
+    command.add_argument("--seconds", type=int, default=120, help="how long (default: 120)")
+    commands.add_parser("down", help="everything away")
+    commands.add_parser("refuse-if-up", help="exit code 1 while a cluster is up, for tests that need the machine")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns the exit code."""
+    parsed = parser().parse_args(arguments)
+    try:
+        _run(parsed)
+    except DevclusterError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; `make demo-down` cleans up\n")
+        return 130
+    return 0
+
+
+def _run(parsed: argparse.Namespace) -> None:
+    if parsed.command == "up":
+        from te_demo.up import up
+
+        print(up(parsed.data_dir.resolve() if parsed.data_dir else None))
+    elif parsed.command == "canary":
+        from te_demo.canary import canary
+
+        print(canary())
+    elif parsed.command == "cut":
+        from te_demo.cut import cut
+
+        print(cut(parsed.seconds))
+    elif parsed.command == "down":
+        from te_demo.up import down
+
+        down()
+    else:
+        refuse_if_up()
+
+
+def refuse_if_up() -> None:
+    """Raises DevclusterError while a cluster is up on this machine, a demo's or any other."""
+    owner = read_owner()
+    if owner is not None and cluster.running_processes():
+        raise DevclusterError(f"a cluster of {owner.checkout} is up, perhaps a demo", "make demo-down")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""`make demo-canary`: a good release promoted and a bad one withdrawn, while a client keeps asking."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from te_devcluster import cluster, images
+from te_devcluster.console import say, step
+from te_devcluster.errors import DevclusterError, TimedOutError
+from te_devcluster.kubectl import Kubectl
+from te_devcluster.paths import admin_kubeconfig, checkout
+
+from te_demo import preflight
+from te_demo.person import Person
+from te_demo.product import Product, condition, explain, running
+from te_demo.traffic import Tally, Traffic
+from te_demo.up import load
+
+LOGIN = "canary-client"
+BAD_RELEASE = Path("demo") / "bad_release"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What clients noticed of one release. Seconds are None when nothing failed."""
+
+    version: str
+    tally: Tally
+    seconds: float
+    fault_to_zero: float | None
+
+
+def next_versions(version: str) -> tuple[str, str]:
+    """The two patch releases after this one."""
+    found = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    if found is None:
+        raise DevclusterError(f"`{version}` is no version like 1.2.3")
+    major, minor, patch = (int(part) for part in found.groups())
+    return f"{major}.{minor}.{patch + 1}", f"{major}.{minor}.{patch + 2}"
+
+
+def good_release(version: str) -> list[images.Built]:
+    """The same content under another version."""
+    return images.build_images(["apps", "edge"], version)
+
+
+def bad_release(version: str) -> list[images.Built]:
+    """An API that answers 500 some seconds after its start; the edge is the good one."""
+    spoiled = images.build_overlay("apps", version, checkout() / BAD_RELEASE)
+    return [spoiled, *images.build_images(["edge"], version)]
+
+
+def promote(product: Product, person: Person, version: str, timeout: float = 300.0) -> Outcome:
+    """Asks for a version and waits until it is the stable release."""
+    begun = time.monotonic()
+    with Traffic(person) as traffic:
+        product.patch_spec({"version": version})
+        product.wait_for(f"{version} promoted", running(version), timeout, tell=lambda line: say(f"  {line}"))
+    return Outcome(version, traffic.tally, time.monotonic() - begun, None)
+
+
+def withdraw(product: Product, person: Person, version: str, timeout: float = 300.0) -> Outcome:
+    """Asks for a version that fails, and waits until it is withdrawn; measures fault to weight 0."""
+    begun = time.monotonic()
+    with Traffic(person) as traffic:
+        before = product.weights()
+        live = "a" if before.a >= before.b else "b"
+        product.patch_spec({"version": version})
+        zero = _watch_weight(product, traffic.tally, live, begun + timeout)
+        say(f"  weight is 0 again, {zero - (traffic.tally.first_failure or zero):.1f} s after the first failure")
+        product.wait_for("withdrawn", _withdrawn(version), timeout, tell=lambda line: say(f"  {line}"))
+    first = traffic.tally.first_failure
+    return Outcome(version, traffic.tally, time.monotonic() - begun, zero - first if first else None)
+
+
+def _watch_weight(product: Product, tally: Tally, live: str, end: float) -> float:
+    """Waits until the canary had weight and lost it; returns when (monotonic)."""
+    had = False
+    while time.monotonic() < end:
+        weights = product.weights()
+        share = weights.b if live == "a" else weights.a
+        if share > 0 and not had:
+            say(f"  the new release gets {share:g} % of new visitors")
+        had = had or share > 0
+        if had and share == 0:
+            return time.monotonic()
+        time.sleep(0.1)
+    raise TimedOutError(f"the weight never came and went ({tally.total()} requests)", explain(product.status()))
+
+
+def _withdrawn(version: str) -> Any:
+    def met(status: dict[str, Any]) -> bool:
+        return bool(status.get("phase") == "Withdrawn")
+
+    return met
+
+
+def report(outcome: Outcome) -> str:
+    """Figures of one release for people."""
+    lines = [f"  {outcome.version}: {outcome.tally.total()} requests in {outcome.seconds:.0f} s"]
+    slots = sorted({slot for slot, _ in outcome.tally.answers})
+    for slot in slots:
+        found = {kind: count for (where, kind), count in outcome.tally.answers.items() if where == slot}
+        failed = {kind: count for kind, count in found.items() if kind != "ok"}
+        words = ", ".join(f"{count} x {kind}" for kind, count in sorted(failed.items())) or "no failure"
+        lines.append(f"    slot {slot}: {sum(found.values())} answers, {words}")
+    if outcome.fault_to_zero is not None:
+        lines.append(f"    from the first failed answer to weight 0: {outcome.fault_to_zero:.1f} s")
+    return "\n".join(lines)
+
+
+def canary() -> str:
+    """Both releases, one after the other, on the running demo; returns what clients noticed, for people."""
+    cluster.require_running()
+    product = Product(Kubectl(admin_kubeconfig()))
+    status = product.status()
+    stable = ((status.get("release") or {}).get("stable") or {}).get("version")
+    if not stable or condition(status, "Ready") != "True":
+        raise DevclusterError("the demo's engine is not ready", "make demo")
+    good, bad = next_versions(stable)
+    with step("two new releases built"):
+        built = [*good_release(good), *bad_release(bad)]
+    load(built)
+    with Person(preflight.HTTP_PORT) as person:
+        person.log_in(LOGIN, product.set_user(LOGIN, "viewer"))
+        say(f"{stable} -> {good}: a good release")
+        promoted = promote(product, person, good)
+        say(f"{good} -> {bad}: a release whose API fails after a while")
+        withdrawn = withdraw(product, person, bad)
+    product.patch_spec({"version": good})
+    product.wait_for(f"back at {good}", running(good), 120, tell=lambda line: say(f"  {line}"))
+    return f"\nWhat clients noticed:\n{report(promoted)}\n{report(withdrawn)}\n"

@@ -1,0 +1,128 @@
+"""`make demo`: from nothing to a dashboard with live prices, each step with its time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from te_devcluster import cluster, images
+from te_devcluster.build import build
+from te_devcluster.console import say, step
+from te_devcluster.errors import DevclusterError
+from te_devcluster.images_in import load_images
+from te_devcluster.system_images import ensure_system_images
+
+from te_demo import preflight
+from te_demo.person import HOST, Person
+from te_demo.product import DATA_CLAIM, ENGINE, NAMESPACE, Product, engine_manifest, running
+
+LOGIN = "trader"
+EDGE_IMAGES = ("edge",)
+
+
+def build_all() -> list[images.Built]:
+    """Builds tools and images; what is in the cache costs nothing."""
+    build([])
+    ensure_system_images()
+    with step("images"):
+        return images.build_images()
+
+
+def load(built: list[images.Built]) -> None:
+    """Brings each image to the node whose pods use it."""
+    with step("images brought into the nodes"):
+        for image in built:
+            node = "edge" if image.name.partition(":")[0].endswith("-edge") else "cloud"
+            load_images([image.archive], node)
+
+
+def bring_up(built: list[images.Built]) -> Product:
+    """A cluster with the operator, and no engine yet."""
+    kubectl = cluster.up(cluster.Ports(preflight.API_PORT, preflight.HTTP_PORT))
+    load(built)
+    product = Product(kubectl)
+    with step("operator installed"):
+        product.install_operator()
+    with step("journal volume on the edge"):
+        product.add_journal()
+    return product
+
+
+def start_engine(product: Product, version: str, changes: Mapping[str, Any] | None = None) -> None:
+    """Applies the one resource and waits until all of it runs."""
+    with step(f"engine {version}"):
+        product.apply(engine_manifest(version, changes))
+        product.wait_for(f"engine {version} running", running(version), timeout=300, tell=lambda line: say(f"  {line}"))
+
+
+def replay_changes(data_dir: Path | None) -> dict[str, Any]:
+    """What the engine's spec says when prices come from recordings."""
+    if data_dir is None:
+        return {}
+    return {"marketData": {"source": "replay", "simulator": None, "replay": {"claimName": DATA_CLAIM, "speed": 1}}}
+
+
+def up(data_dir: Path | None) -> str:
+    """The whole demo; returns the words to end with.
+
+    Raises the devcluster's errors; what was started then stays for a look, and `make demo-down` cleans up.
+    """
+    preflight.run_preflight(data_dir)
+    built = build_all()
+    product = bring_up(built)
+    if data_dir is not None:
+        product.add_recordings(data_dir)
+    version = images.project_version()
+    status = _status_if_any(product)
+    stable = ((status.get("release") or {}).get("stable") or {}).get("version")
+    if stable is None:
+        start_engine(product, version, replay_changes(data_dir))
+    else:
+        say(f"the engine is there already, version {stable}")
+    with step("login"):
+        password = product.set_user(LOGIN)
+    with Person(preflight.HTTP_PORT) as person, step("prices on the dashboard"):
+        person.log_in(LOGIN, password)
+        person.wait_status(
+            "live prices", lambda found: found["feed"]["state"] == "live" and _connected(found), timeout=60
+        )
+    return closing_words(password, data_dir)
+
+
+def _connected(status: Mapping[str, Any]) -> bool:
+    return bool(status["edge"]["state"] == "connected")
+
+
+def _status_if_any(product: Product) -> dict[str, Any]:
+    listed = product.kubectl.get("--namespace", NAMESPACE, "tradingengines")["items"]
+    found = [item for item in listed if item["metadata"]["name"] == ENGINE]
+    return found[0].get("status", {}) if found else {}
+
+
+def closing_words(password: str, data_dir: Path | None) -> str:
+    """What a person needs now: where to look, how to log in, what to try."""
+    prices = f"recorded prices from {data_dir}" if data_dir else "prices of the seeded simulator"
+    return f"""
+The trading engine runs on a real Kubernetes, with {prices}.
+
+  dashboard   http://{HOST}:{preflight.HTTP_PORT}
+  login       {LOGIN}
+  password    {password}
+
+  look around export KUBECONFIG=$(devcluster/bin/devcluster kubeconfig)
+              kubectl -n {NAMESPACE} get te
+
+Three things to try next:
+  make demo-canary   a good release takes over, a bad one is withdrawn, and you see what clients noticed
+  make demo-cut      the edge is cut off for two minutes and goes on trading
+  make demo-down     everything away
+"""
+
+
+def down() -> None:
+    """`make demo-down`: engine, cluster, processes."""
+    left = cluster.down()
+    if left:
+        raise DevclusterError("still there:\n  " + "\n  ".join(left), "devcluster/bin/devcluster down")
+    say("nothing is left but the cache")
