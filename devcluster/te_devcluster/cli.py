@@ -39,7 +39,8 @@ exit codes: 0 well, 1 something is wrong (said on stderr with its mend), 2 wrong
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code."""
     parsed = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # said out loud: a shell's background job ignores SIGINT
+        signal.signal(number, _interrupt)
     handler: Handler = parsed.handler
     try:
         return handler(parsed)
@@ -55,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    say("interrupted; what runs right now is let end first")
     raise KeyboardInterrupt
 
 

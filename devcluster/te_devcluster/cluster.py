@@ -21,7 +21,7 @@ from te_devcluster.control_plane import ControlPlane
 from te_devcluster.errors import CommandError, DevclusterError, TimedOutError
 from te_devcluster.kubectl import Kubectl
 from te_devcluster.lock import Owner, exclusive, forget_owner, new_owner, read_owner, write_owner
-from te_devcluster.node import PAUSE_IMAGE, Node
+from te_devcluster.node import OWN_FOLDERS, PAUSE_IMAGE, Node
 from te_devcluster.paths import RUN_ROOT, STATE_ROOT, admin_kubeconfig
 from te_devcluster.processes import ProcessTable, marked_processes, stop_records
 from te_devcluster.system_images import SYSTEM_IMAGES, ensure_system_images
@@ -132,6 +132,7 @@ def _start(ports: Ports) -> Kubectl:
         archives = ensure_system_images()
     with step("certificates, namespaces"):
         host.raise_inotify_limit()
+        host.make_mount_points(list(OWN_FOLDERS))
         plane.prepare(network.NODES)
         network.create_hub(network.HUB)
         network.create_nodes()
@@ -165,26 +166,42 @@ def _start_runtime(node: Node, archives: dict[str, Path]) -> None:
 
 
 def _start_addons(plane: ControlPlane, kubectl: Kubectl, ports: Ports) -> None:
+    # The Gateway's CRDs are large and slow to apply; nothing else waits for them.
+    with ThreadPoolExecutor(2) as pool:
+        parts = [pool.submit(_start_gateway, plane, kubectl, ports), pool.submit(_start_storage, plane, kubectl)]
+        for part in parts:
+            part.result()
+
+
+def _start_gateway(plane: ControlPlane, kubectl: Kubectl, ports: Ports) -> None:
     kubectl.apply_path(gateway_crds())
-    crds = ["gatewayclasses", "gateways", "httproutes"]
-    names = [f"crd/{name}.gateway.networking.k8s.io" for name in crds]
+    names = [f"crd/{name}.gateway.networking.k8s.io" for name in ("gatewayclasses", "gateways", "httproutes")]
     kubectl.run("wait", "--for=condition=Established", "--timeout=30s", *names)
+    command = network.inside(network.HUB, addons.traefik_command(traefik()))
+    plane.table.start("traefik", command, {"KUBECONFIG": str(plane.inner_kubeconfig)})
+    plane.start_relay("relay-http", [f"{ports.http}={network.HUB_ADDRESS}:{addons.GATEWAY_PORT}"])
+    kubectl.apply(addons.gateway())
+
+
+def _start_storage(plane: ControlPlane, kubectl: Kubectl) -> None:
     config = json.dumps(storage.provisioner_config())
     helper = json.dumps(storage.helper_pod())
-    objects = [*addons.coredns(), *addons.metrics_server(), *addons.gateway(), *storage.storage_classes()]
-    kubectl.apply([*objects, *storage.provisioner_objects(config, helper)])
-    kubeconfig = str(plane.inner_kubeconfig)
-    command = network.inside(network.HUB, addons.traefik_command(traefik()))
-    plane.table.start("traefik", command, {"KUBECONFIG": kubeconfig})
+    kubectl.apply(
+        [
+            *addons.coredns(),
+            *addons.metrics_server(),
+            *storage.storage_classes(),
+            *storage.provisioner_objects(config, helper),
+        ]
+    )
     folder = STATE_ROOT / "local-path"
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(config)
     (folder / "helperPod.yaml").write_text(helper)
-    provisioner = [require("local-path-provisioner"), "start", f"--config={folder / 'config.json'}"]
-    provisioner += [f"--kubeconfig={kubeconfig}", f"--namespace={storage.PROVISIONER_NAMESPACE}"]
-    provisioner += [f"--helper-pod-file={folder / 'helperPod.yaml'}", "--configmap-name=local-path-config"]
-    plane.table.start("local-path-provisioner", network.inside(network.HUB, provisioner))
-    plane.start_relay("relay-http", [f"{ports.http}={network.HUB_ADDRESS}:{addons.GATEWAY_PORT}"])
+    command = [require("local-path-provisioner"), "start", f"--config={folder / 'config.json'}"]
+    command += [f"--kubeconfig={plane.inner_kubeconfig}", f"--namespace={storage.PROVISIONER_NAMESPACE}"]
+    command += [f"--helper-pod-file={folder / 'helperPod.yaml'}", "--configmap-name=local-path-config"]
+    plane.table.start("local-path-provisioner", network.inside(network.HUB, command))
 
 
 def wait_ready(plane: ControlPlane, kubectl: Kubectl) -> None:
@@ -298,7 +315,7 @@ def leftovers() -> list[str]:
     found += [f"mount {point}" for point in mounts]
     spaces = [network.HUB, *(net.namespace for net in network.NODES)]
     found += [f"network namespace {name}" for name in spaces if network.exists(name)]
-    found += [f"cgroup {folder}" for folder in host.cgroup_folders()]
+    found += [f"cgroup {folder}" for folder in host.cgroup_folders() if folder.name.startswith(host.CGROUP_PREFIX)]
     return found
 
 

@@ -149,7 +149,6 @@ class Node:
             return
 
     def _write_files(self) -> None:
-        host.make_mount_points(list(OWN_FOLDERS))
         for folder in (self.dir, self.run_dir, self.static_pods, self.dir / "volumes", self.dir / "cni"):
             folder.mkdir(parents=True, exist_ok=True)
         (self.dir / "containerd.toml").write_text(self.containerd_config())
