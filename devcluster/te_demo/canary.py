@@ -72,7 +72,7 @@ def withdraw(product: Product, person: Person, version: str, timeout: float = 30
         product.patch_spec({"version": version})
         zero = _watch_weight(product, traffic.tally, live, begun + timeout)
         say(f"  weight is 0 again, {zero - (traffic.tally.first_failure or zero):.1f} s after the first failure")
-        product.wait_for("withdrawn", _withdrawn(version), timeout, tell=lambda line: say(f"  {line}"))
+        product.wait_for("withdrawn", _withdrawn, timeout, tell=lambda line: say(f"  {line}"))
     first = traffic.tally.first_failure
     return Outcome(version, traffic.tally, time.monotonic() - begun, zero - first if first else None)
 
@@ -92,11 +92,8 @@ def _watch_weight(product: Product, tally: Tally, live: str, end: float) -> floa
     raise TimedOutError(f"the weight never came and went ({tally.total()} requests)", explain(product.status()))
 
 
-def _withdrawn(version: str) -> Any:
-    def met(status: dict[str, Any]) -> bool:
-        return bool(status.get("phase") == "Withdrawn")
-
-    return met
+def _withdrawn(status: dict[str, Any]) -> bool:
+    return bool(status.get("phase") == "Withdrawn")
 
 
 def report(outcome: Outcome) -> str:
@@ -118,7 +115,7 @@ def canary() -> str:
     cluster.require_running()
     product = Product(Kubectl(admin_kubeconfig()))
     status = product.status()
-    stable = ((status.get("release") or {}).get("stable") or {}).get("version")
+    stable = status.get("version")
     if not stable or condition(status, "Ready") != "True":
         raise DevclusterError("the demo's engine is not ready", "make demo")
     good, bad = next_versions(stable)

@@ -228,12 +228,11 @@ def condition(status: Mapping[str, Any], kind: str) -> str:
 
 
 def running(version: str) -> Callable[[dict[str, Any]], bool]:
-    """The condition: this version is the stable release, everything is ready, and nothing is under way."""
+    """The condition: this version serves, everything is ready, and nothing is under way."""
 
     def met(status: dict[str, Any]) -> bool:
-        stable = (status.get("release") or {}).get("stable") or {}
         ready = condition(status, "Ready") == "True"
-        return status.get("phase") == "Running" and ready and stable.get("version") == version
+        return status.get("phase") == "Running" and ready and status.get("version") == version
 
     return met
 
@@ -241,10 +240,9 @@ def running(version: str) -> Callable[[dict[str, Any]], bool]:
 def describe(status: Mapping[str, Any]) -> str:
     """One line: phase, and what the release is doing or waiting for."""
     release = status.get("release") or {}
-    weights = release.get("weights") or {}
     parts = [str(status.get("phase", "waiting for the operator"))]
-    if weights:
-        parts.append("weight " + "/".join(f"{slot} {share}" for slot, share in sorted(weights.items())))
+    if status.get("phase") == "Releasing":
+        parts.append(f"release {release.get('number')} {release.get('state')}, weight {release.get('weight', 0):g}")
     waiting = [item for item in status.get("conditions", []) if item["status"] == "False" and item["type"] != "Paused"]
     parts += [f"{item['type']}: {item.get('reason', '')}" for item in waiting if item["type"] not in _QUIET]
     return ", ".join(parts)

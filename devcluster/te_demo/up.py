@@ -74,8 +74,7 @@ def up(data_dir: Path | None) -> str:
     if data_dir is not None:
         product.add_recordings(data_dir)
     version = images.project_version()
-    status = _status_if_any(product)
-    stable = ((status.get("release") or {}).get("stable") or {}).get("version")
+    stable = _status_if_any(product).get("version")
     if stable is None:
         start_engine(product, version, replay_changes(data_dir))
     else:
