@@ -95,7 +95,7 @@ async def add_commands(client: Client, commands: Sequence[tuple[str, str, bool]]
     await pipeline.execute()
 
 
-async def add_events(client: Client, bodies: Sequence[str]) -> None:
+async def add_events(client: Client, bodies: Sequence[str | bytes]) -> None:
     """Append journal entries in their order, in one round trip; doubles are allowed."""
     pipeline = client.pipeline(transaction=False)
     for body in bodies:

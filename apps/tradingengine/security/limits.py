@@ -1,0 +1,24 @@
+"""How many failed logins are borne, and from whom."""
+
+from datetime import timedelta
+from typing import Final
+
+WINDOW: Final = timedelta(minutes=5)
+MAX_BY_PAIR: Final = 5
+MAX_BY_ADDRESS: Final = 30
+MAX_BY_LOGIN: Final = 50
+"""Far above the others, so that a stranger cannot easily lock somebody out."""
+
+
+def too_many(pair: int, address: int, login: int) -> bool:
+    """Whether the next attempt is refused: failures of login and address together, of the address, of the login."""
+    return pair >= MAX_BY_PAIR or address >= MAX_BY_ADDRESS or login >= MAX_BY_LOGIN
+
+
+def client_address(peer: str | None, forwarded_for: str | None) -> str:
+    """The address to count by: what our own gateway appended last to X-Forwarded-For, else the peer's."""
+    if forwarded_for:
+        last = forwarded_for.rpartition(",")[2].strip()
+        if last:
+            return last[:64]
+    return (peer or "unknown")[:64]

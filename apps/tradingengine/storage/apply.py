@@ -1,0 +1,182 @@
+"""Writes what a batch of journal entries means; the caller holds the journal's lock and commits."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
+
+import asyncpg
+
+from tradingengine.domain.ids import is_id
+from tradingengine.domain.positions import key_of
+from tradingengine.storage import alerts, events, halts, market, orders, outbox, positions
+from tradingengine.storage.events import EdgeEvent
+from tradingengine.storage.heartbeat import parse_time
+from tradingengine.storage.postgres import CONNECTION_ERRORS, Connection
+from tradingengine.storage.projection import MALFORMED, READ_PAST_MARGIN, Alert, Projection, never_arrived
+
+_BY_HALT: Final = "cancelled_by_halt"
+
+
+async def apply_batch(connection: Connection, batch: Sequence[EdgeEvent], *, careful: bool) -> list[tuple[str, str]]:
+    """Apply entries in order and return the changes (kind, id).
+
+    With `careful` each entry has a savepoint of its own, and one that Postgres refuses is noted and passed over; it
+    is the answer to an error of the whole batch, which is tried first since it is far quicker.
+    """
+    if not careful:
+        return await _apply(connection, batch)
+    changes: list[tuple[str, str]] = []
+    for event in batch:
+        try:
+            async with connection.transaction():
+                changes += await _apply(connection, [event])
+        except CONNECTION_ERRORS:
+            raise
+        except asyncpg.PostgresError as error:
+            await events.note_problems(connection, [(event, f"{type(error).__name__}: {error}")])
+    return changes
+
+
+async def _apply(connection: Connection, batch: Sequence[EdgeEvent]) -> list[tuple[str, str]]:
+    projection = await _load(connection, batch)
+    for event in batch:
+        projection.apply(event)
+    await orders.save(connection, projection.changed_orders.values())
+    await orders.add_timeline(connection, projection.timeline)
+    await orders.add_fills(connection, projection.fills)
+    await positions.save(connection, projection.changed_positions.values())
+    await outbox.mark_seen(connection, sorted(projection.seen_commands))
+    changes = [("order", order_id) for order_id in projection.changed_orders]
+    changes += [("position", key.symbol) for key in projection.changed_positions]
+    for event in batch:
+        try:
+            changes += await _apply_other(connection, event, projection)
+        except MALFORMED as error:
+            projection.problems.append((event, f"{type(error).__name__}: {error}"))
+    await alerts.save(connection, projection.alerts)
+    changes += [("alert", alerts.alert_id(alert.key)) for alert in projection.alerts]
+    await events.note_problems(connection, projection.problems)
+    return changes
+
+
+async def _load(connection: Connection, batch: Sequence[EdgeEvent]) -> Projection:
+    ids = sorted({e.id for e in batch if e.id is not None and e.type.startswith("order.") and is_id(e.id)})
+    known = await orders.by_ids(connection, ids, lock=True)
+    projection = Projection(known, {})
+    if any(event.type == "order.filled" for event in batch):
+        # An order born in this batch has its position looked up as well.
+        ahead = Projection(known, {})
+        for event in batch:
+            if event.type == "order.intent":
+                ahead.apply(event)
+        keys = sorted({key_of(stored.order) for stored in ahead.orders.values()})
+        projection.positions.update(await positions.by_keys(connection, keys, lock=True))
+    return projection
+
+
+async def _apply_other(connection: Connection, event: EdgeEvent, projection: Projection) -> list[tuple[str, str]]:
+    """Entries that are not about one order; DomainError, KeyError and the like when one is malformed."""
+    data = event.data
+    if event.type == "candles.closed":
+        rows = [(str(data["symbol"]), event.run, *(int(value) for value in row[:6])) for row in data["candles"]]
+        await market.save_candles(connection, [(*row[:3], *row[3:]) for row in rows])
+        return []
+    if event.type == "instruments.snapshot":
+        await market.save_instruments(connection, market.decode_instruments(data))
+        return [("status", "instruments")]
+    if event.type == "run.started":
+        first = parse_time(str(data.get("market_time") or "")) or event.market_time
+        await market.start_run(connection, event.run, event.journal, event.at, str(data.get("source") or ""), first)
+        return [("status", "run")]
+    if event.type == "run.ended":
+        await market.end_run(connection, event.run, event.at)
+        return [("status", "run")]
+    if event.type in ("trading.state", "command.done", "order.cancelled"):
+        return await _apply_halt(connection, event, projection)
+    if event.type == "strategy.state" and data.get("state") == "paused" and data.get("reason"):
+        projection.alerts.append(
+            _alert(event, "warning", f"Strategy {data['name']} paused", str(data["reason"]), "Resume it at the edge.")
+        )
+    return []
+
+
+async def _apply_halt(connection: Connection, event: EdgeEvent, projection: Projection) -> list[tuple[str, str]]:
+    data = event.data
+    if event.type == "order.cancelled":
+        if data.get("code") != _BY_HALT:
+            return []
+        await halts.count_cancelled_entry(connection, 1)
+        return [("halt", "")]
+    if event.type == "trading.state":
+        return await _apply_trading_state(connection, event, projection)
+    kind = data["kind"]
+    if kind == "halt" and event.id is not None:
+        total, cancelled = _entries(data.get("result"))
+        await halts.confirm(connection, event.id, at=event.at, total=total, cancelled=cancelled)
+        return [("halt", event.id)]
+    if kind == "release":
+        return [("halt", halt_id) for halt_id in await halts.release(connection, at=event.at)]
+    return []
+
+
+async def _apply_trading_state(
+    connection: Connection, event: EdgeEvent, projection: Projection
+) -> list[tuple[str, str]]:
+    data = event.data
+    by, reason = str(data.get("by") or "edge"), data.get("reason")
+    if data["state"] == "HALTED":
+        halt_id = event.id if event.id is not None and is_id(event.id) else _pressed_at_edge(event)
+        await halts.at_edge(connection, halt_id, by=by, reason=reason, at=event.at)
+        projection.alerts.append(
+            _alert(event, "critical", "Trading halted", f"By {by}." + (f" {reason}" if reason else ""),
+                   "Entries are cancelled, stops stay. Release the halt to trade again.")
+        )  # fmt: skip
+        return [("halt", halt_id), ("status", "trading")]
+    released = await halts.release(connection, at=event.at)
+    if released:
+        projection.alerts.append(_alert(event, "info", "Halt released", f"By {by}; trading is {data['state']}.", None))
+    return [*(("halt", halt_id) for halt_id in released), ("status", "trading")]
+
+
+def _pressed_at_edge(event: EdgeEvent) -> str:
+    return str(uuid5(NAMESPACE_URL, f"tradingengine:halt:{event.journal}:{event.seq}"))
+
+
+def _entries(result: Any) -> tuple[int | None, int | None]:
+    """Entries in all and cancelled ones from the result of a halt, None where it does not say."""
+    if not isinstance(result, dict):
+        return None, None
+    nested = result.get("entries")
+    counts: dict[str, Any] = nested if isinstance(nested, dict) else result
+    total, cancelled = counts.get("total"), counts.get("cancelled")
+    return (int(total) if total is not None else None), (int(cancelled) if cancelled is not None else None)
+
+
+def _alert(event: EdgeEvent, severity: str, title: str, detail: str, mend: str | None) -> Alert:
+    return Alert(
+        key=f"{event.journal}/{event.seq}",
+        severity=severity,
+        title=title,
+        detail=detail,
+        mend=mend,
+        order_id=None,
+        at=event.at,
+    )
+
+
+async def conclude_from_silence(connection: Connection) -> list[tuple[str, str]]:
+    """Commands past their time: delivery becomes unknown, and once the journal was read past it, EXPIRED for good.
+
+    The edge refuses a command after its time, so an entry about it can no longer appear; see READ_PAST_MARGIN.
+    """
+    await outbox.mark_expired(connection)
+    changes = [("order", order_id) for order_id in await orders.mark_unknown(connection)]
+    read_until: datetime | None = await events.read_until(connection)
+    if read_until is None:
+        return changes
+    silent = await orders.silent_before(connection, read_until - READ_PAST_MARGIN)
+    concluded = [never_arrived(stored, read_until) for stored in silent]
+    await orders.save(connection, [stored for stored, _ in concluded])
+    await orders.add_timeline(connection, [entry for _, entry in concluded])
+    return changes + [("order", stored.order.id) for stored, _ in concluded]

@@ -1,0 +1,149 @@
+"""SQL of instruments, runs of the tape, and candles."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from tradingengine.domain.candles import Candle
+from tradingengine.domain.instruments import Instrument, InstrumentKind, Segment
+from tradingengine.storage.postgres import Connection
+
+_COLUMNS: Final = (
+    "symbol, exchange, segment, name, kind, lot_size, tick_paise, freeze_quantity, tradable, lower_band_paise, "
+    "upper_band_paise"
+)
+
+
+async def save_instruments(connection: Connection, instruments: Sequence[Instrument]) -> None:
+    """The instruments that exist from now on; all others are kept but are no longer active."""
+    await connection.executemany(
+        f"insert into instruments ({_COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "  # noqa: S608
+        "on conflict (symbol) do update set exchange = excluded.exchange, segment = excluded.segment, "
+        "name = excluded.name, kind = excluded.kind, lot_size = excluded.lot_size, tick_paise = excluded.tick_paise, "
+        "freeze_quantity = excluded.freeze_quantity, tradable = excluded.tradable, "
+        "lower_band_paise = excluded.lower_band_paise, upper_band_paise = excluded.upper_band_paise, "
+        "active = true, updated_at = now()",
+        [_instrument_values(instrument) for instrument in instruments],
+    )
+    await connection.execute(
+        "update instruments set active = false, updated_at = now() where active and symbol <> all($1::text[])",
+        [instrument.symbol for instrument in instruments],
+    )
+
+
+def _instrument_values(instrument: Instrument) -> tuple[Any, ...]:
+    return (
+        instrument.symbol, instrument.exchange, instrument.segment, instrument.name, instrument.kind,
+        instrument.lot_size, instrument.tick_paise, instrument.freeze_quantity, instrument.tradable,
+        instrument.lower_band_paise, instrument.upper_band_paise,
+    )  # fmt: skip
+
+
+async def instrument(connection: Connection, symbol: str) -> Instrument | None:
+    """One active instrument, None when there is none of that symbol."""
+    row = await connection.fetchrow(
+        f"select {_COLUMNS} from instruments where symbol = $1 and active",  # noqa: S608 - own columns
+        symbol,
+    )
+    return _instrument_of(row) if row is not None else None
+
+
+async def search_instruments(connection: Connection, query: str, *, limit: int) -> list[Instrument]:
+    """Active instruments whose symbol or name holds every word of `query`; best match first, indices before shares."""
+    words = query.lower().split()[:8]
+    rows = await connection.fetch(
+        f"select {_COLUMNS} from instruments where active and not exists ("  # noqa: S608 - own columns
+        "  select 1 from unnest($1::text[]) word where position(word in lower(symbol || ' ' || name)) = 0) "
+        "order by (lower(split_part(symbol, ':', 2)) = $2 or lower(symbol) = $2) desc, "
+        "  starts_with(lower(split_part(symbol, ':', 2)), $2) desc, starts_with(lower(name), $2) desc, "
+        "  (kind = 'index') desc, symbol limit $3",
+        words,
+        query.lower().strip(),
+        limit,
+    )
+    return [_instrument_of(row) for row in rows]
+
+
+def _instrument_of(row: Mapping[str, Any]) -> Instrument:
+    values = dict(row)
+    return Instrument(**{**values, "segment": Segment(values["segment"]), "kind": InstrumentKind(values["kind"])})
+
+
+def decode_instruments(data: Mapping[str, Any]) -> list[Instrument]:
+    """The instruments of an event `instruments.snapshot`; ValueError when one is not well formed."""
+    try:
+        return msgspec.convert(data["instruments"], list[Instrument])
+    except (msgspec.ValidationError, KeyError) as error:
+        raise ValueError(f"instruments.snapshot: {error}") from None
+
+
+async def start_run(connection: Connection, run: str, journal: str, at: datetime, source: str, first: Any) -> None:
+    """A tape began; `first` is its market time, None when unknown."""
+    await connection.execute(
+        "insert into runs (run, journal, started_at, source, market_from) values ($1, $2, $3, $4, $5) "
+        "on conflict do nothing",
+        run,
+        journal,
+        at,
+        source,
+        first,
+    )
+
+
+async def end_run(connection: Connection, run: str, at: datetime) -> None:
+    """A tape ended."""
+    await connection.execute("update runs set ended_at = $2 where run = $1 and ended_at is null", run, at)
+
+
+async def latest_run(connection: Connection) -> str:
+    """The run that started last; empty when prices are real."""
+    run = await connection.fetchval("select run from runs order by started_at desc limit 1")
+    return str(run or "")
+
+
+async def save_candles(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Store closed 1-minute bars (symbol, run, time, open, high, low, close, volume); the last word wins."""
+    if rows:
+        await connection.executemany(
+            "insert into candles_1m (symbol, run, time, open_paise, high_paise, low_paise, close_paise, volume) "
+            "values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (symbol, run, time) do update set "
+            "open_paise = excluded.open_paise, high_paise = excluded.high_paise, low_paise = excluded.low_paise, "
+            "close_paise = excluded.close_paise, volume = excluded.volume",
+            rows,
+        )
+
+
+async def candles(
+    connection: Connection, symbol: str, run: str, *, since: int, before: int | None, limit: int
+) -> list[Candle]:
+    """1-minute bars of one run with start in [since, before), epoch seconds; the newest `limit`, oldest first."""
+    rows = await connection.fetch(
+        "select time, open_paise, high_paise, low_paise, close_paise, volume from candles_1m "
+        "where symbol = $1 and run = $2 and time >= $3 and ($4::bigint is null or time < $4) "
+        "order by time desc limit $5",
+        symbol,
+        run,
+        since,
+        before,
+        limit,
+    )
+    return [
+        Candle(
+            symbol=symbol, interval="1m", time=row["time"], open=row["open_paise"], high=row["high_paise"],
+            low=row["low_paise"], close=row["close_paise"], volume=row["volume"],
+        )
+        for row in reversed(rows)
+    ]  # fmt: skip
+
+
+async def newest_candle_time(connection: Connection, symbol: str, run: str, before: int | None) -> int | None:
+    """Start (epoch seconds) of the newest bar before a time; None when there is none."""
+    newest: int | None = await connection.fetchval(
+        "select max(time) from candles_1m where symbol = $1 and run = $2 and ($3::bigint is null or time < $3)",
+        symbol,
+        run,
+        before,
+    )
+    return newest

@@ -1,0 +1,317 @@
+"""Everything that people read, in one place for api and dashboard: the documents of `/v1` and of first page loads.
+
+All reads of Redis are for show: when it is gone, prices and the edge are unknown, and the rest is still answered.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+from tradingengine.config import EngineConfig
+from tradingengine.domain.candles import INTERVALS, bar_start, resample
+from tradingengine.domain.clock import IST, rfc3339
+from tradingengine.domain.instruments import Instrument
+from tradingengine.domain.money import format_rupees
+from tradingengine.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError
+from tradingengine.storage import alerts, documents, halts, market, orders, positions, quotes, streams
+from tradingengine.storage.heartbeat import Heartbeat, read_heartbeat
+from tradingengine.storage.postgres import Connection, Database
+from tradingengine.storage.projection import market_day
+from tradingengine.storage.quotes import Priced
+from tradingengine.storage.records import StoredPosition
+
+MAX_PAGE: Final = 500
+MAX_CANDLES: Final = 2000
+MAX_MINUTES: Final = 40_000  # what one answer may be made of
+SPARK_POINTS: Final = 60
+SAMPLE_SECONDS: Final = 15
+_SLOW_SECONDS: Final = 0.25
+
+
+class Reads:
+    """Read access to one engine. Raises DatabaseUnavailableError where Postgres is needed and gone."""
+
+    def __init__(
+        self,
+        database: Database,
+        cache: streams.Client,
+        engine: EngineConfig,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.database = database
+        self.cache = cache
+        self.engine = engine
+        self.now = now
+
+    async def heartbeat(self) -> Heartbeat | None:
+        """The edge's heartbeat; None when it is silent or Redis is gone."""
+        try:
+            return await read_heartbeat(self.cache, now=self.now())
+        except streams.CACHE_ERRORS:
+            return None
+
+    async def prices(self, symbols: Sequence[str] | None = None) -> dict[str, Priced]:
+        """Latest quotes by symbol; empty when Redis is gone."""
+        try:
+            return await quotes.latest(self.cache, symbols)
+        except streams.CACHE_ERRORS:
+            return {}
+
+    async def quotes(self, symbols: Sequence[str]) -> list[dict[str, Any]]:
+        """Quotes in the order asked for; symbols without a price are left out."""
+        found = await self.prices(symbols)
+        return [documents.quote_document(found[s].quote, found[s].at) for s in symbols if s in found]
+
+    async def instrument(self, symbol: str) -> Instrument | None:
+        """One active instrument."""
+        async with self.database.connection() as connection:
+            return await market.instrument(connection, symbol)
+
+    async def instruments(self, query: str, limit: int) -> list[dict[str, Any]]:
+        """Search by symbol and name."""
+        async with self.database.connection() as connection:
+            found = await market.search_instruments(connection, query, limit=min(limit, MAX_PAGE))
+        return [documents.instrument_document(instrument) for instrument in found]
+
+    async def order(self, order_id: str) -> dict[str, Any]:
+        """One order; NotFoundError when there is none."""
+        found = await self.orders_by_id([order_id])
+        if not found:
+            raise NotFoundError(f"There is no order {order_id}.", field="id")
+        return found[0]
+
+    async def orders_by_id(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Orders in the order of `ids`; unknown ones are left out."""
+        async with self.database.connection() as connection:
+            stored = await orders.by_ids(connection, ids)
+            timelines = await orders.timelines(connection, list(stored))
+        return [documents.order_document(stored[i], timelines.get(i, ())) for i in ids if i in stored]
+
+    async def orders(self, state: str, *, cursor: str | None, limit: int) -> dict[str, Any]:
+        """A page of orders, newest first: `{"items", "next_cursor"}`."""
+        limit = max(1, min(limit, MAX_PAGE))
+        async with self.database.connection() as connection:
+            stored = await orders.page(connection, state, before=cursor, limit=limit + 1)
+            shown = stored[:limit]
+            timelines = await orders.timelines(connection, [item.order.id for item in shown])
+        items = [documents.order_document(item, timelines.get(item.order.id, ())) for item in shown]
+        return {"items": items, "next_cursor": shown[-1].order.id if len(stored) > limit else None}
+
+    async def positions(self) -> list[dict[str, Any]]:
+        """Open positions and those closed on this market day."""
+        heartbeat, stored = await asyncio.gather(self.heartbeat(), self._stored_positions())
+        day, run = self._market_day(heartbeat), heartbeat.run if heartbeat is not None else None
+        shown = [item for item in stored if item.position.quantity or _is_today(item, day, run)]
+        prices = await self.prices([item.position.key.symbol for item in shown])
+        return [
+            documents.position_document(item, _last(prices, item), today=_is_today(item, day, run)) for item in shown
+        ]
+
+    async def _stored_positions(self) -> list[StoredPosition]:
+        async with self.database.connection() as connection:
+            return await positions.everything(connection)
+
+    def _market_day(self, heartbeat: Heartbeat | None) -> date:
+        at = heartbeat.market_time if heartbeat is not None else None
+        return market_day(at or self.now())
+
+    def _day_start(self) -> datetime:
+        """Midnight IST of the wall clock's day, UTC."""
+        return self.now().astimezone(IST).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+
+    async def pnl_paise(self) -> tuple[int, int]:
+        """The day's P&L and the exposure (open value at last price, at cost where there is none), both in paise."""
+        heartbeat, stored = await asyncio.gather(self.heartbeat(), self._stored_positions())
+        day, run = self._market_day(heartbeat), heartbeat.run if heartbeat is not None else None
+        prices = await self.prices([item.position.key.symbol for item in stored if item.position.quantity])
+        pnl = exposure = 0
+        for item in stored:
+            position, last = item.position, _last(prices, item)
+            if _is_today(item, day, run):
+                pnl += position.realised_paise - item.realised_before_paise
+            pnl += position.unrealised(last) if last is not None else 0
+            exposure += abs(position.quantity * last) if last is not None else abs(position.cost_paise)
+        return pnl, exposure
+
+    async def summary(self) -> dict[str, Any]:
+        """The four tiles."""
+        (pnl, exposure), heartbeat = await asyncio.gather(self.pnl_paise(), self.heartbeat())
+        since = self._day_start()
+        async with self.database.connection() as connection:
+            counts = await orders.statistics(connection, since)
+            spark = await positions.samples(connection, since, limit=SPARK_POINTS)
+        risk = self.engine.risk
+        capital = risk.cash.position * 100
+        return {
+            "pnl": {
+                "value": format_rupees(pnl),
+                "percent": documents.percent(pnl, capital),
+                "loss_limit": format_rupees(risk.daily_loss * 100),
+                "sparkline": [format_rupees(value) for value in spark],
+            },
+            "exposure": {"value": format_rupees(exposure), "limit": format_rupees(capital)},
+            "orders": {name: counts[name] for name in ("filled", "open", "rejected", "total", "median_ack_ms")},
+            "strategies": documents.strategies_document(heartbeat),
+        }
+
+    async def sample_pnl(self) -> None:
+        """Keep the day's P&L of this quarter of a minute, for the sparkline."""
+        pnl, _ = await self.pnl_paise()
+        epoch = int(self.now().timestamp())
+        bucket = datetime.fromtimestamp(epoch - epoch % SAMPLE_SECONDS, UTC)
+        async with self.database.connection() as connection:
+            await positions.add_sample(connection, bucket, pnl)
+
+    async def alerts(self, *, limit: int = 50) -> list[dict[str, Any]]:
+        """The newest alerts first."""
+        async with self.database.connection() as connection:
+            rows = await alerts.newest(connection, limit=max(1, min(limit, MAX_PAGE)))
+        return [documents.alert_document(row) for row in rows]
+
+    async def halt(self) -> dict[str, Any] | None:
+        """The halt that is not released, None when there is none."""
+        async with self.database.connection() as connection:
+            return await self.halt_in(connection)
+
+    async def halt_in(self, connection: Connection) -> dict[str, Any] | None:
+        """`halt` on a connection at hand."""
+        row = await halts.active(connection)
+        return documents.halt_document(row, self.now()) if row is not None else None
+
+    async def candles(self, symbol: str, interval: str, *, limit: int, before: int | None) -> dict[str, Any]:
+        """Bars of the current run that start before `before` (epoch seconds), oldest first.
+
+        InvalidInputError for an unknown interval.
+        """
+        if interval not in INTERVALS:
+            raise InvalidInputError(
+                f"{interval!r} is not an interval.", field="interval", mend=f"Use one of {', '.join(INTERVALS)}."
+            )
+        limit = max(1, min(limit, MAX_CANDLES))
+        heartbeat = await self.heartbeat()
+        async with self.database.connection() as connection:
+            run = heartbeat.run if heartbeat is not None else await market.latest_run(connection)
+            newest = await market.newest_candle_time(connection, symbol, run, before)
+            if newest is None:
+                return {"symbol": symbol, "interval": interval, "run": run, "items": []}
+            seconds = INTERVALS[interval]
+            # Nights and holidays hold no bars: look back over twice the span, bounded by whole days for short ones.
+            since = bar_start(newest - max(2 * limit * seconds, 4 * 86_400), interval)
+            end = bar_start(before, interval) if before is not None else None
+            minutes = await market.candles(
+                connection, symbol, run, since=since, before=end, limit=min((limit + 1) * (seconds // 60), MAX_MINUTES)
+            )
+        bars = resample(minutes, interval)[-limit:]
+        items = [documents.candle_document(bar) for bar in bars]
+        return {"symbol": symbol, "interval": interval, "run": run, "items": items}
+
+    async def status(self, release: dict[str, Any] | None, user_release: dict[str, Any]) -> dict[str, Any]:
+        """Mode, market, feed, edge, brokers, halt and release; `release` and `user_release` are the pod's own."""
+        heartbeat = await self.heartbeat()
+        try:
+            halt = await self.halt()
+        except DatabaseUnavailableError:
+            halt = None
+        engine, feed = self.engine, heartbeat.feed if heartbeat is not None else {}
+        document = heartbeat.document if heartbeat is not None else {}
+        broker = document.get("broker") or {"name": engine.brokers[0].name, "state": "unknown"}
+        return {
+            "mode": engine.mode,
+            "environment": engine.environment,
+            "now": rfc3339(self.now()),
+            "market": {
+                "source": feed.get("source") or engine.market_data.source,
+                "market_time": feed.get("market_time"),
+                "speed": feed.get("speed"),
+                "run": feed.get("run"),
+                "sessions": documents.sessions_document(heartbeat, engine.segments),
+            },
+            "feed": documents.feed_state(heartbeat),
+            "edge": edge_document(heartbeat),
+            "brokers": [{"name": broker.get("name"), "state": broker.get("state")}],
+            "halt": halt,
+            "release": release,
+            "user_release": user_release,
+        }
+
+    async def system(self) -> list[dict[str, Any]]:
+        """The health matrix: what runs, since when it was last seen, how fast it answers, how to mend it."""
+        database, cache, heartbeat = await asyncio.gather(self._database_item(), self._cache_item(), self.heartbeat())
+        feed = documents.feed_state(heartbeat)
+        feed_ok = {"live": "ok", "stale": "degraded"}.get(feed["state"], "down")
+        edge_ok = "ok" if heartbeat is not None and heartbeat.fresh else "down"
+        age_ms = round(heartbeat.age * 1000) if heartbeat is not None else None
+        broker = (heartbeat.document.get("broker") or {}) if heartbeat is not None else {}
+        broker_ok = "ok" if broker.get("state") in ("connected", "ok") else "down"
+        return [
+            _item("api", "ok", latency_ms=0, detail="This pod answers."),
+            database,
+            _item("replica", "absent", detail="No replica in this version."),
+            cache,
+            _item("vault", "absent", detail="Secrets are Kubernetes Secrets in this version."),
+            _item("feed", feed_ok, latency_ms=feed["age_ms"], detail=f"Prices are {feed['state']}.",
+                  mend=None if feed_ok == "ok" else "Look at the edge; prices come from there."),
+            _item(f"broker {broker.get('name') or self.engine.brokers[0].name}", broker_ok,
+                  detail=str(broker.get("state") or "unknown"),
+                  mend=None if broker_ok == "ok" else "Look at the edge's console."),
+            _item("edge", edge_ok, latency_ms=age_ms,
+                  detail="The link is up." if edge_ok == "ok" else "No heartbeat for more than 3 s.",
+                  mend=None if edge_ok == "ok" else "Check the edge node's power and network; it trades on by itself."),
+            _item("models", "absent", detail="No models in this version."),
+        ]  # fmt: skip
+
+    async def _database_item(self) -> dict[str, Any]:
+        try:
+            seconds = await self.database.ping()
+        except DatabaseUnavailableError:
+            return _item("database", "down", detail="Postgres does not answer.", mend="Check its pod and volume.")
+        state = "ok" if seconds < _SLOW_SECONDS else "degraded"
+        return _item("database", state, latency_ms=round(seconds * 1000), detail="Postgres answers.")
+
+    async def _cache_item(self) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            await self.cache.ping()
+        except streams.CACHE_ERRORS:
+            return _item(
+                "cache", "down", detail="Redis does not answer.", mend="Check its pod; no order is lost by it."
+            )
+        seconds = loop.time() - started
+        state = "ok" if seconds < _SLOW_SECONDS else "degraded"
+        return _item("cache", state, latency_ms=round(seconds * 1000), detail="Redis answers.")
+
+
+def edge_document(heartbeat: Heartbeat | None) -> dict[str, Any]:
+    """The edge as the cloud sees it."""
+    if heartbeat is None:
+        return {
+            "state": "unreachable", "age_ms": None, "epoch": None, "trading_state": None, "unshipped": None,
+            "version": None,
+        }  # fmt: skip
+    document = heartbeat.document
+    return {
+        "state": "connected" if heartbeat.fresh else "unreachable",
+        "age_ms": round(heartbeat.age * 1000),
+        "epoch": document.get("epoch"),
+        "trading_state": document.get("trading_state"),
+        "unshipped": document.get("unshipped"),
+        "version": document.get("version"),
+    }
+
+
+def _item(
+    name: str, state: str, *, latency_ms: int | None = None, detail: str, mend: str | None = None
+) -> dict[str, Any]:
+    return {"name": name, "state": state, "since": None, "latency_ms": latency_ms, "detail": detail, "mend": mend}
+
+
+def _is_today(stored: StoredPosition, day: date, run: str | None) -> bool:
+    return stored.day == day and (run is None or stored.run == run)
+
+
+def _last(prices: dict[str, Priced], stored: StoredPosition) -> int | None:
+    priced = prices.get(stored.position.key.symbol)
+    return priced.quote.last if priced is not None else None

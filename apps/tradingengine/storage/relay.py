@@ -1,0 +1,66 @@
+"""Sends queued commands to the edge, again and again until the edge's journal speaks of them.
+
+Every api pod runs one. A claim is a short transaction that gives a command to one pod for one second; XADD comes
+after it, so that no row is locked while Redis is slow, and a pod that hangs delays its rows by that second at most.
+"""
+
+import asyncio
+from typing import Final
+
+from prometheus_client import Gauge
+
+from tradingengine.storage import outbox, streams
+from tradingengine.storage.postgres import Database
+from tradingengine.telemetry import names
+from tradingengine.telemetry.loops import run_loop
+from tradingengine.telemetry.metrics import Metrics
+
+POLL_SECONDS: Final = 0.5
+_BATCH: Final = 100
+
+
+class Relay:
+    """One pod's relay; `wake` it after a transaction that queued a command."""
+
+    def __init__(self, database: Database, client: streams.Client, metrics: Metrics) -> None:
+        self._database = database
+        self._client = client
+        self._metrics = metrics
+        self._wake = asyncio.Event()
+        self._pending = Gauge(
+            names.OUTBOX_PENDING, "Commands that the edge has not confirmed.", registry=metrics.registry
+        )
+
+    def wake(self) -> None:
+        """There is a new command: send it now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Relay until cancelled; survives the loss of Postgres and of Redis."""
+        await run_loop("relay", self._round, self._metrics)
+
+    async def send_due(self) -> int:
+        """Send all commands that are due now; how many."""
+        sent = 0
+        while True:
+            async with self._database.transaction(hold_ms=1000) as connection:
+                claims = await outbox.claim(connection, limit=_BATCH)
+            if not claims:
+                return sent
+            await streams.add_commands(self._client, [(claim.id, claim.body, claim.priority) for claim in claims])
+            sent += len(claims)
+            if len(claims) < _BATCH:
+                return sent
+
+    async def count_pending(self) -> None:
+        """Refresh the gauge of pending commands."""
+        async with self._database.connection() as connection:
+            self._pending.set(await outbox.pending(connection))
+
+    async def _round(self) -> None:
+        self._wake.clear()
+        await self.send_due()
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout=POLL_SECONDS)
+        except TimeoutError:
+            await self.count_pending()
