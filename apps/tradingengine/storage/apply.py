@@ -54,6 +54,7 @@ async def _apply(connection: Connection, batch: Sequence[EdgeEvent]) -> list[tup
             changes += await _apply_other(connection, event, projection)
         except MALFORMED as error:
             projection.problems.append((event, f"{type(error).__name__}: {error}"))
+    await market.save_candles(connection, projection.candles)
     await alerts.save(connection, projection.alerts)
     changes += [("alert", alerts.alert_id(alert.key)) for alert in projection.alerts]
     await events.note_problems(connection, projection.problems)
@@ -79,8 +80,7 @@ async def _apply_other(connection: Connection, event: EdgeEvent, projection: Pro
     """Entries that are not about one order; DomainError, KeyError and the like when one is malformed."""
     data = event.data
     if event.type == "candles.closed":
-        rows = [(str(data["symbol"]), event.run, *(int(value) for value in row[:6])) for row in data["candles"]]
-        await market.save_candles(connection, [(*row[:3], *row[3:]) for row in rows])
+        projection.add_candles(event)
         return []
     if event.type == "instruments.snapshot":
         await market.save_instruments(connection, market.decode_instruments(data))
@@ -96,7 +96,9 @@ async def _apply_other(connection: Connection, event: EdgeEvent, projection: Pro
         return await _apply_halt(connection, event, projection)
     if event.type == "strategy.state" and data.get("state") == "paused" and data.get("reason"):
         projection.alerts.append(
-            _alert(event, "warning", f"Strategy {data['name']} paused", str(data["reason"]), "Resume it at the edge.")
+            _alert(
+                event, "warning", f"Strategy {data['strategy']} paused", str(data["reason"]), "Resume it at the edge."
+            )
         )
     return []
 
@@ -112,7 +114,7 @@ async def _apply_halt(connection: Connection, event: EdgeEvent, projection: Proj
         return await _apply_trading_state(connection, event, projection)
     kind = data["kind"]
     if kind == "halt" and event.id is not None:
-        total, cancelled = _entries(data.get("result"))
+        total, cancelled = _entries(data)
         await halts.confirm(connection, event.id, at=event.at, total=total, cancelled=cancelled)
         return [("halt", event.id)]
     if kind == "release":
@@ -143,13 +145,9 @@ def _pressed_at_edge(event: EdgeEvent) -> str:
     return str(uuid5(NAMESPACE_URL, f"tradingengine:halt:{event.journal}:{event.seq}"))
 
 
-def _entries(result: Any) -> tuple[int | None, int | None]:
-    """Entries in all and cancelled ones from the result of a halt, None where it does not say."""
-    if not isinstance(result, dict):
-        return None, None
-    nested = result.get("entries")
-    counts: dict[str, Any] = nested if isinstance(nested, dict) else result
-    total, cancelled = counts.get("total"), counts.get("cancelled")
+def _entries(data: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Entries in all and cancelled ones from the end of a halt, None where it does not say."""
+    total, cancelled = data.get("total"), data.get("cancelled")
     return (int(total) if total is not None else None), (int(cancelled) if cancelled is not None else None)
 
 

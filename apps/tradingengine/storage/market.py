@@ -103,16 +103,20 @@ async def latest_run(connection: Connection) -> str:
     return str(run or "")
 
 
-async def save_candles(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Store closed 1-minute bars (symbol, run, time, open, high, low, close, volume); the last word wins."""
-    if rows:
-        await connection.executemany(
-            "insert into candles_1m (symbol, run, time, open_paise, high_paise, low_paise, close_paise, volume) "
-            "values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (symbol, run, time) do update set "
-            "open_paise = excluded.open_paise, high_paise = excluded.high_paise, low_paise = excluded.low_paise, "
-            "close_paise = excluded.close_paise, volume = excluded.volume",
-            rows,
-        )
+async def save_candles(connection: Connection, bars: Mapping[tuple[str, str, int], tuple[int, ...]]) -> None:
+    """Store closed 1-minute bars: (symbol, run, epoch second) -> open, high, low, close (paise), volume."""
+    if not bars:
+        return
+    keys, values = list(bars), list(bars.values())
+    await connection.execute(
+        "insert into candles_1m (symbol, run, time, open_paise, high_paise, low_paise, close_paise, volume) "
+        "select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], "
+        "$7::bigint[], $8::bigint[]) on conflict (symbol, run, time) do update set "
+        "open_paise = excluded.open_paise, high_paise = excluded.high_paise, low_paise = excluded.low_paise, "
+        "close_paise = excluded.close_paise, volume = excluded.volume",
+        *([key[column] for key in keys] for column in range(3)),
+        *([value[column] for value in values] for column in range(5)),
+    )
 
 
 async def candles(

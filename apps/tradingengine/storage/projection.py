@@ -56,6 +56,7 @@ class Projection:
         self.alerts: list[Alert] = []
         self.seen_commands: set[str] = set()
         self.problems: list[tuple[EdgeEvent, str]] = []
+        self.candles: dict[tuple[str, str, int], tuple[int, ...]] = {}
 
     def apply(self, event: EdgeEvent) -> None:
         """Apply one entry about an order, or note why it could not be."""
@@ -67,6 +68,13 @@ class Projection:
             self._apply_order(event)
         except MALFORMED as error:
             self.problems.append((event, f"{type(error).__name__}: {error}"))
+
+    def add_candles(self, event: EdgeEvent) -> None:
+        """Take the bars of `candles.closed`; of two for one minute the later word stays."""
+        symbol, rows = str(event.data["symbol"]), [tuple(int(value) for value in row) for row in event.data["candles"]]
+        if any(len(row) != 6 for row in rows):
+            raise DomainError("a candle has six numbers: time, open, high, low, close, volume")
+        self.candles |= {(symbol, event.run, row[0]): row[1:] for row in rows}
 
     def _apply_order(self, event: EdgeEvent) -> None:
         if event.id is None:

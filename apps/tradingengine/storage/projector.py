@@ -8,6 +8,7 @@ batch and each second, so that it knows what to ship again after Redis, Postgres
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Final, TypeAlias
 
 import asyncpg
@@ -26,11 +27,20 @@ BLOCK_SECONDS: Final = 1.0
 _COUNT: Final = 500
 _LOCKED_WAIT: Final = 0.01
 _HOLD_MS: Final = 1000
+_MOST_BARS: Final = 5000
 
 Received: TypeAlias = tuple[str, EdgeEvent]
 """Stream id and entry."""
 Changes: TypeAlias = list[tuple[str, str]]
 """(kind, id) of what changed, for `te:changes`."""
+
+
+class _Outcome(Enum):
+    """Of one transaction: all done, more to do at once, or another pod holds the journal."""
+
+    DONE = 1
+    MORE = 2
+    LOCKED = 3
 
 
 class Projector:
@@ -103,21 +113,22 @@ class Projector:
         while self._waiting:
             journal = self._waiting[0][1].journal
             received = [item for item in self._waiting if item[1].journal == journal]
-            done = await self._project_journal(journal, received)
-            if not done:
+            outcome = await self._project_journal(journal, received)
+            if outcome is _Outcome.LOCKED:
                 await asyncio.sleep(_LOCKED_WAIT)
+            if outcome is not _Outcome.DONE:
                 continue
             self._waiting = [item for item in self._waiting if item[1].journal != journal]
 
-    async def _project_journal(self, journal: str, received: Sequence[Received]) -> bool:
+    async def _project_journal(self, journal: str, received: Sequence[Received]) -> "_Outcome":
         try:
             return await self._project_once(journal, received, careful=False)
         except asyncpg.PostgresError as error:
             log.warning("a batch is applied one by one", extra={"error": f"{type(error).__name__}: {error}"})
             return await self._project_once(journal, received, careful=True)
 
-    async def _project_once(self, journal: str, received: Sequence[Received], *, careful: bool) -> bool:
-        """One transaction; False when another pod holds the journal."""
+    async def _project_once(self, journal: str, received: Sequence[Received], *, careful: bool) -> "_Outcome":
+        """One transaction."""
         if journal not in self._known:
             async with self._database.connection() as connection:
                 await events.ensure_journal(connection, journal)
@@ -125,10 +136,10 @@ class Projector:
         async with self._database.transaction(hold_ms=_HOLD_MS) as connection:
             state = await events.lock_journal(connection, journal)
             if state is None:
-                return False
+                return _Outcome.LOCKED
             fresh = {event.seq: event for _, event in received if event.seq > state.applied}
             seen = max([state.seen, *fresh])
-            batch = await _store_and_collect(connection, journal, state, fresh)
+            batch = _bounded(await _store_and_collect(connection, journal, state, fresh))
             if batch:
                 changes = await apply.apply_batch(connection, batch, careful=careful)
                 highest = received[-1][0] if received else state.stream_id
@@ -142,7 +153,7 @@ class Projector:
                 self._projected.labels(event.type).inc()
             self._on_changes(changes)
             await self._tell(changes)
-        return True
+        return _Outcome.MORE if batch and len(batch) < seen - state.applied else _Outcome.DONE
 
     async def _tell(self, changes: Changes) -> None:
         """Wake the pods and acknowledge to the edge; lost ones are made good by polls and by `_upkeep`."""
@@ -179,6 +190,17 @@ async def _store_and_collect(
     end = state.applied + len(batch)
     if state.seen > end:
         batch += await events.next_in_sequence(connection, journal, end, limit=10 * _COUNT)
+    return batch
+
+
+def _bounded(batch: list[EdgeEvent]) -> list[EdgeEvent]:
+    """The head of a batch whose bars are few enough for one short transaction."""
+    bars = 0
+    for number, event in enumerate(batch):
+        candles = event.data.get("candles")
+        bars += len(candles) if isinstance(candles, list) else 0
+        if bars > _MOST_BARS:
+            return batch[: max(number, 1)]
     return batch
 
 

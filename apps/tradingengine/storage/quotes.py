@@ -50,10 +50,6 @@ async def latest(client: streams.Client, symbols: Sequence[str] | None = None) -
 
 
 def _decode_value(value: str | None) -> Priced | None:
-    if not value:
-        return None
-    try:
-        item = streams.loads(value)
-    except ValueError:
-        return None
-    return decode_quote(item, item.get("at")) if isinstance(item, dict) else None
+    """A value of the hash is a message of the channel with one quote."""
+    found = decode_message(value) if value else []
+    return found[0] if found else None
