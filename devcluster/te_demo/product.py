@@ -43,28 +43,26 @@ class Product:
         self.engine = engine
         self.namespace = namespace
 
-    def helm(self, *arguments: str, timeout: float = 240.0) -> str:
+    def helm(self, *arguments: str, stdin: str | None = None, timeout: float = 240.0) -> str:
         """Runs helm on this cluster and returns its standard output."""
         command = [require("helm"), f"--kubeconfig={self.kubectl.kubeconfig}", *arguments]
-        return run(command, timeout=timeout).stdout
+        return run(command, stdin=stdin, timeout=timeout).stdout
 
-    def install_operator(self, settings: Mapping[str, str] | None = None) -> None:
+    def install_operator(self, settings: Mapping[str, Any] | None = None) -> None:
         """Installs or updates the chart with the images of this checkout and waits until its pods are ready."""
         self.create_namespace(self.namespace)
+        operator = images.IMAGES["operator"]
         values = {
-            "registry": images.PREFIX.rpartition("/")[0],
-            "images.operator": images.full_name(images.IMAGES["operator"]),
-            "images.postgres": images.full_name(images.IMAGES["postgres"]),
-            "images.redis": images.full_name(images.IMAGES["redis"]),
-            "images.prometheus": images.full_name(images.IMAGES["prometheus"]),
-            "watchNamespaces": f"{{{self.namespace}}}",
+            "image": {"registry": images.PREFIX.rpartition("/")[0]},
+            "images": {name: images.full_name(images.IMAGES[name]) for name in ("postgres", "redis", "prometheus")},
+            "watchNamespaces": [self.namespace],
+            # The tag stays while one works on the operator; its pods have to notice that the content changed.
+            "podAnnotations": {"tradingengine.io/image-content": images.content_key(operator)},
             **(settings or {}),
         }
         command = ["upgrade", "--install", HELM_RELEASE, str(checkout() / "helm" / "tradingengine")]
         command += ["--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "180s"]
-        for name, value in values.items():
-            command += ["--set", f"{name}={value}"]
-        self.helm(*command)
+        self.helm(*command, "--values", "-", stdin=json.dumps(values))
 
     def uninstall_operator(self) -> None:
         """Uninstalls the chart; the CRD stays, and the chart's own hook refuses while engines exist."""

@@ -123,7 +123,7 @@ def test_a_bad_order_is_answered_422_with_its_field(desk: Desk, change: dict[str
 def kill(product: Product, component: str) -> None:
     """Ends every pod of a component at once and without grace, as a crash would."""
     if component == "operator":
-        namespace, selector = OPERATOR_NAMESPACE, "app.kubernetes.io/component=operator"
+        namespace, selector = OPERATOR_NAMESPACE, "app.kubernetes.io/name=tradingengine-operator"
     else:
         selector = f"app.kubernetes.io/instance={product.engine},app.kubernetes.io/component={component}"
         namespace = product.namespace
