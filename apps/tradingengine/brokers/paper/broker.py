@@ -1,13 +1,13 @@
 """The paper broker: the same port, the same latencies and refusals as a real one, no money.
 
 Placing waits a small, bounded, seeded latency on the way in; what is in the book then exists, whether or not the caller
-hears of it. Quotes, the end of a session and the end of a tape's run come in by `on_quotes`, `on_session_closed` and
-`on_run_ended`, from the one task that reads the feed.
+hears of it. Quotes and the end of a session come in by `on_quotes` and `on_session_closed`, from the task that reads
+the feed.
 """
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -96,7 +96,7 @@ class PaperBroker:
                 raise OutcomeUnknownError(f"the book holds tag {tag} already")
             if refusal is None:
                 self._resting[tag] = resting
-                await self._work([resting])
+                await self._work(resting)
             return resting.row
 
     async def cancel(self, tag: str) -> BookRow:
@@ -133,24 +133,30 @@ class PaperBroker:
         while (row := await self._updates.get()) is not None:
             yield row
 
-    async def on_quotes(self, symbols: Iterable[str]) -> None:
-        """Prices of these symbols moved: work on what rests there."""
-        wanted = set(symbols)
-        if not self._started or not any(item.row.symbol in wanted for item in self._resting.values()):
+    async def on_quotes(self, quotes: Sequence[Quote]) -> None:
+        """Prices moved: work on what rests there, against each quote in its turn, so that no trigger is missed."""
+        if not self._started or not self._resting:
             return
         async with self._lock:
-            await self._work([item for item in self._resting.values() if item.row.symbol in wanted])
+            symbols = {item.row.symbol for item in self._resting.values()}
+            changed: dict[str, Resting] = {}
+            for quote in quotes:
+                if quote.symbol in symbols and self._market.is_open(quote.symbol):
+                    changed |= {item.row.tag: item for item in self._by_age(quote.symbol) if self._match(item, quote)}
+            await self._publish(list(changed.values()))
 
-    async def on_session_closed(self, symbols: Iterable[str] | None = None) -> None:
-        """Trading of these symbols (None: of all) is over for the day: DAY orders expire."""
-        wanted = None if symbols is None else set(symbols)
+    async def on_session_closed(self) -> list[BookRow]:
+        """Trading is over for the day: DAY orders expire; their rows."""
+        if not self._started:
+            return []
         async with self._lock:
-            over = [item for item in self._resting.values() if wanted is None or item.row.symbol in wanted]
+            over = list(self._resting.values())
             await self._end(over, RowState.EXPIRED, reason(ReasonCode.RUN_ENDED))
+            return [item.row for item in over]
 
-    async def on_run_ended(self) -> None:
-        """The tape is over: everything that rests expires."""
-        await self.on_session_closed()
+    def _by_age(self, symbol: str) -> list[Resting]:
+        here = [item for item in self._resting.values() if item.row.symbol == symbol and not item.row.state.terminal]
+        return sorted(here, key=lambda item: item.row.broker_order_id)
 
     def _check_started(self) -> None:
         if not self._started:
@@ -206,14 +212,11 @@ class PaperBroker:
             return None
         return protected_limit(quote, order.side, instrument)
 
-    async def _work(self, items: list[Resting]) -> None:
-        """Match orders against their quotes, oldest first; durable before anybody hears of it."""
-        changed = []
-        for item in sorted(items, key=lambda one: one.row.broker_order_id):
-            quote = self._market.quote(item.row.symbol)
-            if quote is not None and self._market.is_open(item.row.symbol) and self._match(item, quote):
-                changed.append(item)
-        await self._publish(changed)
+    async def _work(self, item: Resting) -> None:
+        """Match a new order against the present quote; durable before anybody hears of it."""
+        quote = self._market.quote(item.row.symbol)
+        if quote is not None and self._match(item, quote):
+            await self._publish([item])
 
     def _match(self, item: Resting, quote: Quote) -> bool:
         row = item.row

@@ -121,7 +121,7 @@ class Journal:
         rows = await self._file.run(lambda connection: list(connection.execute(query, (after, limit))))
         return [_entry(row) for row in rows]
 
-    async def replay(self, visit: Callable[[Entry], None], batch: int = 5000) -> int:
+    async def replay(self, visit: Callable[[Entry], object], batch: int = 5000) -> int:
         """Give every entry that matters to orders to `visit`, oldest first; the number of them."""
         query = f"SELECT {_COLUMNS} FROM entries WHERE bulk = 0 AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - constants only
         count, after = 0, 0

@@ -1,0 +1,68 @@
+"""Reads commands: the priority stream first, both from the very beginning after a start or a restarted Redis.
+
+Reading again is harmless, since the engine drops ids that it knows; missing one is not.
+"""
+
+import logging
+from typing import Final
+
+from tradingengine.execution.engine import Engine
+from tradingengine.execution.links.stream import CommandSource
+from tradingengine.execution.loops import Backoff
+from tradingengine.storage import streams
+
+log = logging.getLogger(__name__)
+
+BLOCK_MS: Final = 1000
+
+
+class CommandReader:
+    """Feeds the engine with commands."""
+
+    def __init__(self, source: CommandSource, engine: Engine) -> None:
+        """`taking` False stops reading altogether (shutdown)."""
+        self._source = source
+        self._engine = engine
+        self._run_id = ""
+        self._cursors = self._fresh()
+        self.taking = True
+        self.connected = False
+
+    @staticmethod
+    def _fresh() -> dict[str, str]:
+        return {streams.PRIORITY_COMMANDS: streams.FIRST_ID, streams.COMMANDS: streams.FIRST_ID}
+
+    async def run(self) -> None:
+        """Until cancelled; survives a Redis that is away for hours."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self._connect()
+                while True:
+                    await self._once()
+                    backoff.succeeded()
+            except streams.CACHE_ERRORS as error:
+                if self.connected:
+                    log.warning("commands cannot be read; trying again", extra={"problem": str(error)})
+                self.connected = False
+                await self._source.disconnect()
+                await backoff.wait()
+
+    async def _connect(self) -> None:
+        run_id = await self._source.run_id()
+        if run_id != self._run_id:
+            self._cursors = self._fresh()
+            self._run_id = run_id
+        self.connected = True
+
+    async def _once(self) -> None:
+        wanted = dict(self._cursors)
+        if self._engine.inputs.draining or not self._engine.inputs.recovered or self._engine.busy:
+            # Commands that add risk wait in the stream: whoever reads them next drops those that are late.
+            del wanted[streams.COMMANDS]
+        answer = await self._source.read(wanted, block_ms=BLOCK_MS if len(wanted) == 2 else BLOCK_MS // 10)
+        for stream in (streams.PRIORITY_COMMANDS, streams.COMMANDS):
+            for entry_id, fields in answer.get(stream, ()):
+                if self.taking:
+                    self._engine.accept(fields.get("body", ""), command_id=fields.get("id", ""))
+                    self._cursors[stream] = entry_id

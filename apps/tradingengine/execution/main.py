@@ -1,0 +1,219 @@
+"""The edge process: `run()` starts everything and returns when it was told to stop and has stopped in good order."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+
+from tradingengine.brokers.paper import PaperBroker
+from tradingengine.config import Settings, load_settings
+from tradingengine.control.server import Listener, serve
+from tradingengine.control.server import run as run_loop
+from tradingengine.control.state import ControlState
+from tradingengine.domain.clock import SystemClock
+from tradingengine.errors import ConfigError
+from tradingengine.execution.console import Console
+from tradingengine.execution.engine import Engine
+from tradingengine.execution.journal import Draft, Journal, StateLock
+from tradingengine.execution.links import CommandReader, Heart, RedisLink, Shipper
+from tradingengine.execution.loops import keep_running
+from tradingengine.execution.market import FeedMarket, MarketPump
+from tradingengine.execution.metrics import EdgeMetrics
+from tradingengine.execution.strategies import StrategyRunner
+from tradingengine.marketdata.factory import make_feed
+from tradingengine.marketdata.port import FeedEvent
+from tradingengine.marketdata.publisher import CandleEvent, PricePublisher, RedisSink
+from tradingengine.storage import streams
+from tradingengine.telemetry.logs import configure_logging
+from tradingengine.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_STOP_SECONDS: Final = 4.0
+
+
+class EdgeProcess:
+    """Everything of one edge, in the order in which it starts and stops."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Makes the parts; nothing is opened before `run`."""
+        _check(settings)
+        engine_config = settings.engine
+        self._settings = settings
+        self._metrics = metrics
+        self._wall = SystemClock()
+        self._lock = StateLock(settings.state_dir)
+        self._feed = make_feed(engine_config.market_data, settings.data_dir, settings.state_dir)
+        self._market = FeedMarket(self._feed)
+        self.broker = PaperBroker(settings.state_dir / "paper" / "book.sqlite", self._market)
+        self.journal = Journal(
+            settings.state_dir / "journal" / "journal.sqlite", wall=self._wall, market=self._feed.clock
+        )
+        edge_metrics = EdgeMetrics(metrics.registry)
+        self.engine = Engine(
+            journal=self.journal,
+            broker=self.broker,
+            market=self._market,
+            wall=self._wall,
+            metrics=edge_metrics,
+            orders_per_second=engine_config.risk.orders_per_second,
+        )
+        self._strategies: StrategyRunner | None = None
+        self._clients = _Clients(settings.cache_url)
+        self._shipper = Shipper(self.journal, self._clients.writing("events"), self._wall)
+        self._reader = CommandReader(self._clients.reading("commands"), self.engine)
+        self._heart = Heart(
+            engine=self.engine,
+            shipper=self._shipper,
+            sink=self._clients.writing("heartbeat"),
+            wall=self._wall,
+            metrics=edge_metrics,
+            identity={"release": settings.release, "version": settings.version},
+            feed=self._market.document,
+            strategies=lambda: [] if self._strategies is None else self._strategies.documents(),
+        )
+        self._publisher = PricePublisher(
+            self._feed,
+            RedisSink(self._clients.client("prices")),
+            self._journal_candles,
+            wall=self._wall,
+        )
+        self.console = Console(self.engine, self._wall, self._heart.document)
+        self.opened = False
+
+    async def run(self) -> None:
+        """Lock, journal, feed, broker, recovery, then trade until cancelled; then stop in good order."""
+        await self._lock.acquire()
+        try:
+            entries = await self.engine.open()
+            log.info("journal is open", extra={"entries": entries, "epoch": self.journal.epoch})
+            await self._feed.start()
+            self.journal.run = self._feed.run
+            self._market.reload()
+            await self.broker.start()
+            release = self._settings.release
+            self._strategies = StrategyRunner(engine=self.engine, feed=self._feed, wall=self._wall, release=release)
+            self.opened = True
+            await self._trade()
+        finally:
+            await self._close()
+
+    async def _trade(self) -> None:
+        pump = MarketPump(
+            feed=self._feed,
+            market=self._market,
+            broker=self.broker,
+            router=self.engine.router,
+            journal=self.journal,
+        )
+        pump.listeners.append(self._publish)
+        if self._strategies is not None:
+            pump.listeners.append(self._strategies.take)
+        loops: dict[str, Any] = {
+            "market": pump.run,
+            "broker": self.engine.follow_broker,
+            "unknown-orders": self.engine.recovery.watch,
+            "stuck-orders": self.engine.watch_stuck,
+            "commands": self._reader.run,
+            "events": self._shipper.run,
+            "marks": self._shipper.mark,
+            "heartbeat": self._heart.run,
+            "prices": self._publisher.run,
+        }
+        async with asyncio.TaskGroup() as tasks:
+            for name, body in loops.items():
+                tasks.create_task(keep_running(name, body, self._metrics), name=name)
+            await self.engine.recover()
+
+    async def _publish(self, event: FeedEvent) -> None:
+        self._publisher.take(event)
+
+    async def _journal_candles(self, events: Sequence[CandleEvent]) -> None:
+        await self.journal.record(*(Draft("candles.closed", data) for data in events))
+
+    async def stop_intake(self) -> None:
+        """SIGTERM: take no more commands and let no new risk through, wait for what is in flight."""
+        self._reader.taking = False
+        self.engine.drain()
+        if not await self.engine.settle(_STOP_SECONDS):
+            log.warning("stopping with orders in flight; they are looked up at the next start")
+
+    async def _close(self) -> None:
+        await self._feed.aclose()
+        await self.broker.close()
+        await self.journal.close()
+        await self._clients.close()
+        self._lock.release()
+        log.info("journal is closed", extra={"sequence": self.journal.sequence})
+
+    def unready(self) -> str | None:
+        """Why this pod is not ready; None when it is."""
+        if self.engine.inputs.journal_failed:
+            return "the journal cannot be written"
+        if not self.engine.inputs.recovered:
+            return "orders are being checked with the broker" if self.opened else "the journal is being opened"
+        return None
+
+
+class _Clients:
+    """One Redis client for each purpose: a slow one never holds up another."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._clients: list[streams.Client] = []
+
+    def client(self, purpose: str) -> streams.Client:
+        made = streams.command_client(self._url, name=f"edge-{purpose}")
+        self._clients.append(made)
+        return made
+
+    def writing(self, purpose: str) -> RedisLink:
+        return RedisLink(self.client(purpose))
+
+    def reading(self, purpose: str) -> RedisLink:
+        made = streams.blocking_client(self._url, block_seconds=1.0, name=f"edge-{purpose}")
+        self._clients.append(made)
+        return RedisLink(made)
+
+    async def close(self) -> None:
+        for client in self._clients:
+            with contextlib.suppress(*streams.CACHE_ERRORS):
+                await client.aclose()
+
+
+def _check(settings: Settings) -> None:
+    """What this version cannot do is refused before anything is opened."""
+    config = settings.engine
+    names = [broker.name for broker in config.brokers]
+    if config.mode != "paper":
+        raise ConfigError(f"mode {config.mode} is not available in this version", mend="Use mode: paper.")
+    if names != ["paper"]:
+        raise ConfigError(f"brokers {names} are not available in this version", mend="Use brokers: [{name: paper}].")
+
+
+async def main(settings: Settings, stop: asyncio.Event | None = None) -> None:
+    """Serve control port and console, and trade, until SIGTERM or `stop`."""
+    metrics = Metrics(component="edge", release=settings.release, slot=settings.slot)
+    edge = EdgeProcess(settings, metrics)
+    state = ControlState(settings, metrics)
+    state.readiness["edge"] = edge.unready
+    state.edge = lambda: edge.engine.document() if edge.opened else None
+    state.on_drain.append(edge.engine.drain)
+    state.on_resume.append(edge.engine.resume)
+    state.on_stop.append(edge.stop_intake)
+    console = Listener("console", edge.console.app, "127.0.0.1", settings.console_port)
+
+    def trade() -> Coroutine[Any, Any, None]:
+        return edge.run()
+
+    await serve(state, [console], background=[trade], stop=stop)
+
+
+def run() -> None:
+    """Entry of `te edge`."""
+    settings = load_settings("edge")
+    configure_logging(
+        component="edge", level=settings.log_level, release=settings.release, slot=settings.slot, pod=settings.pod
+    )
+    run_loop(lambda: main(settings))

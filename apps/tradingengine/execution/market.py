@@ -1,0 +1,134 @@
+"""The market as the edge sees it: one reader of the feed, whose events reach all parts in the same order."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from tradingengine.brokers.paper import PaperBroker
+from tradingengine.domain.clock import from_epoch_ms, rfc3339
+from tradingengine.domain.instruments import Instrument
+from tradingengine.domain.quotes import Quote
+from tradingengine.execution.journal import Draft, Journal
+from tradingengine.execution.router import Router
+from tradingengine.marketdata.port import Feed, FeedEvent, Prices, RunEnded, RunStarted, SessionChanged
+
+log = logging.getLogger(__name__)
+
+STALE_MS: Final = 10_000
+_INSTRUMENTS_PER_EVENT: Final = 200
+Listener = Callable[[FeedEvent], Awaitable[None]]
+
+
+class FeedMarket:
+    """Instruments, quotes and sessions of a feed, for gate and paper broker."""
+
+    def __init__(self, feed: Feed) -> None:
+        """Instruments are read at the start of each run."""
+        self._feed = feed
+        self._instruments: dict[str, Instrument] = {}
+
+    def reload(self) -> list[Instrument]:
+        """Read the instruments again; all of them."""
+        self._instruments = {instrument.symbol: instrument for instrument in self._feed.instruments()}
+        return list(self._instruments.values())
+
+    def instrument(self, symbol: str) -> Instrument | None:
+        """The instrument of a symbol; None when the feed does not price it."""
+        return self._instruments.get(symbol)
+
+    def quote(self, symbol: str) -> Quote | None:
+        """The latest quote; None when there is none, or the feed has gone silent."""
+        return self._feed.quote(symbol) if self.is_fresh() else None
+
+    def last(self, symbol: str) -> int | None:
+        """The last price in paise, however old."""
+        quote = self._feed.quote(symbol)
+        return None if quote is None else quote.last
+
+    def is_fresh(self) -> bool:
+        """Whether prices have arrived within the last ten seconds."""
+        return self._feed.age_ms() < STALE_MS
+
+    def is_open(self, symbol: str) -> bool:
+        """Whether the instrument's segment trades continuously at market time."""
+        instrument = self._instruments.get(symbol)
+        if instrument is None:
+            return False
+        session = self._feed.sessions().get(instrument.segment) or self._feed.sessions().get(
+            instrument.segment.calendar
+        )
+        return session is not None and session.state == "open"
+
+    def now(self) -> datetime:
+        """Market time."""
+        return self._feed.clock.now()
+
+    def document(self) -> dict[str, Any]:
+        """The part `feed` of the heartbeat."""
+        sessions = {
+            str(segment): {
+                "state": session.state,
+                "until": None if session.until_ms is None else rfc3339(from_epoch_ms(session.until_ms)),
+            }
+            for segment, session in self._feed.sessions().items()
+        }
+        return {
+            "source": self._feed.source,
+            "age_ms": self._feed.age_ms(),
+            "market_time": rfc3339(self.now().astimezone(UTC)),
+            "speed": self._feed.speed,
+            "run": self._feed.run,
+            "sessions": sessions,
+        }
+
+
+class MarketPump:
+    """Reads the feed, once, and gives each event to everybody in the same order."""
+
+    def __init__(
+        self, *, feed: Feed, market: FeedMarket, broker: PaperBroker, router: Router, journal: Journal
+    ) -> None:
+        """`listeners` hear each event after the broker has."""
+        self._feed = feed
+        self._market = market
+        self._broker = broker
+        self._router = router
+        self._journal = journal
+        self.listeners: list[Listener] = []
+
+    async def run(self) -> None:
+        """Until the feed is closed."""
+        async for event in self._feed.events():
+            await self._take(event)
+
+    async def _take(self, event: FeedEvent) -> None:
+        if isinstance(event, RunStarted):
+            await self._begin(event)
+        elif isinstance(event, Prices) and event.quotes:
+            await self._broker.on_quotes(event.quotes)
+        elif isinstance(event, SessionChanged) and event.state == "closed":
+            await self._expire()
+        elif isinstance(event, RunEnded):
+            await self._expire()
+            await self._journal.record(Draft("run.ended", {"run": event.run}))
+        for listener in self.listeners:
+            await listener(event)
+
+    async def _begin(self, event: RunStarted) -> None:
+        self._journal.run = event.run
+        instruments = self._market.reload()
+        self._feed.subscribe([instrument.symbol for instrument in instruments])
+        started = {"run": event.run, "source": self._feed.source, "resumed": event.resumed, "detail": self._feed.detail}
+        drafts = [Draft("run.started", started)]
+        for start in range(0, len(instruments), _INSTRUMENTS_PER_EVENT):
+            chunk = instruments[start : start + _INSTRUMENTS_PER_EVENT]
+            drafts.append(Draft("instruments.snapshot", {"instruments": [msgspec.to_builtins(one) for one in chunk]}))
+        await self._journal.record(*drafts)
+
+    async def _expire(self) -> None:
+        """The session is over: DAY orders expire at the broker, and here before the next event."""
+        for row in await self._broker.on_session_closed():
+            await self._router.on_row(row)
