@@ -105,9 +105,11 @@ def _policy(
     spec: Manifest = {
         "podSelector": {"matchLabels": ctx.selector(component)},
         "policyTypes": ["Ingress"] if egress is None else ["Ingress", "Egress"],
-        "ingress": ingress,
     }
-    if egress is not None:
+    # An empty list means the same as none, but the server drops it, and each apply would then write anew.
+    if ingress:
+        spec["ingress"] = ingress
+    if egress:
         spec["egress"] = egress
     return {
         "apiVersion": "networking.k8s.io/v1",

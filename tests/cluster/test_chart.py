@@ -1,0 +1,259 @@
+"""The chart on a real API server: installed, changed, refused, removed; and whether the operator's rights are enough."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from te_devcluster.api_server import ApiServer
+from te_devcluster.commands import wait_until
+from te_devcluster.errors import CommandError
+from te_devcluster.kubectl import Kubectl
+from te_devcluster.paths import checkout
+from te_devcluster.tools import KUBERNETES_VERSION, gateway_crds, require
+
+from tests.unit.operator.builders.engines import all_manifests, context
+
+pytestmark = pytest.mark.cluster
+
+CHART = Path("helm/tradingengine")
+SYSTEM = "te-system"
+DESK = "trading"
+RELEASE = "demo"
+NAME = "demo-tradingengine"
+VALUES = ("--set", f"watchNamespaces={{{DESK}}}", "--set", "images.redis=localhost/tradingengine-redis:dev")
+CRD = "tradingengines.tradingengine.io"
+
+
+def helm(*arguments: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs helm and returns what it said, whether or not it succeeded."""
+    command = [require("helm"), *arguments]
+    if kubeconfig is not None:
+        command += ["--kubeconfig", str(kubeconfig)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=checkout())
+
+
+def helm_ok(server: ApiServer, *arguments: str) -> str:
+    """Runs helm against the server; the test fails with helm's own words when it fails."""
+    done = helm(*arguments, kubeconfig=server.kubeconfig)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rendered(*arguments: str) -> list[dict[str, Any]]:
+    """Objects that the chart makes."""
+    done = helm("template", RELEASE, str(CHART), "-n", SYSTEM, f"--kube-version={KUBERNETES_VERSION}", *arguments)
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ApiServer]:
+    """An API server of its own, since the chart owns the CRD; with the Gateway API and the desk's namespace."""
+    with ApiServer() as api:
+        for path in sorted(gateway_crds().glob("*_httproutes.yaml")):
+            api.kubectl("apply", "--server-side", "-f", str(path))
+        api.kubectl("create", "namespace", DESK)
+        yield api
+
+
+@pytest.fixture(scope="module")
+def installed(server: ApiServer) -> ApiServer:
+    """The chart, installed."""
+    helm_ok(server, "install", RELEASE, str(CHART), "-n", SYSTEM, "--create-namespace", *VALUES)
+    return server
+
+
+@pytest.fixture(scope="module")
+def operator(installed: ApiServer) -> Kubectl:
+    """kubectl with the rights of the operator's ServiceAccount."""
+    wait_until("the CRD", lambda: bool(installed.kubectl("get", "crd", CRD, "-o", "name")), timeout=20)
+    return Kubectl(installed.service_account_kubeconfig(SYSTEM, NAME))
+
+
+def test_lint_is_clean() -> None:
+    done = helm("lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout
+    assert "WARNING" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("replicas=0", "at '/replicas'"),
+        ("logLevel=loud", "at '/logLevel'"),
+        ("colour=red", "additional properties 'colour' not allowed"),
+        ("watchNamespaces={Trading}", "at '/watchNamespaces/0'"),
+        ("image.pullPolicy=Sometimes", "at '/image/pullPolicy'"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(value: str, words: str) -> None:
+    done = helm("template", RELEASE, str(CHART), "--set", value)
+    assert done.returncode != 0
+    assert words in done.stderr
+
+
+def test_an_old_cluster_is_refused() -> None:
+    done = helm("template", RELEASE, str(CHART), "--kube-version=1.34.9")
+    assert done.returncode != 0
+    assert "1.35" in done.stderr
+
+
+def test_no_right_is_wider_than_it_must_be() -> None:
+    objects = rendered("--set", "watchNamespaces={a,b}")
+    roles = [entry for entry in objects if entry["kind"] in {"Role", "ClusterRole"}]
+    assert {entry["metadata"].get("namespace") for entry in roles} == {SYSTEM, "a", "b", None}
+    for role in roles:
+        for rule in role["rules"]:
+            assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+            if "secrets" in rule["resources"]:
+                assert not {"list", "watch"} & set(rule["verbs"])
+            if role["kind"] == "ClusterRole":
+                assert rule["verbs"] == ["get"]
+
+
+def test_the_cluster_role_can_be_switched_off() -> None:
+    kinds = {entry["kind"] for entry in rendered("--set", "clusterRole.enabled=false")}
+    assert not {"ClusterRole", "ClusterRoleBinding"} & kinds
+
+
+def test_images_follow_one_registry() -> None:
+    objects = rendered("--set", "image.registry=registry.test/desk")
+    deployment = next(entry for entry in objects if entry["kind"] == "Deployment")
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    env = {entry["name"]: entry.get("value") for entry in container["env"]}
+    version = yaml.safe_load((checkout() / CHART / "Chart.yaml").read_text())["appVersion"]
+    assert container["image"] == f"registry.test/desk/tradingengine-operator:{version}"
+    assert env["TE_IMAGE_REGISTRY"] == "registry.test/desk"
+    assert env["TE_IMAGE_POSTGRES"] == f"registry.test/desk/tradingengine-postgres:{version}"
+    assert env["TE_WATCH_NAMESPACES"] == SYSTEM
+
+
+def test_installs_what_it_renders(installed: ApiServer) -> None:
+    deployment = installed.get("deployment", NAME, "-n", SYSTEM)
+    assert deployment["spec"]["replicas"] == 2
+    assert installed.get("crd", CRD)["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert installed.get("role", NAME, "-n", DESK)["rules"]
+    assert installed.get("service", f"{NAME}-metrics", "-n", SYSTEM)["spec"]["ports"][0]["port"] == 8081
+
+
+def test_a_changed_value_reaches_the_cluster(installed: ApiServer) -> None:
+    before = installed.get("deployment", NAME, "-n", SYSTEM)
+    helm_ok(installed, "upgrade", RELEASE, str(CHART), "-n", SYSTEM, *VALUES, "--set", "logLevel=DEBUG")
+    after = installed.get("deployment", NAME, "-n", SYSTEM)
+    env = {entry["name"]: entry.get("value") for entry in after["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert env["TE_LOG_LEVEL"] == "DEBUG"
+    assert after["metadata"]["generation"] == before["metadata"]["generation"] + 1
+    helm_ok(installed, "upgrade", RELEASE, str(CHART), "-n", SYSTEM, *VALUES, "--set", "logLevel=DEBUG")
+    assert installed.get("deployment", NAME, "-n", SYSTEM)["metadata"]["generation"] == after["metadata"]["generation"]
+
+
+def may(operator: Kubectl, verb: str, resource: str, namespace: str) -> bool:
+    """Whether the operator's ServiceAccount may do that."""
+    answer = operator.run("auth", "can-i", verb, resource, "-n", namespace, check=False)
+    return answer.strip() == "yes"
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource", "namespace", "allowed"),
+    [
+        ("get", "secrets", DESK, True),
+        ("list", "secrets", DESK, False),
+        ("watch", "secrets", DESK, False),
+        ("get", "secrets", "default", False),
+        ("patch", "tradingengines.tradingengine.io/status", DESK, True),
+        ("create", "tradingengines.tradingengine.io", DESK, False),
+        ("patch", "deployments.apps/scale", DESK, True),
+        ("create", "pods", DESK, False),
+        ("create", "pods/exec", DESK, False),
+        ("delete", "pods", DESK, True),
+        ("delete", "persistentvolumeclaims", DESK, False),
+        ("patch", "leases.coordination.k8s.io", SYSTEM, True),
+        ("patch", "leases.coordination.k8s.io", DESK, False),
+        ("get", "nodes", DESK, True),
+        ("list", "nodes", DESK, False),
+        ("create", "roles.rbac.authorization.k8s.io", DESK, False),
+    ],
+)
+def test_rights_of_the_operator(operator: Kubectl, verb: str, resource: str, namespace: str, allowed: bool) -> None:
+    assert may(operator, verb, resource, namespace) is allowed
+
+
+def apply_strictly(operator: Kubectl, manifests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Server-side apply with unknown fields refused; the objects as the server answers them."""
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
+    answer = operator.run(
+        "apply", "--server-side", "--validate=strict", "--field-manager=tradingengine-operator", "-o", "json", "-f", "-",
+        stdin=listed,
+    )  # fmt: skip
+    items: list[dict[str, Any]] = json.loads(answer)["items"]
+    return items
+
+
+def test_the_operators_rights_are_enough_for_every_child(operator: Kubectl) -> None:
+    manifests = all_manifests(context(namespace=DESK))
+    first = apply_strictly(operator, manifests)
+    assert len(first) == len(manifests)
+    second = apply_strictly(operator, manifests)
+    assert [entry for entry in second if entry not in first] == [], "applying the same twice must change nothing"
+
+
+def test_the_route_is_read_back_as_it_was_sent(operator: Kubectl) -> None:
+    route = next(entry for entry in all_manifests(context(namespace=DESK)) if entry["kind"] == "HTTPRoute")
+    stored = apply_strictly(operator, [route, *all_manifests(context(namespace=DESK))[:1]])
+    assert next(entry for entry in stored if entry["kind"] == "HTTPRoute")["spec"] == route["spec"]
+
+
+def finish_job(server: ApiServer, *, succeeded: bool) -> None:
+    """Ends the hook's Job as the Job controller would; there are no nodes here."""
+    name = f"{NAME}-uninstall"
+    wait_until("the hook's Job", lambda: bool(job_names(server)), timeout=30)
+    now = "2026-01-01T00:00:00Z"
+    ended = ("SuccessCriteriaMet", "Complete") if succeeded else ("FailureTarget", "Failed")
+    conditions = [
+        {"type": entry, "status": "True", "lastTransitionTime": now, "lastProbeTime": now, "reason": "Test"}
+        for entry in ended
+    ]
+    status: dict[str, Any] = {"startTime": now, "conditions": conditions}
+    status |= {"succeeded": 1, "completionTime": now} if succeeded else {"failed": 1}
+    server.kubectl(
+        "patch", "job", name, "-n", SYSTEM, "--subresource=status", "--type=merge",
+        "-p", json.dumps({"status": status}),
+    )  # fmt: skip
+
+
+def job_names(server: ApiServer) -> list[str]:
+    """Jobs of the operator's namespace that have not ended; the hook's last one may still be there."""
+    items = server.get("jobs", "-n", SYSTEM)["items"]
+    return [entry["metadata"]["name"] for entry in items if "conditions" not in entry.get("status", {})]
+
+
+def uninstall(server: ApiServer, *, succeeded: bool) -> tuple[int, str]:
+    """helm uninstall, with the outcome of its hook given; exit code and what helm said."""
+    command = [require("helm"), "uninstall", RELEASE, "-n", SYSTEM, "--timeout=60s"]
+    command += ["--kubeconfig", str(server.kubeconfig)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            finish_job(server, succeeded=succeeded)
+            said, _ = process.communicate(timeout=90)
+        finally:
+            process.kill()
+    return process.returncode, said
+
+
+def test_removal_is_refused_while_the_hook_says_no_and_then_keeps_the_crd(installed: ApiServer) -> None:
+    code, said = uninstall(installed, succeeded=False)
+    assert code != 0, said
+    assert installed.get("deployment", NAME, "-n", SYSTEM)["spec"]["replicas"] == 2
+    code, said = uninstall(installed, succeeded=True)
+    assert code == 0, said
+    with pytest.raises(CommandError, match="NotFound"):
+        installed.get("deployment", NAME, "-n", SYSTEM)
+    with pytest.raises(CommandError, match="NotFound"):
+        installed.get("role", NAME, "-n", DESK)
+    assert installed.get("crd", CRD)["spec"]["names"]["shortNames"] == ["te"]

@@ -1,0 +1,74 @@
+"""Engines that the tests of the builders share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from tradingengine_operator.api import TradingEngineSpec
+from tradingengine_operator.builders import EngineContext, Manifest, OperatorImages
+from tradingengine_operator.builders.access import build_access
+from tradingengine_operator.builders.cache import build_cache
+from tradingengine_operator.builders.config import build_config
+from tradingengine_operator.builders.database import build_database
+from tradingengine_operator.builders.edge import build_edge
+from tradingengine_operator.builders.migrations import build_migration
+from tradingengine_operator.builders.names import SLOT_COMPONENTS, SLOTS
+from tradingengine_operator.builders.prometheus import build_prometheus
+from tradingengine_operator.builders.release import ReleaseRecord, build_record_configmap, render_release
+from tradingengine_operator.builders.route import build_route
+from tradingengine_operator.builders.secrets import build_secrets
+from tradingengine_operator.builders.slots import build_hpa, build_slot
+
+CREATED = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+IMAGES = OperatorImages(
+    registry="registry.test/desk",
+    postgres="registry.test/desk/tradingengine-postgres:0.1.0",
+    redis="registry.test/redis:8",
+    prometheus="registry.test/prometheus:v2.53.3",
+)
+MANAGED: dict[str, Any] = {
+    "database": {"type": "managed", "managed": {"secretName": "pg", "key": "dsn"}},
+    "cache": {"type": "managed", "managed": {"secretName": "redis"}},
+    "monitoring": {"prometheus": "http://prometheus.monitoring:9090"},
+}
+
+
+def context(spec: dict[str, Any] | None = None, *, name: str = "desk", namespace: str = "trading") -> EngineContext:
+    """An engine with version 1.4.2 and what is given."""
+    return EngineContext(
+        name=name,
+        namespace=namespace,
+        uid="7d0f2b3c-0000-4000-8000-000000000001",
+        generation=3,
+        spec=TradingEngineSpec.model_validate({"version": "1.4.2"} | (spec or {})),
+        images=IMAGES,
+        operator_version="0.1.0",
+    )
+
+
+def record(ctx: EngineContext, number: int = 7) -> ReleaseRecord:
+    """A release of that engine."""
+    return render_release(ctx, number, "person@desk", CREATED)
+
+
+def all_manifests(ctx: EngineContext) -> list[Manifest]:
+    """Everything that an engine with both slots in use is made of."""
+    release = record(ctx)
+    children = [
+        *build_secrets(ctx, {}, lambda: "generated-password"),
+        *build_access(ctx),
+        build_config(ctx),
+        *build_database(ctx),
+        *build_cache(ctx),
+        *build_prometheus(ctx),
+        build_record_configmap(ctx, release, progress='{"step":1}'),
+        build_migration(ctx, release),
+        *build_edge(ctx, release),
+        build_route(ctx, {"a": 6, "b": 7}, {"a": 999, "b": 1}),
+        build_hpa(ctx, "api", "a"),
+    ]
+    for component in SLOT_COMPONENTS:
+        for slot in SLOTS:
+            children += build_slot(ctx, release, component, slot, 2)
+    return children
