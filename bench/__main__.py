@@ -1,0 +1,127 @@
+"""`python -m bench`: brings the product up, measures, writes docs/benchmarks.md, takes everything down."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from te_demo.person import Person
+from te_demo.preflight import HTTP_PORT
+from te_demo.product import Product
+from te_demo.up import bring_up, build_all, start_engine
+from te_devcluster import cluster, images
+from te_devcluster.console import say
+from te_devcluster.errors import DevclusterError
+from te_devcluster.paths import checkout
+from te_devcluster.tools import KUBERNETES_VERSION
+
+from bench import measure
+
+LOGIN = "bench"
+TARGET = Path("docs") / "benchmarks.md"
+
+
+def machine() -> str:
+    """Processor, memory, kernel."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.machine())
+    kib = int(Path("/proc/meminfo").read_text().split()[1])
+    return f"{os.cpu_count()} cores ({model}), {kib / 2**20:.0f} GiB, Linux {platform.release()}"
+
+
+def measure_running(product: Product, idle_seconds: int, orders: int) -> list[tuple[str, str, str]]:
+    """Rows (figure, limit, measured) of a running engine."""
+    rows = []
+    with Person(HTTP_PORT) as person:
+        person.log_in(LOGIN, product.set_user(LOGIN))
+        person.wait_status("live prices", lambda found: found["feed"]["state"] == "live", timeout=60)
+        say("orders")
+        fill = measure.order_to_fill_ms(person, orders)
+        rows.append(("order by HTTP to paper fill on the WebSocket, p95", "150 ms", _ms(fill)))
+        shell = measure.page_shell_ms(person, 50)
+        rows.append(("page shell, seen by the client, p95", "50 ms (server)", _ms(shell)))
+        rows.append(("page shell with scripts and styles, gzip", "100 KB", f"{measure.page_kb_gzip(person):.1f} KB"))
+        say("spec changes")
+        rows.append(("spec change to first apply, p95", "1 s", _ms(measure.spec_to_apply_ms(product, 20))))
+    time.sleep(10)
+    since = datetime.now(UTC).isoformat()
+    say(f"idle for {idle_seconds} s")
+    use = measure.idle_use(idle_seconds)
+    writes = measure.operator_writes(measure.audit_lines(), since)
+    for write in writes:
+        say(f"  written while idle: {write}")
+    rows.append(("cluster and product idle, processor", "0.4 core", f"{use.cores:.2f} core over {idle_seconds} s"))
+    rows.append(("cluster and product idle, memory", "3 GiB", f"{use.memory_mib / 1024:.2f} GiB"))
+    rows.append((f"writes by the operator in {idle_seconds / 60:g} idle minutes, Lease aside", "0", str(len(writes))))
+    memory = ", ".join(f"{value:.0f}" for value in measure.operator_memory_mib(product))
+    rows.append(("memory of the operator's pods", "150 MiB", f"{memory} MiB"))
+    return rows
+
+
+def _ms(found: measure.Spread) -> str:
+    return f"{found.p95:.0f} ms (median {found.median:.0f}, most {found.most:.0f}, n={found.count})"
+
+
+def run(idle_seconds: int, orders: int) -> str:
+    """Everything; returns the page."""
+    built = build_all()
+    begun = time.monotonic()
+    try:
+        product = bring_up(built)
+        installed = time.monotonic() - begun
+        start_engine(product, images.project_version())
+        running = time.monotonic() - begun
+        rows = [
+            ("warm start to cluster with operator", "", f"{installed:.0f} s"),
+            ("warm start to an engine that runs", "3 min", f"{running:.0f} s"),
+            *measure_running(product, idle_seconds, orders),
+        ]
+    finally:
+        ended = time.monotonic()
+        left = cluster.down()
+        down = time.monotonic() - ended
+    if left:
+        raise DevclusterError("still there:\n  " + "\n  ".join(left))
+    rows.append(("`down` of cluster and product", "15 s", f"{down:.1f} s"))
+    return page(rows)
+
+
+def page(rows: list[tuple[str, str, str]]) -> str:
+    """The Markdown page."""
+    lines = [
+        "# Figures",
+        "",
+        f"Measured by `make bench` on {datetime.now(UTC).date().isoformat()}: {machine()};",
+        f"Kubernetes {KUBERNETES_VERSION} by the devcluster, two nodes on this one machine, simulated prices, one",
+        "strategy that trades. Times include the machine's other work.",
+        "",
+        "| figure | limit | measured |",
+        "|---|---|---|",
+        *(f"| {name} | {limit} | {value} |" for name, limit, value in rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="bench", description="Measures the product on this machine (root).")
+    parser.add_argument("--idle-seconds", type=int, default=600, help="how long to look at the idle product")
+    parser.add_argument("--orders", type=int, default=200, help="how many orders to time")
+    parsed = parser.parse_args()
+    try:
+        text = run(parsed.idle_seconds, parsed.orders)
+    except DevclusterError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    (checkout() / TARGET).write_text(text)
+    sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
