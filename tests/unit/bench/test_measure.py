@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from bench.__main__ import page
 from bench.measure import operator_writes, spread
 
