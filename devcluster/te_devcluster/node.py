@@ -179,6 +179,7 @@ class Node:
 
         `restrict_oom_score_adj`: without CAP_SYS_RESOURCE a negative score cannot be set and every sandbox would die.
         `enable_unprivileged_ports`: CoreDNS listens on port 53 without rights.
+        NRI is off: its socket has one place on the machine, and the second containerd would fail on it.
         """
         cri = 'plugins."io.containerd.grpc.v1.cri"'
         return f"""version = 2
@@ -189,6 +190,10 @@ oom_score = 0
   address = "{self.socket}"
 [ttrpc]
   address = "{self.socket}.ttrpc"
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{self.dir / "opt"}"
 [{cri}]
   sandbox_image = "{PAUSE_IMAGE}"
   restrict_oom_score_adj = true

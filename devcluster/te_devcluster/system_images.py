@@ -29,37 +29,40 @@ NOBODY = "65532:65532"
 
 @dataclass(frozen=True)
 class SystemImage:
-    """One image: a program of ours, or busybox with all its names when `binary` is empty."""
+    """One image: a single program, or the helper with a shell (busybox and our probe) when `helper` is set."""
 
     name: str
     binary: str
     user: str = NOBODY
     edge: bool = True
+    helper: bool = False
 
 
 SYSTEM_IMAGES = (
     SystemImage(PAUSE_IMAGE, "pause"),
-    SystemImage(HELPER_IMAGE, "", user=""),
+    SystemImage(HELPER_IMAGE, "probe", user="", helper=True),
     SystemImage(COREDNS_IMAGE, "coredns", edge=False),
     SystemImage(METRICS_IMAGE, "metrics-server", edge=False),
 )
 
 
-def source_of(image: SystemImage) -> Path:
-    """The program that an image is made of; DevclusterError says how to get it."""
-    if image.binary:
-        return Path(require(image.binary))
-    if not BUSYBOX.is_file():
-        raise DevclusterError("no program /bin/busybox", "apt-get install busybox-static")
-    return BUSYBOX
+def sources_of(image: SystemImage) -> list[Path]:
+    """The programs that an image is made of; DevclusterError says how to get one that is not there."""
+    programs = [Path(require(image.binary))]
+    if image.helper:
+        if not BUSYBOX.is_file():
+            raise DevclusterError(f"no program {BUSYBOX}", "apt-get install busybox-static")
+        programs.append(BUSYBOX)
+    return programs
 
 
 def archive_of(image: SystemImage) -> Path:
-    """Where the image's archive is kept, keyed by the content of its program and by how the image is made."""
+    """Where the image's archive is kept, keyed by the content of its programs and by how the image is made."""
     digest = hashlib.sha256(repr(image).encode())
-    with source_of(image).open("rb") as handle:
-        while chunk := handle.read(1 << 20):
-            digest.update(chunk)
+    for program in sources_of(image):
+        with program.open("rb") as handle:
+            while chunk := handle.read(1 << 20):
+                digest.update(chunk)
     short = image.name.rpartition("/")[2].partition(":")[0]
     return cache_root() / "images" / "system" / f"{short}-{digest.hexdigest()[:16]}.tar"
 
@@ -80,14 +83,14 @@ def ensure_system_images() -> dict[str, Path]:
 def make(image: SystemImage, archive: Path) -> None:
     """Makes one image and writes its archive."""
     buildah = Buildah()
-    source = source_of(image)
-    if image.binary:
+    program, *shell = sources_of(image)
+    if not shell:
         config = ImageConfig(entrypoint=[f"/{image.binary}"], user=image.user)
-        buildah.image_from_files(image.name, {f"/{image.binary}": source}, config)
+        buildah.image_from_files(image.name, {f"/{image.binary}": program}, config)
     else:
-        with busybox_tree(source) as tree:
+        with busybox_tree(shell[0]) as tree:
             config = ImageConfig(command=["/bin/sh"], env={"PATH": "/bin"})
-            buildah.image_from_files(image.name, {"/": tree}, config)
+            buildah.image_from_files(image.name, {"/": tree, f"/bin/{image.binary}": program}, config)
     buildah.push(image.name, archive)
 
 

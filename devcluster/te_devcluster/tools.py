@@ -88,6 +88,7 @@ GROUPS: tuple[Group, ...] = (
         peak_mb=2000,
     ),
     Group("pause", (Target("pause", "."),), peak_mb=200),
+    Group("probe", (Target("probe", "."),), peak_mb=300),
     Group("gateway-api", (), peak_mb=100, crds_of="sigs.k8s.io/gateway-api"),
     Group(
         "containerd",

@@ -5,6 +5,7 @@ It brings the cluster up and takes it down, so it is refused while a demo (or an
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import urllib.error
@@ -22,6 +23,7 @@ from te_devcluster.lock import owner_file, read_owner, write_owner
 from te_devcluster.paths import admin_kubeconfig, checkout
 from te_devcluster.processes import boot_id
 from te_devcluster.system_images import HELPER_IMAGE
+from te_devcluster.tools import require
 
 pytestmark = pytest.mark.e2e
 
@@ -78,16 +80,10 @@ def pod(name: str, node: str, command: list[str], labels: dict[str, str] | None 
     }
 
 
-def web(text: str) -> list[str]:
-    """A web server that answers every path it knows with `text`."""
-    return ["sh", "-c", f"mkdir -p /www && echo {text} > /www/index.html && exec httpd -f -p 8080 -h /www"]
-
-
 def web_pod(name: str, node: str) -> Manifest:
-    """A pod that serves its own name on port 8080."""
-    made = pod(name, node, web(name))
-    made["spec"]["containers"][0]["volumeMounts"] = [{"name": "www", "mountPath": "/www"}]
-    made["spec"]["volumes"] = [{"name": "www", "emptyDir": {}}]
+    """A pod that answers every path on port 8080 with its own name."""
+    made = pod(name, node, ["probe", "serve", ":8080", name])
+    made["spec"]["containers"][0]["readinessProbe"] = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
     return made
 
 
@@ -110,6 +106,15 @@ def ready(kubectl: Kubectl, *names: str) -> None:
 def run_in(kubectl: Kubectl, name: str, *command: str) -> str:
     """Runs a command in a pod and returns what it says."""
     return kubectl.run("-n", NAMESPACE, "exec", name, "--", *command, timeout=30)
+
+
+def reaches(kubectl: Kubectl, here: str, there: str) -> bool:
+    """True when the pod `here` gets the answer of the pod `there` by its Service's name."""
+    try:
+        answer = run_in(kubectl, here, "probe", "get", f"http://{there}.{NAMESPACE}.svc.cluster.local/")
+    except CommandError:
+        return False  # the node's proxy learns of a ready pod a moment after the API server
+    return answer.strip() == there
 
 
 def get(path: str, host: str) -> tuple[int, str]:
@@ -152,8 +157,8 @@ def test_both_nodes_are_what_they_are_meant_to_be(kubectl: Kubectl) -> None:
 
 def test_pods_find_each_other_by_name_across_the_nodes(two_pods: Kubectl) -> None:
     for here, there in (("cloud", "edge"), ("edge", "cloud")):
-        url = f"http://web-{there}.{NAMESPACE}.svc.cluster.local/"
-        assert run_in(two_pods, f"web-{here}", "wget", "-T", "10", "-q", "-O", "-", url).strip() == f"web-{there}"
+        pods = (f"web-{here}", f"web-{there}")
+        wait_until(f"{pods[1]} from {pods[0]}", functools.partial(reaches, two_pods, *pods), timeout=30)
     assert "web-edge" in two_pods.run("-n", NAMESPACE, "exec", "web-edge", "--", "hostname")
     with pytest.raises(CommandError):
         run_in(two_pods, "web-cloud", "touch", "/not-writable")
@@ -181,7 +186,7 @@ def test_the_gateway_answers_from_the_host_and_splits_by_weight(two_pods: Kubect
 
 def test_the_data_planes_metrics_are_there_for_pods_with_labels_by_service(two_pods: Kubectl) -> None:
     url = "http://traefik-metrics.gateway.svc.cluster.local:8082/metrics"
-    text = run_in(two_pods, "web-cloud", "wget", "-T", "10", "-q", "-O", "-", url)
+    text = run_in(two_pods, "web-cloud", "probe", "get", url)
     assert any("traefik_service_requests_total" in line and "web-cloud" in line for line in text.splitlines())
 
 
@@ -259,9 +264,7 @@ def test_a_cut_edge_goes_on_and_comes_back_the_same(two_pods: Kubectl) -> None:
     try:
         assert network.is_cut(edge)
         wait_until("the edge NotReady", lambda: not node_ready(two_pods, "edge"), timeout=60, every=0.5)
-        inside = network.inside(
-            "te-edge", ["/bin/busybox", "wget", "-T", "5", "-q", "-O", "-", f"http://{address}:8080/"]
-        )
+        inside = network.inside("te-edge", [require("probe"), "get", f"http://{address}:8080/"])
         answer = subprocess.run(inside, capture_output=True, text=True, check=False, timeout=30)
         assert answer.stdout.strip() == "web-edge", answer.stderr
     finally:
@@ -270,8 +273,7 @@ def test_a_cut_edge_goes_on_and_comes_back_the_same(two_pods: Kubectl) -> None:
     after = two_pods.get("-n", NAMESPACE, "pod", "web-edge")
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert after["status"]["containerStatuses"][0]["restartCount"] == 0
-    url = f"http://web-edge.{NAMESPACE}.svc.cluster.local/"
-    run_in(two_pods, "web-cloud", "wget", "-T", "10", "-q", "-O", "-", url)
+    wait_until("web-edge from web-cloud", lambda: reaches(two_pods, "web-cloud", "web-edge"), timeout=30)
 
 
 def test_up_again_changes_nothing(two_pods: Kubectl) -> None:
