@@ -10,7 +10,7 @@ Paise: TypeAlias = int
 """Hundredths of a rupee; prices are paise per unit."""
 
 MAX_PAISE = 10**15  # fits a signed 64-bit column with room for sums
-_RUPEES = re.compile(r"(-?)(\d{1,13})(?:\.(\d{1,2}))?")
+_RUPEES = re.compile(r"(-?)(\d{1,15})(?:\.(\d{1,2}))?")
 
 
 def parse_rupees(value: str | int | Decimal) -> Paise:
