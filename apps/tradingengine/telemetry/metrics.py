@@ -26,6 +26,8 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        self.release = release
+        self.slot = slot
         self._identity = (component, release, slot)
         self._requests = Counter(names.HTTP_REQUESTS, "HTTP requests.", _HTTP_LABELS, registry=self.registry)
         self._duration = Histogram(

@@ -18,11 +18,15 @@ UNMATCHED: Final = "unmatched"
 
 
 class RequestMetrics:
-    """Counts and times each HTTP request; a WebSocket's handshake is counted as a request that began."""
+    """Counts and times each HTTP request, and names the release that answers it.
+
+    A WebSocket's handshake is counted as a request that began.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._who = [(b"x-te-release", metrics.release.encode()), (b"x-te-slot", metrics.slot.encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
@@ -41,6 +45,8 @@ class RequestMetrics:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
+                # A client can tell who answered, also when the answer is an error: that is what a release is judged by.
+                message["headers"] = [*message.get("headers", []), *self._who]
             await send(message)
 
         try:
