@@ -33,7 +33,7 @@ lock: ## compile the locks: one for the host, one for each image (Python 3.13)
 lint: venv ## ruff, mypy strict, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy operator apps devcluster tests bench
+	$(BIN)/mypy operator apps devcluster tests bench demo
 	$(BIN)/lint-imports
 
 # ---------------------------------------------------------------------------------------------------- tests
