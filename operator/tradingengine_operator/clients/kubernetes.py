@@ -231,9 +231,8 @@ def _refusal(method: str, path: str, status: int, text: bytes, retry_after: str 
 async def load_api_client() -> kubernetes_client.ApiClient:
     """A client for KUBECONFIG (or `~/.kube/config`), else for the pod's ServiceAccount; OperatorError for neither."""
     configuration = kubernetes_client.Configuration()
-    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
     try:
-        if in_pod:
+        if runs_in_pod():
             kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             path = os.environ.get("KUBECONFIG") or None
@@ -246,11 +245,16 @@ async def load_api_client() -> kubernetes_client.ApiClient:
     return kubernetes_client.ApiClient(configuration)
 
 
+def runs_in_pod() -> bool:
+    """Whether the ServiceAccount of a pod is to be used: KUBECONFIG wins where it is set."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("KUBECONFIG")
+
+
 @asynccontextmanager
-async def connected(**options: Any) -> AsyncIterator[KubernetesClient]:
-    """A client for as long as the block lasts; options are those of `KubernetesClient`."""
+async def api_client() -> AsyncIterator[kubernetes_client.ApiClient]:
+    """The one long-lived connection of a process, for as long as the block lasts."""
     api = await load_api_client()
     try:
-        yield KubernetesClient(api, **options)
+        yield api
     finally:
         await api.close()  # type: ignore[no-untyped-call]

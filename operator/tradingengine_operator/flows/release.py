@@ -140,7 +140,9 @@ def _starting(state: ReleaseState, candidate: Candidate, seen: Observation, poli
     slot = seen.slots[candidate.slot]
     if slot.release == candidate.release and slot.complete:
         weight = policy.steps[0].weight if state.stable is not None else FULL
-        ready = replace(candidate, weight=weight, restarts=dict(slot.restarts))
+        ready = replace(
+            candidate, weight=weight, restarts={uid: count for uid, count in slot.restarts.items() if count}
+        )
         news = Announce("ReleaseWeight", f"release {candidate.release} is ready and gets weight {weight / 10:g}")
         return _Move(_staged(state, ready, Stage.SHIFTING, now), (news,))
     waited = (now - candidate.stage_at).total_seconds()

@@ -1,0 +1,115 @@
+"""The edge flow: the one pod that trades is replaced only after promotion, and only with nothing in flight.
+
+It needs no stored state: the world shows where it stands. Only the bound of one attempt to drain is kept in memory;
+a killed operator begins that attempt again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+DRAIN_SECONDS = 60.0
+RETRY_SECONDS = 300.0
+POLL_SECONDS = 1.0
+UNREADY_POLL_SECONDS = 10.0
+
+
+class Act(StrEnum):
+    """What is asked for."""
+
+    WRITE_TEMPLATE = "write-template"
+    REPLACE_POD = "replace-pod"
+    DRAIN = "drain"
+    RESUME = "resume"
+
+
+@dataclass(frozen=True)
+class EdgeSight:
+    """The edge as the cluster and its own control API show it. `wanted` and the others are release numbers.
+
+    `stopped` says that no container of the pod runs, as its kubelet last reported, so that nothing can be in flight.
+    `reachable` is False when the control API did not answer; the fields below it then mean nothing.
+    """
+
+    wanted: int | None
+    template: int | None = None
+    pod: int | None = None
+    pod_exists: bool = False
+    terminating: bool = False
+    stopped: bool = False
+    reachable: bool = False
+    draining: bool = False
+    idle: bool = False
+    recovered: bool = False
+
+
+@dataclass(frozen=True)
+class EdgeMemory:
+    """The attempt to drain that runs, and when the next one may begin."""
+
+    draining_since: datetime | None = None
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True)
+class EdgeDecision:
+    """The next memory, what is asked for, and when to look again."""
+
+    memory: EdgeMemory
+    acts: tuple[Act, ...] = ()
+    recheck: float | None = None
+    postponed: bool = False
+
+
+def edge_step(memory: EdgeMemory, seen: EdgeSight, now: datetime) -> EdgeDecision:
+    """One look at the edge."""
+    if seen.wanted is None:
+        return EdgeDecision(EdgeMemory())
+    if seen.template is None or not seen.pod_exists:
+        return _place(seen)
+    if seen.terminating:
+        return EdgeDecision(memory, _template(seen), POLL_SECONDS)
+    if seen.pod == seen.wanted:
+        return _keep(seen)
+    if seen.stopped:
+        return EdgeDecision(EdgeMemory(), (*_template(seen), Act.REPLACE_POD), POLL_SECONDS)
+    return _replace(memory, seen, now)
+
+
+def _template(seen: EdgeSight) -> tuple[Act, ...]:
+    return (Act.WRITE_TEMPLATE,) if seen.template != seen.wanted else ()
+
+
+def _place(seen: EdgeSight) -> EdgeDecision:
+    """Nobody trades now, so the template may be written."""
+    return EdgeDecision(EdgeMemory(), (Act.WRITE_TEMPLATE,), None if seen.pod_exists else UNREADY_POLL_SECONDS)
+
+
+def _keep(seen: EdgeSight) -> EdgeDecision:
+    """The right pod. Its template is applied again (drift), and a drain that was left behind is taken back."""
+    acts: tuple[Act, ...] = (Act.WRITE_TEMPLATE,)
+    if seen.reachable and seen.draining:
+        return EdgeDecision(EdgeMemory(), (*acts, Act.RESUME), POLL_SECONDS)
+    settled = seen.reachable and seen.recovered
+    return EdgeDecision(EdgeMemory(), acts, None if settled else UNREADY_POLL_SECONDS)
+
+
+def _replace(memory: EdgeMemory, seen: EdgeSight, now: datetime) -> EdgeDecision:
+    """Drain, bounded, then template and pod. An edge that does not answer may be trading: it is waited for."""
+    if not seen.reachable:
+        return EdgeDecision(replace(memory, draining_since=None), recheck=UNREADY_POLL_SECONDS, postponed=True)
+    if memory.not_before is not None and now < memory.not_before:
+        wait = (memory.not_before - now).total_seconds()
+        acts = (Act.RESUME,) if seen.draining else ()
+        return EdgeDecision(memory, acts, max(POLL_SECONDS, wait), postponed=True)
+    if not seen.draining:
+        return EdgeDecision(EdgeMemory(draining_since=now), (Act.DRAIN,), POLL_SECONDS)
+    if seen.idle:
+        return EdgeDecision(EdgeMemory(), (*_template(seen), Act.REPLACE_POD), POLL_SECONDS)
+    since = memory.draining_since or now
+    if (now - since).total_seconds() < DRAIN_SECONDS:
+        return EdgeDecision(EdgeMemory(draining_since=since), recheck=POLL_SECONDS)
+    later = EdgeMemory(not_before=now + timedelta(seconds=RETRY_SECONDS))
+    return EdgeDecision(later, (Act.RESUME,), RETRY_SECONDS, postponed=True)

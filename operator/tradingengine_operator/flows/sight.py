@@ -1,0 +1,191 @@
+"""From objects as the API server gives them to what the flows see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tradingengine_operator.builders import names
+from tradingengine_operator.plan.objects import Manifest
+from tradingengine_operator.plan.prune import job_outcome
+
+from .observation import Migration, SlotSight
+from .state import Slot, parse_time
+
+#: A pod younger than this that was never ready is in start-up.
+STARTING_SECONDS = 60.0
+#: Reasons of a waiting container that a person has to mend.
+_STUCK = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+        "CrashLoopBackOff",
+    }
+)
+_PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What keeps a pod from running: a reason of one word, the kubelet's or scheduler's own words, and the mend."""
+
+    reason: str
+    message: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class Drained:
+    """What the pods of a slot say by the control API."""
+
+    quiet: float | None = None
+    web_sockets: int = 0
+    withdrawn: bool = False
+
+
+def labels_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:
+    """Labels of an object."""
+    return manifest["metadata"].get("labels") or {}
+
+
+def of_component(pods: Iterable[Manifest], component: str, slot: Slot | None = None) -> list[Manifest]:
+    """Pods of a component (and slot) that are not ending."""
+    return [
+        pod
+        for pod in pods
+        if labels_of(pod).get(names.LABEL_COMPONENT) == component
+        and (slot is None or labels_of(pod).get(names.LABEL_SLOT) == slot)
+        and not pod["metadata"].get("deletionTimestamp")
+    ]
+
+
+def release_of(manifest: Mapping[str, Any]) -> int | None:
+    """Release number of an object's label."""
+    text = labels_of(manifest).get(names.LABEL_RELEASE, "")
+    return int(text) if text.isdigit() else None
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod takes requests."""
+    return any(
+        entry["type"] == "Ready" and entry["status"] == "True"
+        for entry in (pod.get("status") or {}).get("conditions") or ()
+    )
+
+
+def restarts_of(pod: Mapping[str, Any]) -> int:
+    """Restarts of all its containers."""
+    return sum(int(entry.get("restartCount", 0)) for entry in _containers(pod))
+
+
+def trouble_of(pod: Mapping[str, Any]) -> Trouble | None:
+    """Why a pod does not start, None when nothing is wrong with it."""
+    name = pod["metadata"]["name"]
+    for entry in _containers(pod):
+        waiting = (entry.get("state") or {}).get("waiting") or {}
+        reason = waiting.get("reason", "")
+        if reason in _STUCK:
+            message = f"pod {name}: {reason}: {waiting.get('message', '')}".rstrip(": ")
+            return Trouble("ImagePullFailed" if reason in _PULL else reason, message[:600], _mend(reason, entry, pod))
+    for entry in (pod.get("status") or {}).get("conditions") or ():
+        if entry["type"] == "PodScheduled" and entry["status"] == "False" and entry.get("reason") == "Unschedulable":
+            message = f"pod {name} finds no node: {entry.get('message', '')}"
+            return Trouble("Unschedulable", message[:600], "add room or a node with the labels that it asks for")
+    return None
+
+
+def first_trouble(pods: Iterable[Manifest]) -> Trouble | None:
+    """The first trouble of several pods."""
+    return next((found for pod in pods if (found := trouble_of(pod)) is not None), None)
+
+
+def slot_sight(
+    slot: Slot, deployments: Mapping[str, Manifest], pods: Sequence[Manifest], drained: Drained, now: datetime
+) -> SlotSight:
+    """A slot over its components; `deployments` by component."""
+    own = [pod for component in names.SLOT_COMPONENTS for pod in of_component(pods, component, slot)]
+    release = _common_release(deployments, own)
+    counts = [
+        _count(deployments.get(component), of_component(pods, component, slot), release, now)
+        for component in names.SLOT_COMPONENTS
+    ]
+    ready, starting, wanted = min(counts, key=lambda entry: entry[0] - entry[2])
+    trouble = first_trouble(own)
+    return SlotSight(
+        release=release,
+        ready=ready,
+        starting=starting,
+        wanted=wanted,
+        pods=len(own),
+        restarts={pod["metadata"]["uid"]: restarts_of(pod) for pod in own},
+        oom_killed=next((pod["metadata"]["name"] for pod in own if _oom_killed(pod)), ""),
+        waiting=trouble.message if trouble is not None else "",
+        quiet=drained.quiet,
+        web_sockets=drained.web_sockets,
+        withdrawn=drained.withdrawn,
+    )
+
+
+def migration_sight(job: Mapping[str, Any] | None, pods: Iterable[Manifest]) -> Migration:
+    """The migrations Job; its pods tell why it does not get on."""
+    if job is None:
+        return Migration()
+    outcome = job_outcome(job)
+    trouble = first_trouble(of_component(pods, "migrations"))
+    message = trouble.message if trouble is not None else ""
+    if outcome == "Failed":
+        failed = next(entry for entry in job["status"]["conditions"] if entry["type"] == "Failed")
+        message = f"migrations Job {job['metadata']['name']} failed: {failed.get('message', '')}. {message}".strip()
+    return Migration(exists=True, succeeded=outcome == "Complete", failed=outcome == "Failed", message=message)
+
+
+def _common_release(deployments: Mapping[str, Manifest], pods: Sequence[Manifest]) -> int | None:
+    found = {release_of(deployments[part]) if part in deployments else None for part in names.SLOT_COMPONENTS}
+    found |= {release_of(pod) for pod in pods}
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def _count(
+    deployment: Mapping[str, Any] | None, pods: Sequence[Manifest], release: int | None, now: datetime
+) -> tuple[int, int, int]:
+    """Ready, starting and wanted pods of one component, of the release alone."""
+    wanted = int(deployment["spec"].get("replicas", 1)) if deployment is not None else 0
+    own = [pod for pod in pods if release is not None and release_of(pod) == release]
+    ready = sum(is_ready(pod) for pod in own)
+    starting = sum(not is_ready(pod) and _in_startup(pod, now) for pod in own)
+    return ready, starting, wanted
+
+
+def _in_startup(pod: Mapping[str, Any], now: datetime) -> bool:
+    created = pod["metadata"].get("creationTimestamp")
+    if created is None or restarts_of(pod) > 0:
+        return False
+    ran = any((entry.get("started") or entry.get("ready")) for entry in _containers(pod))
+    return not ran and (now - parse_time(created)).total_seconds() < STARTING_SECONDS
+
+
+def _oom_killed(pod: Mapping[str, Any]) -> bool:
+    return any(
+        ((entry.get(state) or {}).get("terminated") or {}).get("reason") == "OOMKilled"
+        for entry in _containers(pod)
+        for state in ("state", "lastState")
+    )
+
+
+def _containers(pod: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _mend(reason: str, container: Mapping[str, Any], pod: Mapping[str, Any]) -> str:
+    if reason in _PULL:
+        return f"make image {container.get('image', '')} available to the node, or name another one in spec.images"
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    return f"see `kubectl -n {namespace} logs {name} --previous` and `kubectl -n {namespace} describe pod {name}`"

@@ -1,0 +1,201 @@
+"""One pass over one engine, from its resource to its status. It reads the world, never what changed."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pydantic import ValidationError
+
+from tradingengine_operator.api import TradingEngineSpec
+from tradingengine_operator.builders import EngineContext, names
+from tradingengine_operator.errors import LeaseLostError, OperatorError
+from tradingengine_operator.flows.conditions import Conditions, Flip, Overview, explain
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.plan.objects import Key
+from tradingengine_operator.plan.prune import prunable
+
+from .documents import DocumentPusher, release_document
+from .edges import EdgeRunner
+from .foundation import Reached, ensure_foundation, ensure_secrets
+from .judgement import judge_release, judge_whole
+from .passes import Pass, Tools
+from .records import stored_state
+from .releases import ReleaseRunner
+from .status import compose_status, overview_of, status_manifest
+from .work import Outcome
+from .world import World, read_world
+
+WAIT_SECONDS = 10.0
+#: Conditions whose change is worth an Event.
+_ANNOUNCED = frozenset({"Ready", "SpecValid", "DatabaseReady", "CacheReady", "SecretsReady", "EdgeReady", "Degraded"})
+logger = logging.getLogger(__name__)
+
+
+class EngineReconciler:
+    """Passes of one engine. What it keeps between passes only saves work; all of it can be lost."""
+
+    def __init__(self, tools: Tools, namespace: str, name: str) -> None:
+        self._tools = tools
+        self._namespace = namespace
+        self._name = name
+        self._releases = ReleaseRunner(self._store)
+        self._edge = EdgeRunner()
+        self._documents = DocumentPusher()
+        self._reached = Reached()
+        self._told: set[tuple[str, str, str]] = set()
+
+    async def reconcile(self) -> Outcome:
+        """One idempotent pass. Every failure becomes a condition; only a lost Lease leaves as an error."""
+        engine = await self._tools.client.get(kinds.ENGINE, self._namespace, self._name)
+        if engine is None or engine["metadata"].get("deletionTimestamp"):
+            return Outcome(gone=True)
+        p = self._begin(engine)
+        try:
+            spec = TradingEngineSpec.model_validate(engine["spec"])
+        except ValidationError as error:
+            return await self._invalid(p, error)
+        p.ctx = self._context(engine, spec)
+        p.conditions.set("SpecValid", "True", "Valid")
+        if spec.paused:
+            return await self._paused(p)
+        p.conditions.set("Paused", "False", "Running")
+        failure: OperatorError | None = None
+        try:
+            await self._work(p)
+        except LeaseLostError:
+            raise
+        except OperatorError as error:
+            failure = error
+        except ExceptionGroup as group:
+            failure = _first(group)
+        return await self._finish(p, failure)
+
+    async def mark_deleting(self, engine: dict[str, Any]) -> None:
+        """Shows the phase Deleting; a failure to do so does not hold deletion up."""
+        p = self._begin(engine)
+        try:
+            p.ctx = self._context(engine, TradingEngineSpec.model_validate(engine["spec"]))
+            p.state = stored_state(p)
+            await self._write(p, Overview(deleting=True), complete=False)
+        except (ValidationError, OperatorError) as error:
+            logger.warning("phase Deleting was not written: %s", type(error).__name__)
+
+    async def _work(self, p: Pass) -> None:
+        p.world = await read_world(p.tools.client, self._namespace, self._name)
+        p.state = stored_state(p)
+        secrets_ready = await ensure_secrets(p)
+        if not secrets_ready and p.state.stable is None:
+            return
+        await ensure_foundation(p, self._reached)
+        stores = p.conditions.true("DatabaseReady") and p.conditions.true("CacheReady")
+        if not stores:
+            p.look_again(WAIT_SECONDS)
+        await self._releases.run(p, may_start=secrets_ready and stores)
+        await self._edge.run(p, self._releases.sight.records)
+        await self._prune(p)
+
+    async def _prune(self, p: Pass) -> None:
+        p.wanted.add(Key(kinds.ROUTE.kind, names.route(self._name)))
+        for manifest in prunable(p.world.objects.values(), p.wanted, p.ctx.uid):
+            metadata, kind = manifest["metadata"], manifest["kind"]
+            known = next(entry for entry in kinds.LISTED if entry.kind == kind)
+            await p.tools.client.delete(known, self._namespace, metadata["name"], uid=metadata["uid"])
+            p.tools.applier.forget(Key(kind, metadata["name"]))
+
+    async def _finish(self, p: Pass, failure: OperatorError | None) -> Outcome:
+        judge_release(p, self._releases.sight)
+        judge_whole(p, self._releases.sight, failure)
+        overview = overview_of(p)
+        await self._write(p, overview, complete=failure is None)
+        if p.state.stable is not None and failure is None:
+            phase = p.engine["status"]["phase"]
+            await self._documents.push(p, release_document(p, self._releases.sight, phase))
+        if failure is not None:
+            logger.warning("%s/%s: %s", self._namespace, self._name, failure.message)
+        return Outcome(recheck=p.recheck, failed=failure is not None)
+
+    async def _invalid(self, p: Pass, error: ValidationError) -> Outcome:
+        """A specification that passed by the API server's rules and still makes no sense: said, never retried."""
+        first = error.errors()[0]
+        where = ".".join(["spec", *(str(part) for part in first["loc"])])
+        message = explain(f"{where}: {first['msg']}", "correct the field; what serves goes on as it is")
+        p.conditions.set("SpecValid", "False", "Invalid", message)
+        p.conditions.set("Ready", "False", "SpecInvalid", message)
+        p.state = stored_state(p)
+        await self._write(p, overview_of(p, spec_valid=False), complete=False)
+        return Outcome()
+
+    async def _paused(self, p: Pass) -> Outcome:
+        p.conditions.set("Paused", "True", "Asked", "spec.paused is true: nothing but the status is written")
+        p.world = await read_world(p.tools.client, self._namespace, self._name)
+        p.state = stored_state(p)
+        await self._write(p, overview_of(p, paused=True), complete=False)
+        return Outcome()
+
+    async def _store(self, p: Pass) -> None:
+        """Writes the release's intent before it is acted on."""
+        await self._write(p, overview_of(p), complete=False)
+
+    async def _write(self, p: Pass, overview: Overview, *, complete: bool) -> None:
+        status = compose_status(p, self._releases.sight, self._edge.view, overview, complete=complete)
+        manifest = status_manifest(p, status)
+        applied, _ = await p.tools.applier.ensure(manifest, p.engine, subresource="status")
+        p.engine = {**applied, "spec": p.engine["spec"]}
+        self._measure(p)
+        await self._announce(p)
+
+    async def _announce(self, p: Pass) -> None:
+        flips, p.conditions.flips = p.conditions.flips, []
+        for flip in flips:
+            if flip.type in _ANNOUNCED and flip.status != "Unknown":
+                warning = (flip.status == "True") == (flip.type == "Degraded")
+                message = f"{flip.type} is {flip.status}: {_words(flip)}"
+                await p.tools.announcer.announce(p.engine, flip.type + flip.reason, message, warning=warning)
+
+    def _measure(self, p: Pass) -> None:
+        metrics, key = p.tools.metrics, (self._namespace, self._name)
+        values = {"True": 1, "False": 0}
+        for entry in p.conditions.to_list():
+            metrics.conditions.labels(*key, entry["type"]).set(values.get(entry["status"], -1))
+        for slot in names.SLOTS:
+            metrics.release_weight.labels(*key, slot).set(self._releases.sight.route.weights.get(slot, 0) / 10)
+        if p.error_sample is not None and p.error_sample.value is not None:
+            metrics.error_rate.labels(*key).set(float(p.error_sample.value))
+
+    def _begin(self, engine: dict[str, Any]) -> Pass:
+        now = self._tools.clock()
+        stored = (engine.get("status") or {}).get("conditions") or ()
+        conditions = Conditions.begin(stored, int(engine["metadata"].get("generation", 0)), now)
+        placeholder = self._context(engine, TradingEngineSpec(version="0.0.0"))
+        return Pass(self._tools, engine, placeholder, conditions, World(), now)
+
+    def _context(self, engine: dict[str, Any], spec: TradingEngineSpec) -> EngineContext:
+        metadata = engine["metadata"]
+        return EngineContext(
+            name=metadata["name"],
+            namespace=metadata["namespace"],
+            uid=metadata["uid"],
+            generation=int(metadata.get("generation", 0)),
+            spec=spec,
+            images=self._tools.images,
+            operator_version=self._tools.operator_version,
+        )
+
+
+def _words(flip: Flip) -> str:
+    return f"{flip.reason}. {flip.message}".strip() if flip.message else flip.reason
+
+
+def _first(group: ExceptionGroup[Exception]) -> OperatorError:
+    """The first error of our own in a group; anything else breaks the pass, which is logged at the loop's edge."""
+    own, others = group.split(OperatorError)
+    lost, _ = group.split(LeaseLostError)
+    if lost is not None:
+        raise lost.exceptions[0]
+    if others is not None or own is None:
+        raise group
+    first = own.exceptions[0]
+    if not isinstance(first, OperatorError):
+        raise group
+    return first

@@ -1,0 +1,117 @@
+"""The work loops of all engines, found by namespace and name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tradingengine_operator.builders import names
+from tradingengine_operator.errors import LeaseLostError
+from tradingengine_operator.flows.sight import labels_of
+from tradingengine_operator.plan.objects import Manifest
+
+from .deletion import settle_data
+from .engine import EngineReconciler
+from .passes import Tools
+from .work import WorkLoop
+
+#: A pass that lasts longer than this hangs, since it has a bound of its own below.
+STUCK_SECONDS = 180.0
+STOP_SECONDS = 30.0
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Member:
+    """One engine that is looked after."""
+
+    uid: str
+    loop: WorkLoop
+    reconciler: EngineReconciler
+    ended: asyncio.Event
+    seen: tuple[Any, ...] = ()
+
+
+class Fleet:
+    """Loops by engine. Wake-ups for engines that are not known are dropped: their first pass reads everything."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._members: dict[tuple[str, str], _Member] = {}
+
+    async def tend(self, namespace: str, name: str, uid: str, stopped: asyncio.Event) -> None:
+        """Looks after one engine until `stopped`."""
+        reconciler = EngineReconciler(self._tools, namespace, name)
+        metrics = self._tools.metrics
+
+        def observe(result: str, seconds: float) -> None:
+            metrics.reconciles.labels(namespace, name, result).inc()
+            metrics.reconcile_seconds.labels(namespace, name).observe(seconds)
+            if result == "ok":
+                metrics.last_success.labels(namespace, name).set_to_current_time()
+
+        loop = WorkLoop(f"{namespace}/{name}", reconciler.reconcile, observe=observe)
+        member = _Member(uid, loop, reconciler, asyncio.Event())
+        self._members[namespace, name] = member
+        try:
+            await loop.run(stopped)
+        except LeaseLostError as error:
+            logger.warning("%s/%s: %s", namespace, name, error.message)
+        finally:
+            member.ended.set()
+            if self._members.get((namespace, name)) is member:
+                del self._members[namespace, name]
+
+    async def bury(self, engine: Manifest) -> None:
+        """Ends an engine: its loop first, so that nothing is made again, then its data by policy."""
+        metadata = engine["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        member = self._members.get((namespace, name))
+        if member is not None and member.uid == metadata["uid"]:
+            member.loop.wake()
+            async with asyncio.timeout(STOP_SECONDS):
+                await member.ended.wait()
+        await EngineReconciler(self._tools, namespace, name).mark_deleting(engine)
+        await settle_data(self._tools.client, engine)
+        self._tools.metrics.forget(namespace, name)
+
+    def engine_event(self, body: Mapping[str, Any]) -> None:
+        """An engine changed; echoes of our own status do not count."""
+        metadata = body["metadata"]
+        member = self._members.get((metadata["namespace"], metadata["name"]))
+        if member is None:
+            return
+        seen = (
+            metadata.get("generation"),
+            metadata.get("deletionTimestamp"),
+            tuple(sorted((metadata.get("annotations") or {}).items())),
+        )
+        if seen != member.seen:
+            member.seen = seen
+            self._wake(member, "engine")
+
+    def child_event(self, kind: str, body: Mapping[str, Any]) -> None:
+        """A child changed; echoes of our own writes do not count."""
+        metadata = body["metadata"]
+        engine = labels_of(body).get(names.LABEL_INSTANCE, "")
+        member = self._members.get((metadata["namespace"], engine))
+        if member is None or self._tools.applier.is_echo(kind, metadata["name"], metadata.get("resourceVersion", "")):
+            return
+        self._wake(member, kind)
+
+    def stuck(self) -> list[str]:
+        """Engines whose pass has lasted too long."""
+        now = time.monotonic()
+        return [
+            member.loop.label
+            for member in self._members.values()
+            if member.loop.beat.since is not None and now - member.loop.beat.since > STUCK_SECONDS
+        ]
+
+    def _wake(self, member: _Member, cause: str) -> None:
+        self._tools.metrics.wakes.labels(cause).inc()
+        member.loop.wake()

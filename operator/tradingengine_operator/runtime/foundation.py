@@ -1,0 +1,163 @@
+"""What a release stands on: secrets, configuration, access, database, cache, Prometheus, and whether they are there."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from tradingengine_operator.api import ConditionType
+from tradingengine_operator.builders import names
+from tradingengine_operator.builders.access import build_access
+from tradingengine_operator.builders.cache import build_cache
+from tradingengine_operator.builders.config import build_config
+from tradingengine_operator.builders.database import build_database
+from tradingengine_operator.builders.prometheus import build_prometheus
+from tradingengine_operator.builders.secrets import build_secrets
+from tradingengine_operator.flows.conditions import explain
+from tradingengine_operator.flows.sight import first_trouble, of_component
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.plan.objects import Manifest
+
+from .passes import Pass
+
+CONNECT_SECONDS = 2.0
+#: A managed server that was reached is not asked again for so long.
+REACHED_SECONDS = 60.0
+WAIT_SECONDS = 10.0
+_DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379}
+
+
+@dataclass
+class Reached:
+    """When a managed server was last reached, by host and port; monotonic seconds."""
+
+    at: dict[tuple[str, int], float] = field(default_factory=dict)
+
+
+async def ensure_secrets(p: Pass) -> bool:
+    """Generated and referenced Secrets. False when a person has to act first; the condition then says how."""
+    own = [names.database(p.ctx.name), names.cache(p.ctx.name), names.control_secret(p.ctx.name)]
+    observed = {name: await p.tools.client.get(kinds.SECRET, p.namespace, name) for name in own}
+    existing = {name: _decoded(secret) for name, secret in observed.items() if secret is not None}
+    if await _credentials_lost(p, existing):
+        return False
+    for manifest in build_secrets(p.ctx, existing, lambda: secrets.token_urlsafe(24)):
+        name = manifest["metadata"]["name"]
+        await p.tools.applier.ensure(manifest, observed.get(name))
+        p.secrets[name] = _decoded(manifest)
+    problem = await _referenced_secrets(p)
+    if problem is not None:
+        p.conditions.set("SecretsReady", "False", *problem)
+        p.look_again(WAIT_SECONDS * 3)
+        return False
+    p.conditions.set("SecretsReady", "True", "Ready")
+    return True
+
+
+async def ensure_foundation(p: Pass, reached: Reached) -> None:
+    """Applies everything that is not part of a release, and judges database and cache."""
+    await p.ensure(build_config(p.ctx))
+    await p.ensure_all(build_access(p.ctx))
+    await p.ensure_all(build_database(p.ctx))
+    await p.ensure_all(build_cache(p.ctx))
+    await p.ensure_all(build_prometheus(p.ctx))
+    await _judge_store(p, reached, "DatabaseReady", "database", p.ctx.spec.database)
+    await _judge_store(p, reached, "CacheReady", "cache", p.ctx.spec.cache)
+
+
+async def _credentials_lost(p: Pass, existing: dict[str, dict[str, str]]) -> bool:
+    """A volume whose password is gone: a new password would lock everybody out of the data."""
+    name = names.database(p.ctx.name)
+    if p.ctx.spec.database.type != "embedded" or name in existing:
+        return False
+    claim = names.database_claim(p.ctx.name)
+    if await p.tools.client.get(kinds.CLAIM, p.namespace, claim) is None:
+        return False
+    message = f"claim {claim} holds a database, but Secret {name} with its password is gone"
+    mend = f"restore Secret {name}, or delete claim {claim} to begin with an empty database"
+    p.conditions.set("SecretsReady", "False", "CredentialsLost", explain(message, mend))
+    p.look_again(WAIT_SECONDS * 3)
+    return True
+
+
+async def _referenced_secrets(p: Pass) -> tuple[str, str] | None:
+    """Reads the Secrets that the specification names; reason and message of the first one that will not do."""
+    for what, store in (("database", p.ctx.spec.database), ("cache", p.ctx.spec.cache)):
+        if store.type != "managed" or store.managed is None:
+            continue
+        name, key = store.managed.secret_name, store.managed.key
+        where = f"spec.{what}.managed.secretName"
+        secret = await p.tools.client.get(kinds.SECRET, p.namespace, name)
+        if secret is None:
+            mend = f"create it with key {key}, and label it {names.LABEL_USE}={p.ctx.name}"
+            return "SecretMissing", explain(f"Secret {name} of {where} does not exist", mend)
+        if (secret["metadata"].get("labels") or {}).get(names.LABEL_USE) != p.ctx.name:
+            mend = f"kubectl -n {p.namespace} label secret {name} {names.LABEL_USE}={p.ctx.name}"
+            return "SecretNotLabelled", explain(f"Secret {name} of {where} is not given to this engine", mend)
+        values = _decoded(secret)
+        if not values.get(key):
+            return "SecretKeyMissing", explain(f"Secret {name} of {where} has no key {key}", f"add key {key}")
+        p.secrets[name] = values
+    return None
+
+
+async def _judge_store(p: Pass, reached: Reached, condition: ConditionType, component: str, store: Any) -> None:
+    if store.type == "managed":
+        uri = p.secrets.get(store.managed.secret_name, {}).get(store.managed.key, "")
+        await _judge_managed(p, reached, condition, component, uri)
+        return
+    name = names.database(p.ctx.name) if component == "database" else names.cache(p.ctx.name)
+    workload = p.world.get(kinds.STATEFUL_SET, name)
+    if workload is not None and int((workload.get("status") or {}).get("readyReplicas") or 0) > 0:
+        p.conditions.set(condition, "True", "Ready")
+        return
+    trouble = first_trouble(of_component(p.world.pods, component))
+    if trouble is not None:
+        p.conditions.set(condition, "False", trouble.reason, explain(trouble.message, trouble.mend))
+    else:
+        p.conditions.set(condition, "False", "Starting", f"StatefulSet {name} has no ready pod yet")
+
+
+async def _judge_managed(p: Pass, reached: Reached, condition: ConditionType, component: str, uri: str) -> None:
+    """A connection to the port says enough: the programs themselves find out about the rest."""
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        host, port = None, None
+    if not host or port is None:
+        mend = f"write it as {'postgresql' if component == 'database' else 'redis'}://user:password@host:port/name"
+        p.conditions.set(condition, "False", "BadUri", explain(f"the URI of the {component} cannot be read", mend))
+        return
+    if time.monotonic() - reached.at.get((host, port), -REACHED_SECONDS) >= REACHED_SECONDS:
+        problem = await _connect(host, port)
+        if problem:
+            message = f"{component} {host}:{port} cannot be reached: {problem}"
+            mend = "see that it runs and that this cluster's network may reach it"
+            p.conditions.set(condition, "False", "Unreachable", explain(message, mend))
+            p.look_again(WAIT_SECONDS)
+            return
+        reached.at[host, port] = time.monotonic()
+    p.conditions.set(condition, "True", "Reachable")
+
+
+async def _connect(host: str, port: int) -> str:
+    """Empty when a connection was made, else why not."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(host, port)
+    except TimeoutError:
+        return f"no answer within {CONNECT_SECONDS:g} s"
+    except OSError as error:
+        return type(error).__name__
+    writer.close()
+    return ""
+
+
+def _decoded(secret: Manifest) -> dict[str, str]:
+    return {key: base64.b64decode(value).decode(errors="replace") for key, value in (secret.get("data") or {}).items()}

@@ -1,0 +1,92 @@
+"""From what a pass found to the conditions that people read."""
+
+from __future__ import annotations
+
+from tradingengine_operator.api import ConditionType
+from tradingengine_operator.errors import ApiError, OperatorError
+from tradingengine_operator.flows.conditions import explain
+from tradingengine_operator.flows.sight import first_trouble
+from tradingengine_operator.flows.state import Stage
+
+from .passes import Pass
+from .releases import ReleaseSight
+from .slots import slot_pods
+
+WAIT_SECONDS = 10.0
+_FOUNDATIONS: tuple[ConditionType, ...] = ("SecretsReady", "DatabaseReady", "CacheReady", "ReleaseHealthy")
+
+
+def judge_release(p: Pass, sight: ReleaseSight) -> None:
+    """Sets ReleaseHealthy."""
+    state = p.state
+    serving = state.stable or (state.candidate if state.candidate is not None else None)
+    trouble = first_trouble(slot_pods(p, serving.slot)) if serving is not None else None
+    if state.withdrawn is not None:
+        p.conditions.set("ReleaseHealthy", "False", state.withdrawn.reason, _verdict_text(p))
+    elif trouble is not None:
+        p.conditions.set("ReleaseHealthy", "False", trouble.reason, explain(trouble.message, trouble.mend))
+    elif state.candidate is not None:
+        _judge_candidate(p, sight)
+    elif state.stable is not None and sight.slots and not sight.slots[state.stable.slot].ready:
+        p.conditions.set("ReleaseHealthy", "False", "NoReadyPod", "no pod of the serving release is ready")
+    elif state.stable is not None:
+        p.conditions.set("ReleaseHealthy", "True", "Serving")
+    else:
+        p.conditions.set("ReleaseHealthy", "Unknown", "NotStarted", "no release was started yet")
+
+
+def _judge_candidate(p: Pass, sight: ReleaseSight) -> None:
+    candidate = p.state.candidate
+    if candidate is None:
+        return
+    stuck = first_trouble(slot_pods(p, candidate.slot))
+    if stuck is not None:
+        p.conditions.set("ReleaseHealthy", "False", stuck.reason, explain(stuck.message, stuck.mend))
+    elif candidate.stage is Stage.MIGRATING and sight.seen is not None and sight.seen.migration.message:
+        migration = sight.seen.migration
+        reason = "MigrationFailed" if migration.failed else "MigrationWaits"
+        p.conditions.set("ReleaseHealthy", "False", reason, migration.message)
+    else:
+        p.conditions.set("ReleaseHealthy", "Unknown", candidate.stage.value.capitalize(), "the release is under way")
+
+
+def judge_whole(p: Pass, sight: ReleaseSight, failure: OperatorError | None) -> None:
+    """Sets Ready, Progressing and Degraded from everything that was found."""
+    state, conditions = p.state, p.conditions
+    serving = state.stable is not None and bool(sight.slots) and sight.slots[state.stable.slot].ready > 0
+    if failure is not None:
+        conditions.set("Ready", "False", _reason(failure), explain(failure.message, failure.mend))
+    elif not serving:
+        conditions.set("Ready", "False", "NotServing", _why_not(p))
+    elif not sight.route.accepted and sight.route.reason != "RoutePending":
+        message = f"{sight.route.message}. To mend: create the Gateway, or name another one in spec.gateway"
+        conditions.set("Ready", "False", sight.route.reason, message)
+        p.look_again(WAIT_SECONDS * 3)
+    elif not (conditions.true("DatabaseReady") and conditions.true("CacheReady")):
+        conditions.set("Ready", "False", "StoreNotReady", _why_not(p))
+    else:
+        conditions.set("Ready", "True", "Serving")
+    busy = state.candidate is not None or state.stable is None
+    conditions.set("Progressing", "True" if busy else "False", "Releasing" if busy else "Settled")
+    bad = failure is not None or (state.stable is not None and not conditions.true("Ready"))
+    reason = conditions.reason("Ready") if bad else "AsExpected"
+    conditions.set("Degraded", "True" if bad else "False", reason, conditions.message("Ready") if bad else "")
+
+
+def _why_not(p: Pass) -> str:
+    """The first condition that does not hold, with its words."""
+    for type_ in _FOUNDATIONS:
+        if p.conditions.status(type_) != "True" and p.conditions.message(type_):
+            return f"{type_}: {p.conditions.message(type_)}"
+    return "the first release is under way"
+
+
+def _verdict_text(p: Pass) -> str:
+    verdict = p.state.withdrawn
+    return f"release {verdict.release} was withdrawn: {verdict.message}" if verdict is not None else ""
+
+
+def _reason(failure: OperatorError) -> str:
+    if isinstance(failure, ApiError):
+        return "ApiServerUnreachable" if failure.status == 0 else f"ApiServerRefused{failure.status}"
+    return type(failure).__name__

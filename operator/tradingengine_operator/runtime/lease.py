@@ -1,0 +1,157 @@
+"""Which of the operator's replicas may write: a `coordination.k8s.io` Lease, outside of kopf.
+
+Seconds are 6 (a lease lasts), 4 (without renewal for that long we stop writing) and 2 (between renewals). A standby
+believes no clock but its own: it takes over when it saw the same renewal for a whole lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tradingengine_operator.clients.kubernetes import KubernetesClient, Manifest
+from tradingengine_operator.errors import ApiError, ConflictError, LeaseLostError
+from tradingengine_operator.plan import kinds
+
+from .clock import utc_now
+
+LEASE_SECONDS = 6.0
+RENEW_DEADLINE_SECONDS = 4.0
+RETRY_SECONDS = 2.0
+#: One try may last this long, so that two of them fit between a late renewal and the deadline.
+TRY_SECONDS = 1.0
+logger = logging.getLogger(__name__)
+
+
+class Elector:
+    """Holds, or waits for, one Lease. `client` is one whose writes are not guarded, since this makes the guard true."""
+
+    def __init__(
+        self,
+        client: KubernetesClient,
+        namespace: str,
+        name: str,
+        holder: str,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+        self._holder = holder
+        self._monotonic = monotonic
+        self._renewed: float | None = None
+        self._seen: tuple[str, str] | None = None
+        self._seen_at = 0.0
+
+    @property
+    def leading(self) -> bool:
+        """Whether writes are allowed at this moment."""
+        return self._renewed is not None and self._monotonic() - self._renewed < RENEW_DEADLINE_SECONDS
+
+    def guard(self) -> None:
+        """Raises LeaseLostError unless the Lease was renewed lately."""
+        if not self.leading:
+            raise LeaseLostError(
+                "the Lease was not renewed in time, so another operator may be writing",
+                mend="nothing: this process ends, and its replica or successor goes on",
+            )
+
+    async def acquire(self) -> None:
+        """Returns once this process holds the Lease."""
+        while True:
+            if await self.attempt():
+                return
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def hold(self) -> None:
+        """Renews for as long as that succeeds in time; raises LeaseLostError when it did not."""
+        renewed = True
+        while True:
+            await asyncio.sleep(RETRY_SECONDS if renewed else 0.1)
+            renewed = await self.attempt()
+            self.guard()
+
+    async def attempt(self) -> bool:
+        """One try to take or renew the Lease. Errors of the API server count as a failed try."""
+        started = self._monotonic()
+        try:
+            async with asyncio.timeout(TRY_SECONDS):
+                taken = await self._try()
+        except (ApiError, TimeoutError) as error:
+            logger.warning("lease %s: %s", self._name, error)
+            return False
+        if taken:
+            # From before the request: the server's clock of the lease cannot have begun earlier.
+            self._renewed = started
+        elif self._renewed is not None:
+            self._renewed = None
+        return taken
+
+    async def release(self) -> None:
+        """Gives the Lease up, so that a standby need not wait for its end."""
+        if self._renewed is None:
+            return
+        self._renewed = None
+        try:
+            lease = await self._client.get(kinds.LEASE, self._namespace, self._name)
+            if lease is not None and lease["spec"].get("holderIdentity") == self._holder:
+                lease["spec"] |= {"holderIdentity": "", "renewTime": _micro_time()}
+                await self._client.replace(lease)
+        except ApiError as error:
+            logger.warning("lease %s was not released: %s", self._name, error.message)
+
+    async def _try(self) -> bool:
+        lease = await self._client.get(kinds.LEASE, self._namespace, self._name)
+        try:
+            if lease is None:
+                await self._client.create(self._fresh())
+                return True
+            if not self._may_take(lease):
+                return False
+            await self._client.replace(self._taken(lease))
+        except ConflictError:
+            return False
+        return True
+
+    def _may_take(self, lease: Manifest) -> bool:
+        spec: dict[str, Any] = lease.get("spec") or {}
+        holder = spec.get("holderIdentity") or ""
+        if holder in {"", self._holder}:
+            return True
+        seen = (holder, str(spec.get("renewTime")))
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, self._monotonic()
+            return False
+        return self._monotonic() - self._seen_at >= LEASE_SECONDS
+
+    def _fresh(self) -> Manifest:
+        return {
+            "apiVersion": kinds.LEASE.api_version,
+            "kind": kinds.LEASE.kind,
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": self._spec(0),
+        }
+
+    def _taken(self, lease: Manifest) -> Manifest:
+        spec: dict[str, Any] = lease.get("spec") or {}
+        if spec.get("holderIdentity") == self._holder:
+            return {**lease, "spec": {**spec, "renewTime": _micro_time()}}
+        return {**lease, "spec": self._spec(int(spec.get("leaseTransitions") or 0) + 1)}
+
+    def _spec(self, transitions: int) -> dict[str, Any]:
+        now = _micro_time()
+        return {
+            "holderIdentity": self._holder,
+            "leaseDurationSeconds": int(LEASE_SECONDS),
+            "acquireTime": now,
+            "renewTime": now,
+            "leaseTransitions": transitions,
+        }
+
+
+def _micro_time() -> str:
+    return utc_now().isoformat(timespec="microseconds").replace("+00:00", "Z")

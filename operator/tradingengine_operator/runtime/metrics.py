@@ -1,0 +1,63 @@
+"""Metrics of the operator, in a registry of their own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class OperatorMetrics:
+    """All that the operator counts. Label values come from closed sets and names of engines, never from messages."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        engine = ("namespace", "engine")
+        prefix = "tradingengine_operator"
+        registry = self.registry
+        self.reconciles = Counter(f"{prefix}_reconcile", "Passes of the loop.", (*engine, "result"), registry=registry)
+        self.reconcile_seconds = Histogram(
+            f"{prefix}_reconcile_seconds", "Length of one pass.", engine, buckets=_SECONDS, registry=registry
+        )
+        self.wakes = Counter(f"{prefix}_wake", "What woke the loop.", ("cause",), registry=registry)
+        self.writes = Counter(
+            f"{prefix}_apply", "Writes to the API server.", ("kind", "verb", "result"), registry=registry
+        )
+        self.control_calls = Counter(
+            f"{prefix}_control_call", "Calls to pods' control API.", ("call", "result"), registry=registry
+        )
+        self.conditions = Gauge(
+            f"{prefix}_condition",
+            "Conditions: 1 True, 0 False, -1 Unknown.",
+            (*engine, "type"),
+            registry=registry,
+        )
+        self.release_weight = Gauge(
+            f"{prefix}_release_weight", "Observed weight of a slot, percent.", (*engine, "slot"), registry=registry
+        )
+        self.error_rate = Gauge(
+            f"{prefix}_release_error_rate", "Last sample of the candidate, 0 to 1.", engine, registry=registry
+        )
+        self.last_success = Gauge(
+            f"{prefix}_last_success_timestamp_seconds", "When a pass last succeeded.", engine, registry=registry
+        )
+        self.lease_held = Gauge(f"{prefix}_lease_held", "Whether this process may write.", registry=registry)
+        self.loop_lag = Gauge(
+            f"{prefix}_loop_lag_seconds", "How late the event loop was at its last beat.", registry=registry
+        )
+
+    def count_write(self, kind: str, verb: str, result: str) -> None:
+        """Observer of the API client."""
+        self.writes.labels(kind, verb, result).inc()
+
+    def forget(self, namespace: str, engine: str) -> None:
+        """Removes the series of an engine that is gone."""
+        for family in (
+            self.reconciles,
+            self.reconcile_seconds,
+            self.conditions,
+            self.release_weight,
+            self.error_rate,
+            self.last_success,
+        ):
+            family.remove_by_labels({"namespace": namespace, "engine": engine})

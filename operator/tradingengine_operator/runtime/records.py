@@ -1,0 +1,135 @@
+"""Release records as they stand in the cluster, and where the flow's state is kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from tradingengine_operator.builders import names
+from tradingengine_operator.builders.release import (
+    ReleaseRecord,
+    build_record_configmap,
+    parse_record,
+    render_release,
+)
+from tradingengine_operator.errors import ConflictError, RecordError
+from tradingengine_operator.flows.actions import WriteRecord
+from tradingengine_operator.flows.sight import labels_of, release_of
+from tradingengine_operator.flows.state import ReleaseState, dump_state, load_state, newest
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.plan.objects import Manifest
+from tradingengine_operator.plan.prune import old_records
+
+from .passes import Pass
+
+logger = logging.getLogger(__name__)
+
+
+class RecordShelf:
+    """Parsed records of one engine; a record never changes, so each is parsed once."""
+
+    def __init__(self) -> None:
+        self._parsed: dict[str, ReleaseRecord | None] = {}
+
+    def read(self, p: Pass) -> dict[int, ReleaseRecord | None]:
+        """All records by number; None for one that cannot be read, whose number stays taken."""
+        found: dict[int, ReleaseRecord | None] = {}
+        for manifest in record_objects(p):
+            number = release_of(manifest)
+            if number is not None:
+                found[number] = self._parse(manifest)
+        keep = {manifest["metadata"]["uid"] for manifest in record_objects(p)}
+        self._parsed = {uid: record for uid, record in self._parsed.items() if uid in keep}
+        return found
+
+    def _parse(self, manifest: Manifest) -> ReleaseRecord | None:
+        uid = manifest["metadata"]["uid"]
+        if uid not in self._parsed:
+            try:
+                self._parsed[uid] = parse_record(manifest)
+            except RecordError as error:
+                logger.warning("release record cannot be read: %s", error)
+                self._parsed[uid] = None
+        return self._parsed[uid]
+
+
+def record_objects(p: Pass) -> list[Manifest]:
+    """ConfigMaps that are release records."""
+    return [
+        manifest
+        for manifest in p.world.of(kinds.CONFIG_MAP)
+        if labels_of(manifest).get(names.LABEL_COMPONENT) == "release"
+    ]
+
+
+def stored_state(p: Pass) -> ReleaseState:
+    """The newest of the copies in status and in the records. A record of an engine that is gone gives numbers only.
+
+    RecordError when the status holds a state that cannot be read: to begin anew would replace what serves.
+    """
+    release = (p.engine.get("status") or {}).get("release") or {}
+    copies: list[ReleaseState | None] = [load_state(release["progress"])] if release.get("progress") else []
+    for manifest in record_objects(p):
+        text = (manifest["metadata"].get("annotations") or {}).get(names.ANNOTATION_PROGRESS)
+        entry = _wrapped(text)
+        if entry.get("engine") == p.ctx.uid:
+            copies.append(_load(entry.get("state", "")))
+    return newest(*copies)
+
+
+async def copy_state(p: Pass, state: ReleaseState) -> None:
+    """Copies the state to the record of the release that is under way, which backups keep."""
+    known = {release_of(manifest): manifest for manifest in record_objects(p)}
+    number = state.candidate.release if state.candidate is not None else state.stable.release if state.stable else 0
+    manifest = known.get(number)
+    if manifest is None:
+        return
+    text = json.dumps({"engine": p.ctx.uid, "state": dump_state(state)}, sort_keys=True)
+    metadata = manifest["metadata"]
+    if (metadata.get("annotations") or {}).get(names.ANNOTATION_PROGRESS) == text:
+        return
+    patch = {"metadata": {"annotations": {names.ANNOTATION_PROGRESS: text}}}
+    await p.tools.client.merge_patch(kinds.CONFIG_MAP, p.namespace, metadata["name"], patch)
+    metadata.setdefault("annotations", {})[names.ANNOTATION_PROGRESS] = text
+
+
+async def write_record(p: Pass, action: WriteRecord) -> None:
+    """Writes the record, once; one that is there already is looked at in the next pass."""
+    record = render_release(p.ctx, action.number, _requester(p.engine), p.now)
+    try:
+        await p.tools.client.create(build_record_configmap(p.ctx, record))
+    except ConflictError:
+        logger.info("release record %d exists already", action.number)
+
+
+async def prune_records(p: Pass, numbers: list[int], state: ReleaseState) -> None:
+    """Removes records beyond the limit of history."""
+    for number in old_records(numbers, state.referenced(), p.ctx.spec.rollout.history_limit):
+        await p.tools.client.delete(kinds.CONFIG_MAP, p.namespace, names.release(p.ctx.name, number))
+
+
+def _load(text: str) -> ReleaseState | None:
+    try:
+        return load_state(text)
+    except RecordError as error:
+        logger.warning("%s", error.message)
+        return None
+
+
+def _wrapped(text: str | None) -> dict[str, Any]:
+    try:
+        entry = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+def _requester(engine: Manifest) -> str:
+    """Who last changed the specification, as the API server has it: the field manager of the newest change."""
+    changes = [
+        (entry.get("time", ""), entry.get("manager", ""))
+        for entry in engine["metadata"].get("managedFields", ())
+        if "f:spec" in (entry.get("fieldsV1") or {}) and not entry.get("subresource")
+    ]
+    return max(changes, default=("", ""))[1] or "unknown"

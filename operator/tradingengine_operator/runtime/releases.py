@@ -1,0 +1,269 @@
+"""The release flow in the world: looks, takes the pure step, stores the new state, and only then acts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from tradingengine_operator.api import seconds
+from tradingengine_operator.builders import names
+from tradingengine_operator.builders.migrations import build_migration
+from tradingengine_operator.builders.release import ReleaseRecord, render_release
+from tradingengine_operator.builders.route import build_route
+from tradingengine_operator.errors import ConflictError, NotFoundError, OperatorError
+from tradingengine_operator.flows.actions import (
+    Action,
+    Announce,
+    CloseSlot,
+    EnsureSlot,
+    Migrate,
+    RemoveSlot,
+    SetRoute,
+    WriteRecord,
+)
+from tradingengine_operator.flows.observation import (
+    Observation,
+    Policy,
+    RouteSight,
+    Sample,
+    SlotSight,
+    StepPolicy,
+)
+from tradingengine_operator.flows.release import SLOTS, step
+from tradingengine_operator.flows.sight import Drained, migration_sight, slot_sight
+from tradingengine_operator.flows.state import ReleaseState, Slot
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.plan.objects import Key, Manifest, is_owned_by
+from tradingengine_operator.plan.routes import RouteFacts, read_route, route_patch
+
+from .passes import Pass
+from .records import RecordShelf, copy_state, prune_records, stored_state, write_record
+from .slots import (
+    QuietWatch,
+    ask_drained,
+    close_slot,
+    deployments_of,
+    ensure_services,
+    ensure_slot,
+    remove_slot,
+)
+from .world import read_world
+
+#: Steps of one pass; a pass that would need more goes on in the next one.
+STEPS_PER_PASS = 8
+ROUTE_TRIES = 4
+logger = logging.getLogger(__name__)
+Store = Callable[[Pass], Awaitable[None]]
+
+
+@dataclass
+class ReleaseSight:
+    """What the last look of a pass showed, for status and documents."""
+
+    records: dict[int, ReleaseRecord | None] = field(default_factory=dict)
+    slots: dict[Slot, SlotSight] = field(default_factory=dict)
+    route: RouteFacts = field(default_factory=RouteFacts)
+    seen: Observation | None = None
+
+
+class ReleaseRunner:
+    """Drives one engine's releases; between passes it remembers only what can be looked up again."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._shelf = RecordShelf()
+        self._quiet = QuietWatch()
+        self.sight = ReleaseSight()
+
+    async def run(self, p: Pass, *, may_start: bool) -> None:
+        """Goes as many steps as can be gone at once."""
+        p.state = stored_state(p)
+        policy = policy_of(p)
+        for _ in range(STEPS_PER_PASS):
+            seen = await self._look(p, may_start=may_start)
+            decision = step(p.state, seen, policy, p.tools.clock())
+            moved = decision.state != p.state
+            if moved:
+                p.state = decision.state
+                await self._store(p)
+                await copy_state(p, p.state)
+            acted = await self._act(p, decision.actions)
+            if not moved and not acted:
+                break
+            p.world = await read_world(p.tools.client, p.namespace, p.ctx.name)
+        p.look_again(decision.recheck)
+        self._keep(p)
+        await prune_records(p, list(self.sight.records), p.state)
+
+    async def _look(self, p: Pass, *, may_start: bool) -> Observation:
+        records = self._shelf.read(p)
+        gateway = p.ctx.spec.gateway
+        facts = read_route(p.world.route, p.ctx.name, gateway.name, gateway.namespace)
+        slots = {slot: await self._slot(p, slot) for slot in SLOTS}
+        canary, stable = await _samples(p)
+        candidate = p.state.candidate
+        name = names.migration(p.ctx.name, candidate.release) if candidate is not None else ""
+        seen = Observation(
+            template_hash=render_release(p.ctx, 1, "", p.now).template_hash(),
+            records={number: record.template_hash() if record else "" for number, record in records.items()},
+            may_start=may_start,
+            slots=slots,
+            route=RouteSight(facts.exists, facts.accepted, facts.weights, facts.live, facts.message),
+            migration=migration_sight(p.world.get(kinds.JOB, name), p.world.pods),
+            canary_errors=canary,
+            stable_errors=stable,
+        )
+        p.error_sample = canary
+        self.sight = ReleaseSight(records, slots, facts, seen)
+        return seen
+
+    async def _slot(self, p: Pass, slot: Slot) -> SlotSight:
+        leaving = p.state.retiring is not None and p.state.retiring.slot == slot
+        drained = await ask_drained(p, slot, self._quiet) if leaving else Drained()
+        return slot_sight(slot, deployments_of(p, slot), p.world.pods, drained, p.tools.clock())
+
+    async def _act(self, p: Pass, actions: tuple[Action, ...]) -> bool:
+        """Acts in order; True when something was written that the next look must see."""
+        acted = False
+        for action in actions:
+            acted = await self._one(p, action) or acted
+        record = self._any_record(p.state)
+        if record is not None:
+            for slot in SLOTS:
+                if not any(isinstance(action, EnsureSlot) and action.slot == slot for action in actions):
+                    await ensure_services(p, slot, record)
+        return acted
+
+    async def _one(self, p: Pass, action: Action) -> bool:
+        match action:
+            case WriteRecord():
+                await write_record(p, action)
+                return True
+            case Migrate():
+                return await self._migrate(p, action)
+            case SetRoute():
+                return await set_route(p, action)
+            case EnsureSlot():
+                record = self.sight.records.get(action.release)
+                if record is not None:
+                    await ensure_slot(p, action, record)
+            case RemoveSlot():
+                await remove_slot(p, action.slot)
+            case CloseSlot():
+                await close_slot(p, action)
+            case Announce():
+                await p.tools.announcer.announce(p.engine, action.reason, action.message, warning=action.warning)
+        return False
+
+    async def _migrate(self, p: Pass, action: Migrate) -> bool:
+        name = names.migration(p.ctx.name, action.number)
+        observed = p.world.get(kinds.JOB, name)
+        if observed is not None and action.again:
+            await p.tools.client.delete(kinds.JOB, p.namespace, name, uid=observed["metadata"]["uid"])
+            p.tools.applier.forget(Key(kinds.JOB.kind, name))
+            return False
+        record = self.sight.records.get(action.number)
+        if observed is not None or record is None:
+            return False
+        await p.ensure(build_migration(p.ctx, record))
+        return True
+
+    def _any_record(self, state: ReleaseState) -> ReleaseRecord | None:
+        numbers = sorted(state.referenced())
+        return next((record for number in numbers if (record := self.sight.records.get(number))), None)
+
+    def _keep(self, p: Pass) -> None:
+        """Keeps from pruning what records refer to, and what a slot that is not applied in this pass is made of."""
+        for number, record in self.sight.records.items():
+            p.wanted.add(Key(kinds.JOB.kind, names.migration(p.ctx.name, number)))
+            if record is not None:
+                p.wanted.add(Key(kinds.CONFIG_MAP.kind, record.config_map))
+        for slot in SLOTS:
+            for part in names.SLOT_COMPONENTS:
+                name = names.slot(p.ctx.name, part, slot)
+                p.wanted |= {Key(kinds.DEPLOYMENT.kind, name), Key(kinds.SERVICE.kind, name)}
+                p.wanted.add(Key(kinds.SERVICE.kind, names.slot_pods(p.ctx.name, part, slot)))
+
+
+def policy_of(p: Pass) -> Policy:
+    """The flow's policy of a specification."""
+    rollout = p.ctx.spec.rollout
+    check = rollout.error_rate
+    return Policy(
+        steps=tuple(StepPolicy(entry.tenths, float(entry.hold_seconds)) for entry in rollout.steps),
+        error_rate=check.limit,
+        failure_limit=check.failure_limit,
+        error_rate_disabled=check.disabled,
+        no_data_budget=float(seconds(rollout.no_data_budget)),
+        warm=float(seconds(rollout.warm_slot)),
+    )
+
+
+def prometheus_url(p: Pass) -> str:
+    """The Prometheus that judges: the one that is named, or the embedded one."""
+    return p.ctx.spec.monitoring.prometheus or names.prometheus_url(p.ctx.name, p.namespace)
+
+
+async def _samples(p: Pass) -> tuple[Sample | None, Sample | None]:
+    """Error rates of the candidate and of the stable release, while the candidate has weight."""
+    candidate, stable = p.state.candidate, p.state.stable
+    if candidate is None or stable is None or candidate.weight == 0 or p.ctx.spec.rollout.error_rate.disabled:
+        return None, None
+    url = prometheus_url(p)
+    return tuple(  # type: ignore[return-value]
+        await asyncio.gather(
+            p.tools.prometheus.error_rate(url, candidate.slot, candidate.release),
+            p.tools.prometheus.error_rate(url, stable.slot, stable.release),
+        )
+    )
+
+
+async def set_route(p: Pass, action: SetRoute) -> bool:
+    """One patch for weights and cookie rules together; True when it was written."""
+    live: dict[names.Slot, int] = {entry.slot: entry.release for entry in action.live}
+    desired = build_route(p.ctx, live, action.weights)
+    for _ in range(ROUTE_TRIES):
+        try:
+            return await _write_route(p, desired)
+        except ConflictError:
+            p.world.route = await p.tools.client.get(kinds.ROUTE, p.namespace, names.route(p.ctx.name))
+        except NotFoundError as error:
+            mend = "install the Gateway API's CRDs (v1.5 or later) and a Gateway"
+            raise OperatorError("the cluster knows no HTTPRoute", mend=mend) from error
+    raise OperatorError("the HTTPRoute was changed by others again and again", mend="see who else writes it")
+
+
+async def _write_route(p: Pass, desired: Manifest) -> bool:
+    observed = p.world.route
+    if observed is None:
+        p.world.route = await p.tools.client.create(desired)
+        return True
+    if not is_owned_by(observed, p.ctx.uid):
+        await _adopt_route(p, observed, desired)
+        raise ConflictError(409, "Adopted", "the HTTPRoute got its owner first")
+    operations = route_patch(observed, desired)
+    if not operations:
+        return False
+    p.world.route = await p.tools.client.json_patch(kinds.ROUTE, p.namespace, names.route(p.ctx.name), operations)
+    return True
+
+
+async def _adopt_route(p: Pass, observed: Manifest, desired: Manifest) -> None:
+    """A route that a person made before: it becomes ours, unless another controller has it."""
+    owners = observed["metadata"].get("ownerReferences") or []
+    if any(owner.get("controller") for owner in owners):
+        raise OperatorError(
+            f"HTTPRoute {names.route(p.ctx.name)} belongs to somebody else",
+            mend="rename it, or give this engine another name",
+        )
+    metadata = desired["metadata"]
+    patch = {
+        "metadata": {
+            "labels": metadata["labels"],
+            "ownerReferences": [*owners, *metadata["ownerReferences"]],
+            "resourceVersion": observed["metadata"]["resourceVersion"],
+        }
+    }
+    await p.tools.client.merge_patch(kinds.ROUTE, p.namespace, names.route(p.ctx.name), patch)

@@ -1,0 +1,173 @@
+"""Slots: applied from records, their replicas through `/scale`, and what their pods say."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tradingengine_operator.builders import names
+from tradingengine_operator.builders.release import ReleaseRecord
+from tradingengine_operator.builders.slots import build_hpa, build_slot
+from tradingengine_operator.clients.control import PodState
+from tradingengine_operator.errors import ControlError
+from tradingengine_operator.flows.actions import CloseSlot, EnsureSlot
+from tradingengine_operator.flows.sight import Drained, is_ready, of_component, release_of
+from tradingengine_operator.flows.state import Slot
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.plan.objects import Key, Manifest, owns_replicas
+
+from .passes import Pass
+from .world import pod_address
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class QuietWatch:
+    """Since when the request counters of a slot's pods stand still; monotonic seconds."""
+
+    slot: Slot | None = None
+    totals: Mapping[str, int] = field(default_factory=dict)
+    since: float = 0.0
+
+    def look(self, slot: Slot, totals: Mapping[str, int], now: float) -> float:
+        """For how long nothing was counted."""
+        if slot != self.slot or dict(totals) != dict(self.totals):
+            self.slot, self.totals, self.since = slot, dict(totals), now
+        return now - self.since
+
+
+def slot_pods(p: Pass, slot: Slot) -> list[Manifest]:
+    """Pods of both components of a slot."""
+    return [pod for component in names.SLOT_COMPONENTS for pod in of_component(p.world.pods, component, slot)]
+
+
+def deployments_of(p: Pass, slot: Slot) -> dict[str, Manifest]:
+    """A slot's Deployments, by component."""
+    found = {part: p.world.get(kinds.DEPLOYMENT, names.slot(p.ctx.name, part, slot)) for part in names.SLOT_COMPONENTS}
+    return {part: manifest for part, manifest in found.items() if manifest is not None}
+
+
+async def ask_drained(p: Pass, slot: Slot, watch: QuietWatch) -> Drained:
+    """Asks every pod of a slot that leaves. One that does not answer makes its silence unknown, not proven."""
+    pods = [pod for pod in slot_pods(p, slot) if pod_address(pod)]
+    token = control_token(p)
+    answers = await asyncio.gather(*(ask_state(p, pod, token) for pod in pods))
+    states = {pod["metadata"]["uid"]: state for pod, state in zip(pods, answers, strict=True)}
+    known = {uid: state for uid, state in states.items() if state is not None}
+    quiet = watch.look(slot, {uid: state.requests for uid, state in known.items()}, time.monotonic())
+    complete = len(known) == len(states)
+    return Drained(
+        quiet=quiet if complete else None,
+        web_sockets=sum(state.web_sockets for state in known.values()),
+        withdrawn=complete and bool(known) and all(state.state == "withdrawn" for state in known.values()),
+    )
+
+
+async def ask_state(p: Pass, pod: Manifest, token: str) -> PodState | None:
+    """State of a pod, None when it does not answer."""
+    try:
+        state = await p.tools.control.state(pod_address(pod), token)
+    except ControlError:
+        p.tools.metrics.control_calls.labels("state", "failed").inc()
+        return None
+    p.tools.metrics.control_calls.labels("state", "ok").inc()
+    return state
+
+
+async def close_slot(p: Pass, action: CloseSlot) -> None:
+    """Tells every pod of the slot to withdraw. A pod that does not hear it is asked again in the next pass."""
+    token = control_token(p)
+
+    async def tell(pod: Manifest) -> None:
+        release = release_of(pod)
+        try:
+            await p.tools.control.withdraw(pod_address(pod), token, release or action.release, action.spread)
+        except ControlError as error:
+            p.tools.metrics.control_calls.labels("withdraw", "failed").inc()
+            logger.info("withdraw was not heard: %s", error.message)
+        else:
+            p.tools.metrics.control_calls.labels("withdraw", "ok").inc()
+
+    await asyncio.gather(*(tell(pod) for pod in slot_pods(p, action.slot) if pod_address(pod)))
+
+
+def control_token(p: Pass) -> str:
+    """Token of the pods' control API."""
+    return p.secrets.get(names.control_secret(p.ctx.name), {}).get("token", "")
+
+
+async def ensure_slot(p: Pass, action: EnsureSlot, record: ReleaseRecord) -> None:
+    """Services, Deployments and, for the live slot's API, the autoscaler."""
+    for component in names.SLOT_COMPONENTS:
+        await _ensure_component(p, action, record, component)
+    if action.role == "stable":
+        await p.ensure(build_hpa(p.ctx, "api", action.slot))
+
+
+async def ensure_services(p: Pass, slot: Slot, record: ReleaseRecord) -> None:
+    """The Services of a slot without pods, so that the route's backends and the scrape targets have names."""
+    for component in names.SLOT_COMPONENTS:
+        manifests = build_slot(p.ctx, record, component, slot, None)
+        await p.ensure_all([manifest for manifest in manifests if manifest["kind"] == kinds.SERVICE.kind])
+
+
+async def remove_slot(p: Pass, slot: Slot) -> None:
+    """Takes the Deployments of a slot down."""
+    for manifest in deployments_of(p, slot).values():
+        metadata = manifest["metadata"]
+        if metadata.get("deletionTimestamp"):
+            continue
+        await p.tools.client.delete(kinds.DEPLOYMENT, p.namespace, metadata["name"], uid=metadata["uid"])
+        key = Key(kinds.DEPLOYMENT.kind, metadata["name"])
+        p.tools.applier.forget(key)
+        p.world.objects.pop(key, None)
+
+
+async def _ensure_component(p: Pass, action: EnsureSlot, record: ReleaseRecord, component: names.SlotComponent) -> None:
+    name = names.slot(p.ctx.name, component, action.slot)
+    observed = p.world.get(kinds.DEPLOYMENT, name)
+    wanted = _replicas(p, action, record, component, observed)
+    if observed is None:
+        await p.ensure_all(build_slot(p.ctx, record, component, action.slot, wanted))
+        await _scale(p, name, wanted)
+        return
+    current = int(observed["spec"].get("replicas", 1))
+    if owns_replicas(observed, names.FIELD_MANAGER) and not owns_replicas(observed, names.SCALE_MANAGER):
+        # Killed between the two writes of a creation: dropping the field now would set it to 1.
+        await _scale(p, name, current)
+    await p.ensure_all(build_slot(p.ctx, record, component, action.slot, None))
+    if current != wanted:
+        await _scale(p, name, wanted)
+
+
+async def _scale(p: Pass, name: str, replicas: int) -> None:
+    await p.tools.client.scale(kinds.DEPLOYMENT, p.namespace, name, replicas)
+    key = Key(kinds.DEPLOYMENT.kind, name)
+    if key in p.world.objects:
+        p.world.objects[key]["spec"]["replicas"] = replicas
+
+
+def _replicas(
+    p: Pass, action: EnsureSlot, record: ReleaseRecord, component: names.SlotComponent, observed: Manifest | None
+) -> int:
+    """How many pods a slot's component is to have."""
+    first: int = getattr(record.replicas, component)
+    current = int(observed["spec"].get("replicas", 1)) if observed is not None else 0
+    if action.role == "stable":
+        if component == "api":
+            return current or first  # the autoscaler's, once it has begun
+        return p.ctx.spec.dashboard.replicas.min
+    live = _live_ready(p, component)
+    # Never fewer than it has: pods are not taken from under a weight because the live slot lost one.
+    return max(current, live or first)
+
+
+def _live_ready(p: Pass, component: names.SlotComponent) -> int:
+    stable = p.state.stable
+    if stable is None:
+        return 0
+    return sum(is_ready(pod) for pod in of_component(p.world.pods, component, stable.slot))

@@ -1,0 +1,125 @@
+"""The work loop of one engine: wait for a wake-up or a resync, coalesce, one pass, back off when it failed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tradingengine_operator.errors import LeaseLostError, OperatorError
+
+COALESCE_SECONDS = 0.1
+RESYNC_SECONDS = (300.0, 600.0)
+BACKOFF_FIRST = 1.0
+BACKOFF_MOST = 300.0
+PASS_SECONDS = 120.0
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pass says: look again after so many seconds at the latest, and whether the engine is gone."""
+
+    recheck: float | None = None
+    failed: bool = False
+    gone: bool = False
+
+
+@dataclass
+class Beat:
+    """Where a loop is, for the health check: the monotonic time at which the pass that runs began, None between."""
+
+    since: float | None = None
+
+
+class WorkLoop:
+    """Runs passes of one engine, never two at a time."""
+
+    def __init__(
+        self,
+        label: str,
+        reconcile: Callable[[], Awaitable[Outcome]],
+        *,
+        observe: Callable[[str, float], None] = lambda _result, _seconds: None,
+        rng: random.Random | None = None,
+        coalesce: float = COALESCE_SECONDS,
+    ) -> None:
+        self.label = label
+        self.beat = Beat()
+        self._reconcile = reconcile
+        self._observe = observe
+        self._rng = rng or random.Random()  # noqa: S311 - jitter
+        self._coalesce = coalesce
+        self._wake = asyncio.Event()
+        self._single = asyncio.Lock()
+        self._failures = 0
+
+    def wake(self) -> None:
+        """Asks for a pass soon."""
+        self._wake.set()
+
+    async def run(self, stopped: asyncio.Event) -> None:
+        """Passes until `stopped`, or until the engine is gone."""
+        self._wake.set()
+        pause: float | None = None
+        while not stopped.is_set():
+            if not await self._wait(stopped, pause):
+                return
+            outcome = await self.once()
+            if outcome.gone:
+                return
+            pause = self._pause(outcome)
+
+    async def once(self) -> Outcome:
+        """One pass, bounded in time. Errors are counted and logged here, at the loop's edge."""
+        async with self._single:
+            self._wake.clear()
+            self.beat.since = started = time.monotonic()
+            result = "error"
+            try:
+                async with asyncio.timeout(PASS_SECONDS):
+                    outcome = await self._reconcile()
+                result = "failed" if outcome.failed else "ok"
+            except LeaseLostError:
+                result = "lease-lost"
+                raise
+            except (OperatorError, TimeoutError) as error:
+                outcome = Outcome(failed=True)
+                logger.warning("pass of %s failed: %s: %s", self.label, type(error).__name__, error)
+            except Exception:
+                outcome = Outcome(failed=True)
+                logger.exception("pass of %s broke", self.label)
+            finally:
+                self.beat.since = None
+                self._observe(result, time.monotonic() - started)
+        self._failures = self._failures + 1 if outcome.failed else 0
+        return outcome
+
+    async def _wait(self, stopped: asyncio.Event, pause: float | None) -> bool:
+        """Waits for a wake-up or for the pause to end; False when stopped."""
+        resync = self._rng.uniform(*RESYNC_SECONDS)
+        patience = resync if pause is None else min(pause, resync)
+        waits = [asyncio.create_task(self._wake.wait()), asyncio.create_task(stopped.wait())]
+        try:
+            await asyncio.wait(waits, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+        if self._wake.is_set() and not stopped.is_set():
+            # A failing engine is not hurried by its own events, or they would undo the backoff.
+            quiet = max(self._coalesce, min(self._backoff(), 30.0) if self._failures > 2 else 0.0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), quiet)
+        return not stopped.is_set()
+
+    def _pause(self, outcome: Outcome) -> float | None:
+        if outcome.failed:
+            return self._rng.uniform(0.5, 1.0) * self._backoff()
+        return outcome.recheck
+
+    def _backoff(self) -> float:
+        return float(min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(max(self._failures - 1, 0), 12)))
