@@ -1,4 +1,4 @@
-"""The chart on a real API server: installed, changed, refused, removed; and whether the operator's rights are enough."""
+"""The chart on a real API server: installed, changed, refused, removed; are the operator's rights enough?"""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_images_follow_one_registry() -> None:
     assert container["image"] == f"registry.test/desk/tradingengine-operator:{version}"
     assert env["TE_IMAGE_REGISTRY"] == "registry.test/desk"
     assert env["TE_IMAGE_POSTGRES"] == f"registry.test/desk/tradingengine-postgres:{version}"
-    assert env["TE_WATCH_NAMESPACES"] == SYSTEM
+    assert env["TE_NAMESPACES"] == SYSTEM
 
 
 def test_installs_what_it_renders(installed: ApiServer) -> None:
@@ -188,8 +188,8 @@ def apply_strictly(operator: Kubectl, manifests: Sequence[dict[str, Any]]) -> li
     """Server-side apply with unknown fields refused; the objects as the server answers them."""
     listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
     answer = operator.run(
-        "apply", "--server-side", "--validate=strict", "--field-manager=tradingengine-operator", "-o", "json", "-f", "-",
-        stdin=listed,
+        "apply", "--server-side", "--validate=strict", "--field-manager=tradingengine-operator", "-o", "json",
+        "-f", "-", stdin=listed,
     )  # fmt: skip
     items: list[dict[str, Any]] = json.loads(answer)["items"]
     return items

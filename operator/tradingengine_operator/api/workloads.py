@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from .base import DnsLabel, DnsName, Model, Storage, only, rule, rules, unavailable
 from .later import Offline
@@ -83,6 +83,12 @@ class ApiReplicas(Model):
     cel: ClassVar[tuple[dict[str, str], ...]] = (
         rule("self.min <= self.max", "spec.api.replicas.min must not be above max", field=".min"),
     )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ApiReplicas:
+        if self.min > self.max:
+            raise ValueError("min must not be above max")
+        return self
 
 
 class Api(Model):

@@ -1,0 +1,101 @@
+"""The types of the resource: defaults, durations, and the checks that are repeated in the loop."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from tradingengine_operator.api import TradingEngineSpec, TradingEngineStatus, seconds
+
+pytestmark = pytest.mark.unit
+
+
+def spec(**values: Any) -> TradingEngineSpec:
+    """A specification with version 1.4.2 and what is given."""
+    return TradingEngineSpec.model_validate({"version": "1.4.2"} | values)
+
+
+@pytest.mark.parametrize(("text", "value"), [("30s", 30), ("10m", 600), ("1h30m", 5400), ("24h", 86400), ("0s", 0)])
+def test_seconds(text: str, value: int) -> None:
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "10", "1d", "m", "1h 30m", "-1s", "1.5h"])
+def test_seconds_refuses_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        seconds(text)
+
+
+@settings(deadline=None)
+@given(hours=st.integers(0, 9999), minutes=st.integers(0, 59), secs=st.integers(0, 59))
+def test_seconds_adds_up(hours: int, minutes: int, secs: int) -> None:
+    assert seconds(f"{hours}h{minutes}m{secs}s") == hours * 3600 + minutes * 60 + secs
+
+
+def test_defaults_survive_a_round_trip() -> None:
+    manifest = spec().to_manifest()
+    assert TradingEngineSpec.model_validate(manifest) == spec()
+    assert TradingEngineSpec.model_validate(manifest).to_manifest() == manifest
+
+
+def test_weights_are_counted_in_tenths() -> None:
+    steps = [{"weight": 0.1, "hold": "1s"}, {"weight": 33.3, "hold": "1m"}, {"weight": 100}]
+    rollout = spec(rollout={"steps": steps}).rollout
+    assert [step.tenths for step in rollout.steps] == [1, 333, 1000]
+    assert [step.hold_seconds for step in rollout.steps] == [1, 60, 0]
+
+
+def test_the_built_in_check_is_on_when_nobody_names_it() -> None:
+    assert spec(rollout={"checks": []}).rollout.error_rate.limit == Decimal("0.01")
+    named = spec(rollout={"checks": [{"name": "error-rate", "max": "0.2", "failureLimit": 5}]}).rollout.error_rate
+    assert (named.limit, named.failure_limit, named.disabled) == (Decimal("0.2"), 5, False)
+
+
+def test_sizes_have_defaults_without_a_branch() -> None:
+    assert (spec().database.storage, spec().cache.storage) == ("10Gi", "1Gi")
+    assert spec(database={"embedded": {"storage": "20Gi"}}).database.storage == "20Gi"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"features": {}}, "features is not available in this version"),
+        ({"backup": {}}, "backup is not available in this version"),
+        ({"rollout": {"approvals": 0}}, "approvals is not available in this version"),
+        ({"edge": {"devices": []}}, "devices is not available in this version"),
+        ({"rollout": {"window": "outsideMarketHours"}}, "window: only any is available"),
+        ({"gateway": {"metrics": {"dialect": "envoy"}}}, "dialect: only traefik or none is available"),
+        ({"brokers": [{"name": "fyers"}]}, "name: only paper is available"),
+        ({"marketData": {"source": "broker"}}, "source: only simulator or replay is available"),
+        ({"mode": "live"}, "spec.mode live needs spec.marketData.source broker"),
+        ({"database": {"type": "managed"}}, "type managed needs managed"),
+        ({"cache": {"type": "managed"}}, "type managed needs managed"),
+        ({"marketData": {"source": "replay"}}, "source replay needs replay"),
+        ({"rollout": {"steps": [{"weight": 50, "hold": "1s"}]}}, "the last step must have weight 100"),
+        ({"rollout": {"steps": [{"weight": 100}, {"weight": 5, "hold": "1s"}]}}, "weights must never fall"),
+        ({"rollout": {"steps": [{"weight": 1.05, "hold": "1s"}, {"weight": 100}]}}, "steps of 0.1"),
+        ({"rollout": {"steps": [{"weight": 1}, {"weight": 100}]}}, "needs a hold"),
+        ({"rollout": {"steps": [{"weight": 1, "hold": "manual"}, {"weight": 100}]}}, "manual is not available"),
+        ({"api": {"replicas": {"min": 5, "max": 2}}}, "min must not be above max"),
+    ],
+)
+def test_what_the_server_refuses_is_refused_here_too(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        spec(**values)
+
+
+def test_fields_of_a_newer_version_are_ignored_on_reading() -> None:
+    assert spec(colour="red", api={"threads": 4}) == spec()
+
+
+def test_status_finds_a_condition_by_type() -> None:
+    entry = {"type": "Ready", "status": "True", "reason": "Serving", "lastTransitionTime": "2026-11-21T10:00:00Z"}
+    status = TradingEngineStatus.model_validate({"conditions": [entry]})
+    ready = status.condition("Ready")
+    assert ready is not None
+    assert ready.reason == "Serving"
+    assert status.condition("Degraded") is None
