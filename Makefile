@@ -45,6 +45,10 @@ ARGS ?=
 unit: venv ## tests without processes; ARGS="-k name" goes to pytest
 	$(COVERED).unit $(PYTEST) --cov --cov-report= $(ARGS)
 
+.PHONY: frontend-test
+frontend-test: frontend ## the front end's own tests, by node
+	cd apps/tradingengine/dashboard/frontend && npm test --silent
+
 .PHONY: integration
 integration: venv ## real Postgres, Redis and browser on loopback, servers from the images' root file systems (root)
 	$(DEVCLUSTER) images --rootfs postgres redis > /dev/null
@@ -70,7 +74,7 @@ coverage: venv ## branch coverage of the last unit and integration runs; 90 % on
 
 .PHONY: test
 test: ## all of them: unit, integration, cluster, e2e
-	$(MAKE) --no-print-directory unit integration coverage cluster e2e
+	$(MAKE) --no-print-directory unit frontend-test integration coverage cluster e2e
 
 .PHONY: bench
 bench: venv ## the figures, written to docs/benchmarks.md (root)
