@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -54,9 +54,23 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TapeFeed:
-    """A `Feed` that plays a tape at `speed` seconds of market time per second of wall time."""
+    """A `Feed` that plays a tape at `speed` seconds of market time per second of wall time.
 
-    def __init__(self, tape: Tape, calendar: Calendar, *, speed: float = 1.0, state_file: Path | None = None) -> None:
+    `monotonic` and `sleep` are the wall time that it is paced by, in seconds.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        calendar: Calendar,
+        *,
+        speed: float = 1.0,
+        state_file: Path | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._monotonic = monotonic
+        self._sleep = sleep
         self._tape = tape
         self._calendar = calendar
         self._speed = speed
@@ -70,7 +84,7 @@ class TapeFeed:
         self._store = CandleStore()
         self._resumed = False
         self._closing = False
-        self._heard = time.monotonic()
+        self._heard = monotonic()
         self._saved = 0.0
         self.save_failures = 0
 
@@ -134,7 +148,7 @@ class TapeFeed:
 
     def age_ms(self) -> int:
         """Wall milliseconds since the tape last moved, or rested on purpose."""
-        return int((time.monotonic() - self._heard) * 1000)
+        return int((self._monotonic() - self._heard) * 1000)
 
     def sessions(self) -> Mapping[str, SessionState]:
         """State of each priced segment by the dated calendar at the tape's time."""
@@ -195,10 +209,10 @@ class TapeFeed:
     async def _play(self, playback: Playback) -> AsyncIterator[FeedEvent]:
         close_ms = playback.session.close_ms
         position = float(self._clock.now_ms())
-        before = time.monotonic()
+        before = self._monotonic()
         while position < close_ms and not self._closing:
             await self._pause(SLICE_S)
-            now = time.monotonic()
+            now = self._monotonic()
             elapsed = min(now - before, MOST_BEHIND_S)
             before = now
             position = min(position + elapsed * 1000 * self._speed, float(close_ms))
@@ -228,11 +242,11 @@ class TapeFeed:
 
     async def _pause(self, seconds: float) -> None:
         """Wait in short steps until the time is over or the feed is closed; the source counts as heard."""
-        end = time.monotonic() + seconds
-        self._heard = time.monotonic()
-        while not self._closing and (left := end - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, SLICE_S))
-            self._heard = time.monotonic()
+        end = self._monotonic() + seconds
+        self._heard = self._monotonic()
+        while not self._closing and (left := end - self._monotonic()) > 0:
+            await self._sleep(min(left, SLICE_S))
+            self._heard = self._monotonic()
 
     async def _next(self) -> None:
         following = self._index + 1
@@ -252,7 +266,7 @@ class TapeFeed:
         self._subscribed &= set(self._instruments)
         self._store.extend(candles)
         self._clock.set(start)
-        self._heard = time.monotonic()
+        self._heard = self._monotonic()
         self._save()
 
     def _load(
@@ -264,8 +278,10 @@ class TapeFeed:
         start = session.open_ms + offset_ms if at_ms is None else at_ms
         start = min(max(start, session.open_ms), session.close_ms)
         candles = list(session.earlier()) if wanted_earlier else []
+        # A trade at the very start is the first event; one at a kept position was one already.
+        played = start - 1 if at_ms is None else start
         while True:
-            quotes, closed = playback.play(start, PRICES_PER_EVENT)
+            quotes, closed = playback.play(played, PRICES_PER_EVENT)
             candles += closed
             if len(quotes) < PRICES_PER_EVENT:
                 break
@@ -286,7 +302,7 @@ class TapeFeed:
 
     def _save(self, ahead_s: float = 2 * SAVE_EVERY_S) -> None:
         """Keep the position, ahead by what may be played until the next time: a restart never goes back."""
-        self._saved = time.monotonic()
+        self._saved = self._monotonic()
         if self._state_file is None or not self._run:
             return
         position = Position(
@@ -302,4 +318,5 @@ class TapeFeed:
             partial.replace(self._state_file)
         except OSError as error:
             self.save_failures += 1
-            logger.warning("the tape's position cannot be kept (%d times so far): %s", self.save_failures, error)
+            if self.save_failures % 60 == 1:
+                logger.warning("the tape's position cannot be kept (%d times so far): %s", self.save_failures, error)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
@@ -23,7 +22,8 @@ from tradingengine.domain.orders import Order, OrderRequest, OrderType, Product,
 from tradingengine.domain.positions import Position, PositionKey, apply_fill
 from tradingengine.marketdata.candles import CandleAggregator
 from tradingengine.marketdata.port import Feed, FeedEvent, Prices, RunEnded, RunStarted
-from tradingengine.strategies.interface import OrderLimits, Strategy, StrategyFill
+from tradingengine.strategies.budget import OrderBudget
+from tradingengine.strategies.interface import Strategy, StrategyFill
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class _Slot:
         self.strategy = strategy
         self._feed = feed
         self._account = account
-        self._budget = _Budget(strategy.limits, monotonic)
+        self._budget = OrderBudget(strategy.limits, monotonic)
         self._bars = CandleAggregator(strategy.bar_seconds, _interval(strategy.bar_seconds))
         self._instruments: dict[str, Instrument] = {}
         self._positions: dict[str, Position] = {}
@@ -368,45 +368,6 @@ class _Slot:
             pnl_paise=pnl,
             orders=self._budget.in_session,
         )
-
-
-class _Budget:
-    """Bounds on orders: per bar for all, per minute of wall time and per session for those that add risk."""
-
-    def __init__(self, limits: OrderLimits, monotonic: Callable[[], float]) -> None:
-        self._limits = limits
-        self._monotonic = monotonic
-        self._recent: deque[float] = deque()
-        self._bar = 0
-        self._in_bar = 0
-        self.in_session = 0
-
-    def new_session(self, already: int) -> None:
-        """Count from `already` orders on."""
-        self.in_session = already
-        self._in_bar = 0
-
-    def new_bar(self, start: int) -> None:
-        """Another bar (epoch seconds of its start) is looked at."""
-        if start != self._bar:
-            self._bar = start
-            self._in_bar = 0
-
-    def take(self, *, reduces: bool) -> bool:
-        """Whether one more order may go; if so it is counted."""
-        now = self._monotonic()
-        while self._recent and now - self._recent[0] >= 60.0:
-            self._recent.popleft()
-        if self._in_bar >= self._limits.per_bar:
-            return False
-        if not reduces and (
-            len(self._recent) >= self._limits.per_minute or self.in_session >= self._limits.per_session
-        ):
-            return False
-        self._in_bar += 1
-        self.in_session += 1
-        self._recent.append(now)
-        return True
 
 
 def _interval(seconds: int) -> str:

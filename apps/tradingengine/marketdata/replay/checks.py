@@ -120,7 +120,7 @@ def _type_slip(column: Any) -> str | None:
         fits, wanted = pa.types.is_integer(kind), "whole numbers"
     else:
         fits, wanted = pa.types.is_floating(kind) or pa.types.is_integer(kind), "numbers"
-    return None if fits else f"column {column.name} has type {kind}, {wanted} are needed"
+    return None if fits else f"column {column.name} has type {kind}; needed: {wanted}"
 
 
 def _inspect_batch(state: _Pass, batch: Any) -> None:

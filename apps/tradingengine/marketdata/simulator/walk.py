@@ -26,14 +26,15 @@ _TRIANGULAR = math.sqrt(6.0)  # makes the difference of two uniform numbers have
 def closes(listings: Sequence[Listing], seed: int, session: int) -> list[tuple[int, int]]:
     """For each listing the close before `session` (0 or more) and the level that it ends near, in paise."""
     rng = _rng(f"{seed}/levels")
+    own = [_rng(f"{seed}/levels/{listing.symbol}") for listing in listings]
     away = [0.0] * len(listings)
     before = list(away)
     for _ in range(session + 1):
         before = list(away)
         market, bank = _draw(rng) * MARKET_DAILY, _draw(rng) * BANK_DAILY
         for at, listing in enumerate(listings):
-            own = _draw(rng) * listing.daily * OVERNIGHT
-            away[at] = PULL * away[at] + listing.beta * market + listing.bank * bank + own
+            alone = _draw(own[at]) * listing.daily * OVERNIGHT
+            away[at] = PULL * away[at] + listing.beta * market + listing.bank * bank + alone
     levels = []
     for at, listing in enumerate(listings):
         last = _on_tick(listing.price * max(0.3, 1.0 + before[at]), listing.tick)
