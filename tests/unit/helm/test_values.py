@@ -52,3 +52,11 @@ def test_the_charts_version_is_the_products() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert chart["version"] == chart["appVersion"] == version
     assert chart["kubeVersion"] == ">=1.35.0-0"
+
+
+def test_the_operator_reads_every_variable_that_the_chart_sets() -> None:
+    templates = "\n".join(path.read_text() for path in sorted((CHART / "templates").glob("*.yaml")))
+    variables = set(re.findall(r"- name: ((?:TE|POD)_[A-Z_]+)", templates))
+    sources = "\n".join(path.read_text() for path in (ROOT / "operator").rglob("*.py"))
+    assert len(variables) > 8
+    assert [name for name in sorted(variables) if f'"{name}"' not in sources] == []
