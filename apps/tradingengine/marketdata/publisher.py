@@ -26,7 +26,7 @@ JOURNAL_EVERY_S = 1.0
 MOST_WAITING_CANDLES = 50_000
 CANDLES_PER_EVENT = 500
 RESUMED_MINUTES = 30
-FULL_MINUTES = 2_000
+FULL_MINUTES = 800  # two sessions and some
 
 CandleEvent = dict[str, Any]
 """Data of the journal's `candles.closed`: symbol, interval, candles as rows."""

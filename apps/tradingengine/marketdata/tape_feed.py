@@ -197,7 +197,8 @@ class TapeFeed:
         return self._playback
 
     def _started(self, playback: Playback) -> RunStarted:
-        resumed, self._resumed = self._resumed, False
+        # A reader that comes again within a run goes on in it.
+        resumed, self._resumed = self._resumed, True
         return RunStarted(
             run=self._run,
             at_ms=self._clock.now_ms(),
@@ -253,6 +254,7 @@ class TapeFeed:
         if following >= self._tape.count:
             following = 0
             self._store.clear()
+        self._resumed = False
         await self._enter(following, new_id())
 
     async def _enter(self, index: int, run: str, *, offset_ms: int = 0, at_ms: int | None = None) -> None:

@@ -208,3 +208,14 @@ async def test_a_burst_comes_in_events_of_bounded_size(
     assert [quote.last for quote in _quotes(events)] == [10_000 + 5 * second for second in range(150)]
     times = [event.at_ms for event in events if isinstance(event, Prices)]
     assert all(later >= earlier for earlier, later in itertools.pairwise(times))
+
+
+async def test_a_reader_that_comes_again_goes_on_in_the_run(calendar: Calendar, wall: FakeTime) -> None:
+    feed = await _started(_feed(SmallTape(), calendar, wall))
+    async for event in feed.events():
+        if isinstance(event, Prices) and event.at_ms >= OPEN_MS + 20_000:
+            break
+    rest = await _until(feed, RunEnded)
+    assert isinstance(rest[0], RunStarted)
+    assert rest[0].resumed
+    assert [quote.last for quote in _quotes(rest)] == [10_000 + 5 * second for second in range(21, 150)]

@@ -1,5 +1,7 @@
 """The EMA cross on planted series: when it trades, when it does not, and that it never looks ahead."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -141,6 +143,6 @@ def test_an_average_starts_with_the_mean_and_follows() -> None:
         ({"exit_before_close_s": 30}, "exit_before_close_s 30"),
     ],
 )
-def test_wrong_parameters_are_refused_by_name(changes: dict[str, int], field: str) -> None:
+def test_wrong_parameters_are_refused_by_name(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=field):
         EmaCrossParameters(symbol=SYMBOL, **changes)
