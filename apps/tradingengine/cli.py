@@ -3,9 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from tradingengine import VERSION
-from tradingengine.errors import TradingEngineError
+from tradingengine.errors import TradingEngineError, UsageError
 
 _USER_EXAMPLES = """examples:
   te user add asha --name "Asha Rao" --role trader < password-file
@@ -21,6 +22,12 @@ _COMPARE_EXAMPLES = """examples:
 
 The file holds a JSON array, or one JSON object per line, with id, state and (if known) filled_quantity, as the
 edge's journal has them. Exit code 0: the same on both planes; 1: they differ; 2: wrong usage."""
+
+_DATA_EXAMPLES = """examples:
+  te data check recordings
+  te data check recordings --output json
+
+Exit code 0: every file is sound; 1: at least one is not, and the text says where and how to mend it; 2: wrong usage."""
 
 _ROOT_EXAMPLES = """examples:
   te migrate                     bring the database to the schema of this version
@@ -50,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     migrate.add_argument("--check", action="store_true", help="only say whether the schema is current (exit 1 if not)")
     _add_user(commands)
     _add_orders(commands)
+    _add_data(commands)
     return parser
 
 
@@ -88,6 +96,8 @@ def _run(arguments: argparse.Namespace) -> int:
         from tradingengine.jobs.users import run as run_user
 
         return run_user(arguments)
+    if command == "data":
+        return _run_data(arguments)
     from tradingengine.jobs.orders import compare
 
     return compare(arguments.file, output=arguments.output)
@@ -98,6 +108,16 @@ def _run_edge(arguments: argparse.Namespace) -> int:
 
     run_edge()
     return 0
+
+
+def _run_data(arguments: argparse.Namespace) -> int:
+    try:
+        from tradingengine.marketdata.replay.check import run as run_check
+    except ImportError as error:
+        raise UsageError(
+            f"recordings cannot be read here: {error}", mend="Use the edge's image or environment."
+        ) from None
+    return run_check(arguments.folder, arguments.output)
 
 
 def _add_process(
@@ -148,3 +168,16 @@ def _add_orders(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     compare.add_argument("file", help="the edge's orders as JSON; - for standard input")
     compare.add_argument("--output", choices=("text", "json"), default="text")
+
+
+def _add_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    data = commands.add_parser("data", help="look after recorded prices")
+    acts = data.add_subparsers(dest="act", metavar="ACT", required=True)
+    check = acts.add_parser(
+        "check",
+        help="check every row of a folder of recordings before it is replayed",
+        epilog=_DATA_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument("folder", type=Path, help="folder with bars_1m_*.parquet, ticks_*.parquet and instruments_*")
+    check.add_argument("--output", choices=("text", "json"), default="text")
