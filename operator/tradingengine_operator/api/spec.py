@@ -13,7 +13,8 @@ from .rollout import Rollout
 from .stores import Cache, Database, Secrets
 from .workloads import Api, Dashboard, Edge, Gateway, Images
 
-Segment = Literal["NSE_EQ", "NSE_FO", "BSE_EQ", "BSE_FO", "MCX_FO"]
+#: Segments with a calendar in `contract/calendar`.
+Segment = Literal["NSE_EQ", "NSE_FO", "MCX"]
 
 
 class Monitoring(Model):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from tradingengine_operator.api import TradingEngineSpec, TradingEngineStatus, seconds
+from tradingengine_operator.api.spec import Segment
 
 pytestmark = pytest.mark.unit
 
@@ -99,3 +101,8 @@ def test_status_finds_a_condition_by_type() -> None:
     assert ready is not None
     assert ready.reason == "Serving"
     assert status.condition("Degraded") is None
+
+
+def test_segments_are_those_with_a_calendar() -> None:
+    calendars = Path(__file__).parents[4] / "contract" / "calendar"
+    assert set(get_args(Segment)) == {path.stem for path in calendars.glob("*.json")}
