@@ -78,7 +78,9 @@ def _text(folder: DataFolder) -> str:
         lines += [f"  {defect}" for defect in report.defects]
     bad = sum(not report.ok for report in folder.reports)
     if folder.defects:
-        lines.append(f"Refused: {bad} of {len(folder.reports)} files are not sound, {len(folder.defects)} defects.")
+        count = len(folder.defects)
+        found = f"{count} defect{'s' if count != 1 else ''}"
+        lines.append(f"Refused: {found}; {bad} of {len(folder.reports)} files are not sound.")
     else:
         days = folder.days
         lines.append(f"Sound: {len(folder.reports)} files, {len(days)} days from {days[0]} to {days[-1]}.")
