@@ -49,8 +49,11 @@ def resources(cpu: str, memory: str, cpu_limit: str, memory_limit: str, asked: R
     }
 
 
-def control_probes() -> Manifest:
-    """The three probes of our own programs, on the control port, so that they never count as requests."""
+def control_probes(startup: str = "/readyz") -> Manifest:
+    """The three probes of our own programs, on the control port, so that they never count as requests.
+
+    `startup` is the path that ends the start; a pod that does not get there in two minutes is started again.
+    """
 
     def probe(path: str, period: int, failures: int, timeout: int) -> Manifest:
         return {
@@ -61,7 +64,7 @@ def control_probes() -> Manifest:
         }
 
     return {
-        "startupProbe": probe("/readyz", 1, 120, 2),
+        "startupProbe": probe(startup, 1, 120, 2),
         "readinessProbe": probe("/readyz", 2, 2, 2),
         "livenessProbe": probe("/healthz", 10, 3, 5),
     }

@@ -69,7 +69,8 @@ def edge_template(ctx: EngineContext) -> Manifest:
             "resources": pods.resources("100m", "192Mi", "2", "768Mi"),
             "volumeMounts": mounts,
         }
-        | pods.control_probes()
+        # Recovery may have to wait for a broker; to start anew would only begin it again.
+        | pods.control_probes(startup="/healthz")
     )
     account = names.component(ctx.name, "edge")
     return {

@@ -131,6 +131,7 @@ def test_programs_are_probed_on_the_control_port_alone() -> None:
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert container[probe]["httpGet"]["port"] == "control"
         assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
         if container["name"] != "edge":
             assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
 
