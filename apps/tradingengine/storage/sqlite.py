@@ -109,8 +109,9 @@ class SqliteFile:
         await asyncio.to_thread(self._thread.join)
 
     def abandon(self) -> None:
-        """Stop without checkpoint, as a killed process would; what was queued may be lost. For crash tests."""
+        """Let go of the file as a killed process would: no checkpoint, and what is queued is lost. For crash tests."""
         self._closed = True
+        self._failure = self._failure or SqliteFailedError(f"{self.path} was abandoned")
         self._jobs.put(None)
         if self._thread is not None:
             self._thread.join(timeout=5)
@@ -143,8 +144,7 @@ class SqliteFile:
             connection.pragma("synchronous", "FULL")
             connection.wal_autocheckpoint(0)
             connection.set_wal_hook(self._on_wal)
-            with connection:
-                self._setup(connection)
+            _in_transaction(connection, self._setup)
         except BaseException:
             connection.close()
             raise
@@ -170,8 +170,7 @@ class SqliteFile:
             self._deliver(future, None, self._failure)
             return
         try:
-            with connection:
-                result = work(connection)
+            result = _in_transaction(connection, work)
         except _FATAL as error:
             self._deliver(future, None, self._fail(error))
         except Exception as error:  # noqa: BLE001 - the work's own error belongs to whoever asked for it
@@ -198,3 +197,16 @@ class SqliteFile:
         loop = future.get_loop()
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
             loop.call_soon_threadsafe(settle)
+
+
+def _in_transaction(connection: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T:
+    """All of `work` or nothing of it, durable on return. On a full disk SQLite may have rolled back by itself."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
