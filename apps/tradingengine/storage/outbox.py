@@ -12,6 +12,8 @@ from tradingengine.storage.postgres import Connection
 from tradingengine.storage.streams import dumps
 
 REPEAT_SECONDS: Final = 1.0
+LATE_SECONDS: Final = 60.0
+"""A command is repeated so long after its time, for the edge to journal that it refused it: both planes then agree."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,12 +107,14 @@ async def claim(connection: Connection, *, limit: int = 100) -> list[Claim]:
     """
     rows = await connection.fetch(
         "update outbox o set next_attempt_at = now() + make_interval(secs => $1), attempts = attempts + 1 "
-        "from (select id from outbox where done_at is null and next_attempt_at <= now() and expires_at > now() "
+        "from (select id from outbox where done_at is null and next_attempt_at <= now() "
+        "and expires_at > now() - make_interval(secs => $3) "
         "and not (kind = 'release' and exists (select 1 from outbox h where h.kind = 'halt' and h.done_at is null)) "
         "order by priority desc, created_at limit $2 for update skip locked) due "
         "where o.id = due.id returning o.id, o.body, o.priority, o.created_at",
         REPEAT_SECONDS,
         limit,
+        LATE_SECONDS,
     )
     ordered = sorted(rows, key=lambda row: (not row["priority"], row["created_at"]))
     return [Claim(id=row["id"], body=row["body"], priority=row["priority"]) for row in ordered]
@@ -129,7 +133,9 @@ async def mark_expired(connection: Connection) -> int:
     """Stop repeating commands that are past their time; how many there were."""
     status: str = await connection.execute(
         "update outbox set done_at = now(), outcome = 'expired' where id in ("
-        "select id from outbox where done_at is null and expires_at <= now() limit 200 for update skip locked)"
+        "select id from outbox where done_at is null and expires_at <= now() - make_interval(secs => $1) "
+        "limit 200 for update skip locked)",
+        LATE_SECONDS,
     )
     return int(status.rpartition(" ")[2])
 

@@ -175,6 +175,12 @@ class Reads:
         async with self.database.connection() as connection:
             return await self.halt_in(connection)
 
+    async def latest_halt(self) -> dict[str, Any] | None:
+        """The newest halt, released or not; None when there never was one."""
+        async with self.database.connection() as connection:
+            row = await halts.latest(connection)
+        return documents.halt_document(row, self.now()) if row is not None else None
+
     async def halt_in(self, connection: Connection) -> dict[str, Any] | None:
         """`halt` on a connection at hand."""
         row = await halts.active(connection)

@@ -1,0 +1,1 @@
+"""Halt and its release."""

@@ -1,0 +1,50 @@
+"""`/v1/halt`."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body
+from starlette.responses import Response
+
+from tradingengine.api.auth import Halter, Reader, Releaser
+from tradingengine.api.halt.schemas import Halt, HaltRequest
+from tradingengine.api.halt.service import HaltService
+from tradingengine.api.problems import problems
+from tradingengine.api.responses import Json
+from tradingengine.api.state import State
+
+router = APIRouter(prefix="/v1/halt", tags=["halt"])
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=Halt,
+    summary="Halt trading",
+    responses={
+        200: {"model": Halt, "description": "Trading is halted already: that halt."},
+        202: {"description": "Stored and queued; follow its state."},
+        **problems(401, 403, 422),
+    },
+)
+async def halt(user: Halter, state: State, body: Annotated[HaltRequest | None, Body()] = None) -> Response:
+    """Closes the edge's gate and cancels open entries; stops and exits stay. Survives any restart."""
+    document, is_new = await HaltService(state, user).halt(body.reason if body is not None else None)
+    return Json(document, status_code=202 if is_new else 200)
+
+
+@router.get("", response_model=Halt | None, summary="The newest halt", responses=problems(401))
+async def get_halt(user: Reader, state: State) -> Response:
+    """Released or not; null when there never was one."""
+    return Json(await state.reads.latest_halt())
+
+
+@router.delete(
+    "",
+    status_code=202,
+    response_model=Halt,
+    summary="Release the halt",
+    responses={202: {"description": "Queued; the halt ends when the edge says so."}, **problems(401, 403, 409)},
+)
+async def release(user: Releaser, state: State) -> Response:
+    """Asks the edge to take new risk again."""
+    return Json(await HaltService(state, user).release(), status_code=202)

@@ -1,0 +1,35 @@
+"""What a halt looks like from outside."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tradingengine.api.schemas import Body, Document, Time
+
+
+class HaltRequest(Body):
+    """Why trading is halted."""
+
+    reason: str | None = Field(None, max_length=200, examples=["Prices look wrong"])
+
+
+class HaltEntries(Document):
+    """Entries that were open when the gate closed, and those that the broker's book confirmed as cancelled."""
+
+    total: int
+    cancelled: int
+
+
+class Halt(Document):
+    """One halt and how far it is: `not_delivered` means that the edge did not confirm within 5 s; it stays queued."""
+
+    id: str
+    state: Literal["requested", "delivered", "confirmed", "not_delivered"]
+    by: str
+    reason: str | None
+    requested_at: Time
+    delivered_at: Time | None
+    confirmed_at: Time | None
+    entries: HaltEntries
+    release_requested_at: Time | None
+    released_at: Time | None

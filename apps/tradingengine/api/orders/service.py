@@ -1,0 +1,299 @@
+"""Taking orders: checked, stored with their command in one transaction, then on their way."""
+
+import asyncio
+import contextlib
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from tradingengine.api.orders.schemas import NewOrder
+from tradingengine.api.problems import (
+    EdgeUnreachableError,
+    HaltedError,
+    IdempotencyConflictError,
+    OrderDoneError,
+    OrderRefusedError,
+)
+from tradingengine.api.state import ApiState
+from tradingengine.domain.errors import DomainError
+from tradingengine.domain.ids import is_id, new_id, parse_id
+from tradingengine.domain.instruments import Instrument, InstrumentKind
+from tradingengine.domain.money import parse_rupees
+from tradingengine.domain.orders import (
+    Delivery,
+    Order,
+    OrderRequest,
+    OrderState,
+    OrderType,
+    Product,
+    Purpose,
+    Side,
+    Source,
+    Validity,
+)
+from tradingengine.domain.reasons import ReasonCode, fault, reason
+from tradingengine.domain.validation import check_order
+from tradingengine.errors import InvalidInputError, NotFoundError
+from tradingengine.storage import audit, halts, idempotency, market, orders, outbox
+from tradingengine.storage.documents import order_document
+from tradingengine.storage.outbox import Command
+from tradingengine.storage.postgres import Connection
+from tradingengine.storage.records import StoredOrder, TimelineEntry
+from tradingengine.storage.users import User
+
+MARKET_LIFETIME: Final = timedelta(seconds=5)
+LIMIT_LIFETIME: Final = timedelta(seconds=30)
+SESSION_LIFETIME: Final = timedelta(hours=12)
+"""Cancels and exits stay good for the session; this is longer than any."""
+MAX_KEY: Final = 128
+_DERIVATIVES: Final = frozenset({InstrumentKind.FUTURE, InstrumentKind.OPTION})
+
+
+class KeyTakenError(Exception):
+    """Another request took the idempotency key first; this transaction is rolled back."""
+
+
+def request_hash(operation: str, body: Any) -> bytes:
+    """What an idempotency key stands for, beside the person: the operation and its body."""
+    return hashlib.sha256(f"{operation} {audit.canonical(body)}".encode()).digest()
+
+
+def check_key(key: str | None) -> str:
+    """The Idempotency-Key header; InvalidInputError when it is missing or too long."""
+    if not key or len(key) > MAX_KEY or not key.isprintable():
+        raise InvalidInputError(
+            f"The header Idempotency-Key is needed, 1 to {MAX_KEY} printable characters.",
+            field="Idempotency-Key",
+            mend="Send a new UUID for a new order, and the same one when you repeat the request.",
+        )
+    return key
+
+
+def to_request(body: NewOrder, default_broker: str) -> OrderRequest:
+    """The order that is asked for; OrderRefusedError or InvalidInputError names the first wrong field."""
+    for name in ("stop", "target"):
+        if getattr(body, name) is not None:
+            raise OrderRefusedError(fault(name, ReasonCode.NOT_SUPPORTED_YET, f"{name} on an order"))
+    if body.quantity > 10**9:
+        raise OrderRefusedError(fault("quantity", ReasonCode.BAD_QUANTITY, str(body.quantity)))
+    return OrderRequest(
+        symbol=body.symbol,
+        side=Side(body.side),
+        quantity=body.quantity,
+        type=OrderType(body.type),
+        price_paise=_paise("price", body.price),
+        trigger_price_paise=_paise("trigger_price", body.trigger_price),
+        product=Product(body.product),
+        validity=Validity(body.validity),
+        disclosed_quantity=body.disclosed_quantity,
+        amo=body.amo,
+        purpose=Purpose(body.purpose),
+        parent_id=_id("parent_id", body.parent_id),
+        group_id=_id("group_id", body.group_id),
+        slice=body.slice,
+        account=body.account,
+        broker=body.broker or default_broker,
+        dry_run=body.dry_run,
+    )
+
+
+def _paise(field: str, text: str | None) -> int | None:
+    try:
+        return parse_rupees(text) if text is not None else None
+    except DomainError as error:
+        raise InvalidInputError(str(error), field=field) from None
+
+
+def _id(field: str, text: str | None) -> str | None:
+    try:
+        return str(parse_id(text)) if text is not None else None
+    except DomainError as error:
+        raise InvalidInputError(str(error), field=field) from None
+
+
+def check(request: OrderRequest, instrument: Instrument | None) -> None:
+    """Raise OrderRefusedError for the first fault of an order."""
+    found = check_order(request, instrument)
+    if found is None and instrument is not None:
+        derivative = instrument.kind in _DERIVATIVES
+        if request.product is Product.NRML and not derivative:
+            found = fault("product", ReasonCode.NOT_SUPPORTED_YET, "NRML is for futures and options", "Use CNC or MIS")
+        elif request.product is Product.CNC and derivative:
+            found = fault("product", ReasonCode.NOT_SUPPORTED_YET, "CNC is for shares", "Use NRML or MIS")
+    if found is not None:
+        raise OrderRefusedError(found)
+
+
+class OrderService:
+    """Orders of one person."""
+
+    def __init__(self, state: ApiState, user: User) -> None:
+        self._state = state
+        self._user = user
+
+    async def place(self, body: NewOrder, key: str) -> tuple[dict[str, Any], bool]:
+        """Store and send an order: its document, and whether it is new (a repeated key gives the first one).
+
+        EdgeUnreachableError when the edge is silent: the order is then stored as NOT_DELIVERED and never sent.
+        """
+        digest = request_hash("order", body.model_dump())
+        heartbeat_task = asyncio.ensure_future(self._state.reads.heartbeat())
+        try:
+            async with self._state.database.connection() as connection:
+                if (repeated := await self.repeated(connection, key, digest)) is not None:
+                    return repeated, False
+                instrument = await market.instrument(connection, body.symbol)
+                halted = await halts.active(connection)
+            request = to_request(body, self._state.settings.engine.brokers[0].name)
+            check(request, instrument)
+            risky = request.purpose is not Purpose.EXIT
+            if risky and halted is not None:
+                raise HaltedError(f"Halted by {halted['requested_by']}.", mend="Release the halt, or only reduce.")
+            heartbeat = await heartbeat_task
+        except BaseException:
+            heartbeat_task.cancel()
+            raise
+        delivered = not risky or (heartbeat is not None and heartbeat.fresh)
+        kind = "place" if risky else "exit"
+        stored = self.new_order(request, kind=kind, delivered=delivered)
+        document, is_new = await self.store(stored, kind if delivered else None, key, digest)
+        if not delivered and is_new:
+            raise self.not_delivered(stored.order.id)
+        return document, is_new
+
+    def new_order(self, request: OrderRequest, *, kind: str, delivered: bool = True) -> StoredOrder:
+        """A new order of this person."""
+        now = datetime.now(UTC)
+        if kind == "exit":
+            lifetime = SESSION_LIFETIME
+        else:
+            lifetime = MARKET_LIFETIME if request.type is OrderType.MARKET else LIMIT_LIFETIME
+        settings = self._state.settings
+        order = Order(
+            **{name: getattr(request, name) for name in OrderRequest.__struct_fields__},
+            id=new_id(),
+            state=OrderState.INTENT if delivered else OrderState.NOT_DELIVERED,
+            source=Source.PERSON,
+            placed_by=self._user.login,
+            release=settings.release,
+            slot=settings.slot,
+            created_at=now,
+            updated_at=now,
+            expires_at=now + lifetime,
+            reason=None if delivered else reason(ReasonCode.EDGE_UNREACHABLE),
+        )
+        return StoredOrder(order=order, delivery=Delivery.PENDING if delivered else Delivery.NOT_DELIVERED)
+
+    async def store(
+        self, stored: StoredOrder, kind: str | None, key: str, digest: bytes
+    ) -> tuple[dict[str, Any], bool]:
+        """Write order, timeline, key, audit and (with `kind`) the command in one transaction, and send it."""
+        try:
+            async with self._state.database.transaction() as connection:
+                document = await self.store_in(connection, stored, kind, key, digest)
+        except KeyTakenError:
+            async with self._state.database.connection() as connection:
+                repeated = await self.repeated(connection, key, digest)
+            if repeated is None:
+                raise
+            return repeated, False
+        await self.announce(stored, sent=kind is not None)
+        return document, True
+
+    async def store_in(
+        self, connection: Connection, stored: StoredOrder, kind: str | None, key: str, digest: bytes
+    ) -> dict[str, Any]:
+        """`store` inside a transaction at hand; KeyTakenError when another request has the key."""
+        order = stored.order
+        await orders.insert(connection, stored)
+        if not await idempotency.take(connection, self._user.id, key, digest, order.id):
+            raise KeyTakenError
+        entry = TimelineEntry(order_id=order.id, state=str(order.state), event="order.intent", at=order.created_at)
+        await orders.add_timeline(connection, [entry])
+        if kind is not None:
+            await outbox.add(connection, self.command(kind, order.id, order.expires_at, order=order))
+        payload = {**outbox.wire_order(order), "delivery": str(stored.delivery)}
+        await audit.record(connection, actor=self._user.login, action="order.place", subject=order.id, payload=payload)
+        row = {"state": entry.state, "at": entry.at, "quantity": None, "price_paise": None}
+        return order_document(stored, [row])
+
+    async def announce(self, stored: StoredOrder, *, sent: bool) -> None:
+        """After the commit: send the command, tell the browsers, count."""
+        if sent:
+            self._state.relay.wake()
+        self._state.metrics.orders.labels("taken" if sent else "refused", "" if sent else "edge_unreachable").inc()
+        await self._state.changed(("order", stored.order.id))
+
+    def command(
+        self, kind: str, command_id: str, expires_at: datetime | None, *, order: Order | None = None, **more: Any
+    ) -> Command:
+        """A command of this person and pod."""
+        now = datetime.now(UTC)
+        return Command(
+            id=command_id,
+            kind=kind,
+            release=self._state.settings.release,
+            slot=self._state.settings.slot,
+            user=self._user.login,
+            created_at=order.created_at if order is not None else now,
+            expires_at=expires_at or now + SESSION_LIFETIME,
+            order=order,
+            **more,
+        )
+
+    async def repeated(self, connection: Connection, key: str, digest: bytes) -> dict[str, Any] | None:
+        """The order that a key was used for before, None when it is new.
+
+        IdempotencyConflictError when the request was another one; EdgeUnreachableError when it was not delivered.
+        """
+        used = await idempotency.find(connection, self._user.id, key)
+        if used is None:
+            return None
+        if used.request_hash != digest:
+            raise IdempotencyConflictError(
+                f"The key stands for order {used.order_id}.",
+                field="Idempotency-Key",
+                mend="Use a new key for a new request.",
+                extra={"order_id": used.order_id},
+            )
+        found = await orders.by_ids(connection, [used.order_id])
+        timelines = await orders.timelines(connection, [used.order_id])
+        stored = found[used.order_id]
+        if stored.order.state is OrderState.NOT_DELIVERED:
+            raise self.not_delivered(used.order_id)
+        return order_document(stored, timelines.get(used.order_id, ()))
+
+    @staticmethod
+    def not_delivered(order_id: str) -> EdgeUnreachableError:
+        """The answer for an order that was stored and never left."""
+        return EdgeUnreachableError(
+            "No heartbeat of the edge for more than 3 s. Exits, cancels and HALT still go through.",
+            mend="Use the edge's own console, or place it again when the link is back.",
+            extra={"order_id": order_id},
+        )
+
+    async def cancel(self, order_id: str) -> dict[str, Any]:
+        """Queue a cancel, once however often it is asked; the order's document.
+
+        NotFoundError, OrderDoneError when it is over.
+        """
+        if not is_id(order_id):
+            raise NotFoundError(f"There is no order {order_id[:64]!r}.", field="id")
+        async with self._state.database.transaction() as connection:
+            found = await orders.by_ids(connection, [order_id], lock=True)
+            stored = found.get(order_id)
+            if stored is None:
+                raise NotFoundError(f"There is no order {order_id}.", field="id")
+            if stored.order.state.terminal:
+                raise OrderDoneError(f"Order {order_id} is {stored.order.state}.", extra={"state": stored.order.state})
+            if not await outbox.pending_cancel(connection, order_id):
+                command = self.command("cancel", new_id(), None, target=order_id)
+                await outbox.add(connection, command)
+                await audit.record(
+                    connection, actor=self._user.login, action="order.cancel", subject=order_id, payload={}
+                )
+            timelines = await orders.timelines(connection, [order_id])
+        self._state.relay.wake()
+        with contextlib.suppress(NotFoundError):
+            await self._state.changed(("order", order_id))
+        return order_document(stored, timelines.get(order_id, ()))

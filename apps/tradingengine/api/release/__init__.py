@@ -1,0 +1,1 @@
+"""The rollout as people see it."""

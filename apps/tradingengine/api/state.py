@@ -1,0 +1,128 @@
+"""Everything that a running api pod holds; endpoints get it from the request."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from tradingengine.api.metrics import ApiMetrics
+from tradingengine.api.stream.hub import Hub
+from tradingengine.config import Settings
+from tradingengine.control.state import ControlState
+from tradingengine.security.passwords import PasswordChecker
+from tradingengine.storage import streams
+from tradingengine.storage.postgres import Database
+from tradingengine.storage.projector import BLOCK_SECONDS, Projector
+from tradingengine.storage.reads import SAMPLE_SECONDS, Reads
+from tradingengine.storage.relay import Relay
+from tradingengine.telemetry.loops import run_loop
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ApiState:
+    """One pod's parts."""
+
+    settings: Settings
+    control: ControlState
+    database: Database
+    cache: streams.Client
+    reads: Reads
+    relay: Relay
+    hub: Hub
+    passwords: PasswordChecker
+    metrics: ApiMetrics
+
+    async def changed(self, *changes: tuple[str, str]) -> None:
+        """Tell this pod's browsers, and wake the other pods; a lost wake-up is healed by their polls."""
+        self.hub.changed(list(changes))
+        with contextlib.suppress(*streams.CACHE_ERRORS):
+            await streams.publish_changes(self.cache, list(changes))
+
+    def user_release(self) -> dict[str, Any]:
+        """Which release serves this person, and with what weight."""
+        settings, document = self.settings, self.control.release_document
+        weights = document["weights"] if document is not None else {}
+        return {
+            "release": settings.release,
+            "slot": settings.slot,
+            "version": settings.version,
+            "weight": weights.get(settings.slot),
+        }
+
+
+class LifespanState(TypedDict):
+    """What the lifespan hands to each request."""
+
+    api: ApiState
+
+
+@contextlib.asynccontextmanager
+async def running_state(control: ControlState) -> AsyncGenerator[ApiState]:
+    """Connect lazily, start relay, projector and hub; stop them in the reverse order."""
+    settings = control.settings
+    database = Database(settings.database_url, application_name=f"te-api {settings.pod}", size=8)
+    name = settings.pod
+    cache = streams.command_client(settings.cache_url, name=f"{name}-commands")
+    reader = streams.blocking_client(settings.cache_url, block_seconds=BLOCK_SECONDS, name=f"{name}-events")
+    subscriber = streams.subscriber_client(settings.cache_url, name=f"{name}-live")
+    await database.open()
+    metrics = ApiMetrics(control.metrics.registry)
+    reads = Reads(database, cache, settings.engine)
+    hub = Hub(control, reads, subscriber, metrics)
+    relay = Relay(database, cache, control.metrics)
+    projector = Projector(database, client=cache, reader=reader, metrics=control.metrics, on_changes=hub.changed)
+    state = ApiState(
+        settings=settings,
+        control=control,
+        database=database,
+        cache=cache,
+        reads=reads,
+        relay=relay,
+        hub=hub,
+        passwords=PasswordChecker(),
+        metrics=metrics,
+    )
+    hub.user_release = state.user_release
+    tasks = [
+        asyncio.create_task(loop, name=label)
+        for label, loop in {
+            "relay": relay.run(),
+            "projector": projector.run(),
+            "hub": hub.run(),
+            "samples": run_loop("samples", _sample(state), control.metrics),
+        }.items()
+    ]
+    try:
+        yield state
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for client in (subscriber, reader, cache):
+            with contextlib.suppress(*streams.CACHE_ERRORS):
+                await client.aclose()
+        await database.close()
+
+
+def _sample(state: ApiState) -> Any:
+    async def once() -> None:
+        await asyncio.sleep(SAMPLE_SECONDS / 3)
+        await state.reads.sample_pnl()
+
+    return once
+
+
+async def get_state(connection: HTTPConnection) -> ApiState:
+    """The pod's state, for endpoints."""
+    state: ApiState = connection.state.api
+    return state
+
+
+State = Annotated[ApiState, Depends(get_state)]

@@ -1,0 +1,1 @@
+"""Status of engine, market, edge and release."""

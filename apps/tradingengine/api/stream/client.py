@@ -1,0 +1,111 @@
+"""One browser on the WebSocket: what waits for it is the latest value of each key, never a queue of old ones."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import orjson
+
+from tradingengine.api.stream import envelope
+
+CONFLATE_SECONDS: Final = 0.1
+MAX_PENDING: Final = 500
+MAX_SYMBOLS: Final = 200
+SEND_TIMEOUT: Final = 10.0
+_NOW: Final = frozenset({"hello", "order", "halt", "alert", "pong", "resync"})
+"""These leave at once; the others wait for the rest of their 100 ms."""
+
+Send = Callable[[str], Awaitable[None]]
+
+
+class SlowClientError(Exception):
+    """The client did not take one message for ten seconds."""
+
+
+class Client:
+    """Messages for one socket. `offer` never waits; `pump` sends."""
+
+    def __init__(self, send: Send, *, session_hash: bytes = b"") -> None:
+        self._send = send
+        self.session_hash = session_hash
+        self.symbols: frozenset[str] = frozenset()
+        self._pending: dict[tuple[str, str], bytes] = {}
+        self._urgent = asyncio.Event()
+        self._any = asyncio.Event()
+        self._sequence = 0
+        self.conflated = 0
+        self.close_code: int | None = None
+
+    def offer(self, kind: str, key: str, data: bytes) -> None:
+        """Put a message in place of an older one with the same kind and key.
+
+        A client that is so slow that too many keys wait loses them all and is told to ask anew (`resync`).
+        """
+        place = (kind, key)
+        if place in self._pending:
+            self.conflated += 1
+        elif len(self._pending) >= MAX_PENDING:
+            self.conflated += len(self._pending)
+            self._pending.clear()
+            place, data = ("resync", ""), b"{}"
+        self._pending[place] = data
+        self._any.set()
+        if place[0] in _NOW:
+            self._urgent.set()
+
+    def subscribe(self, text: str) -> str | None:
+        """Take a message of the client: the kind of the answer it needs (`pong`), None otherwise. Junk is ignored."""
+        try:
+            message: Any = orjson.loads(text)
+        except ValueError:
+            return None
+        if not isinstance(message, dict):
+            return None
+        if message.get("t") == "ping":
+            return "pong"
+        data = message.get("d")
+        symbols = data.get("symbols") if isinstance(data, dict) else None
+        if message.get("t") == "subscribe" and isinstance(symbols, list):
+            wanted = [symbol for symbol in symbols if isinstance(symbol, str) and len(symbol) <= 64]
+            self.symbols = frozenset(wanted[:MAX_SYMBOLS])
+        return None
+
+    def close(self, code: int) -> None:
+        """Let `pump` end with this close code."""
+        self.close_code = code
+        self._any.set()
+        self._urgent.set()
+
+    async def pump(self) -> int:
+        """Send what is offered until `close`; the close code. SlowClientError when a message is not taken."""
+        loop = asyncio.get_running_loop()
+        while self.close_code is None:
+            await self._any.wait()
+            started = loop.time()
+            await self._flush()
+            await self._rest(CONFLATE_SECONDS - (loop.time() - started))
+        return self.close_code
+
+    async def _rest(self, seconds: float) -> None:
+        """The rest of the 100 ms, unless something came that leaves at once."""
+        if seconds <= 0 or self.close_code is not None:
+            return
+        try:
+            await asyncio.wait_for(self._urgent.wait(), timeout=seconds)
+        except TimeoutError:
+            return
+
+    async def _flush(self) -> None:
+        pending, self._pending = self._pending, {}
+        self._any.clear()
+        self._urgent.clear()
+        quotes = [data for (kind, _), data in pending.items() if kind == "quotes"]
+        messages = [(kind, data) for (kind, _), data in pending.items() if kind != "quotes"]
+        if quotes:
+            messages.append(("quotes", envelope.join(quotes)))
+        for kind, data in messages:
+            self._sequence += 1
+            try:
+                await asyncio.wait_for(self._send(envelope.wrap(kind, self._sequence, data)), timeout=SEND_TIMEOUT)
+            except TimeoutError:
+                raise SlowClientError from None

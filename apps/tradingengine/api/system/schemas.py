@@ -1,0 +1,22 @@
+"""What the health matrix looks like from outside."""
+
+from typing import Literal
+
+from tradingengine.api.schemas import Document, Time
+
+
+class SystemItem(Document):
+    """One part; `absent` means that this version or engine has none."""
+
+    name: str
+    state: Literal["ok", "degraded", "down", "absent"]
+    since: Time | None
+    latency_ms: int | None
+    detail: str
+    mend: str | None
+
+
+class SystemList(Document):
+    """All parts."""
+
+    items: list[SystemItem]
