@@ -27,7 +27,10 @@ class StrategyRunner:
         self._wall = wall
         self._release = release
         self.host = StrategyHost(
-            feed, default_strategies(feed.source, feed.instruments()), account=self._net, monotonic=wall.monotonic
+            feed,
+            default_strategies(feed.source, feed.instruments(), feed.speed),
+            account=self._net,
+            monotonic=wall.monotonic,
         )
         self.host.restore(order for order in engine.book.orders.values() if order.source is Source.STRATEGY)
         engine.order_listeners.append(self._order_changed)

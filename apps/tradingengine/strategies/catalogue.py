@@ -1,8 +1,7 @@
 """The strategies of an engine, until they are configured by people.
 
-One EMA cross on Reliance, or on the first share that is priced. Parameters depend on the source: simulated prices run
-at the market's own pace, where one-minute bars would cross every half hour or so; there the bars are five seconds long,
-so that somebody who watches sees orders.
+One EMA cross on Reliance, or on the first share that is priced. On a tape at a slow pace one-minute bars would cross
+every ten minutes or more; there the bars are shorter, so that somebody who watches sees orders.
 """
 
 from __future__ import annotations
@@ -17,20 +16,28 @@ from tradingengine.strategies.interface import OrderLimits, Strategy
 PREFERRED = "NSE:RELIANCE"
 WATCHED = OrderLimits(per_bar=1, per_minute=12, per_session=1_000)
 USUAL = OrderLimits(per_bar=1, per_minute=6, per_session=20)
+WATCHED_BARS = (5, 10, 15, 30)
+WATCHED_PACE_S = 5  # wall time that a bar should last at least
 
 
-def default_strategies(source: Source, instruments: Sequence[Instrument]) -> list[Strategy]:
-    """The strategies that run on a source; none when nothing that it prices can be traded."""
+def default_strategies(source: Source, instruments: Sequence[Instrument], speed: float = 1.0) -> list[Strategy]:
+    """The strategies that run on a source at a speed; none when nothing that it prices can be traded."""
     symbol = _symbol(instruments)
     if symbol is None:
         return []
-    return [EmaCross(parameters_for(source, symbol))]
+    return [EmaCross(parameters_for(source, symbol, speed))]
 
 
-def parameters_for(source: Source, symbol: str) -> EmaCrossParameters:
-    """Parameters of the EMA cross: 3/8 on 5-second bars for the simulator, 9/21 on 1-minute bars for all else."""
-    if source == "simulator":
-        return EmaCrossParameters(symbol=symbol, fast=3, slow=8, bar_seconds=5, limits=WATCHED)
+def parameters_for(source: Source, symbol: str, speed: float = 1.0) -> EmaCrossParameters:
+    """Parameters of the EMA cross: 9/21 on 1-minute bars and at most 20 orders a session for a broker's prices.
+
+    On a tape 3/8 on the shortest bars, of 5 to 30 s of market time, that last 5 s of wall time at its speed; from
+    speed 7 on as for a broker's.
+    """
+    if source != "broker":
+        for seconds in WATCHED_BARS:
+            if seconds >= WATCHED_PACE_S * speed:
+                return EmaCrossParameters(symbol=symbol, fast=3, slow=8, bar_seconds=seconds, limits=WATCHED)
     return EmaCrossParameters(symbol=symbol, limits=USUAL)
 
 

@@ -309,7 +309,16 @@ def test_the_catalogue_trades_reliance_or_what_there_is_and_never_an_index() -> 
     (strategy,) = default_strategies("simulator", instruments)
     assert (strategy.symbols, strategy.bar_seconds) == (("NSE:RELIANCE",), 5)
     others = [one for one in instruments if one.symbol != "NSE:RELIANCE"]
-    (strategy,) = default_strategies("replay", others)
+    (strategy,) = default_strategies("replay", others, 60)
     assert (strategy.symbols, strategy.bar_seconds, strategy.limits.per_session) == (("NSE:AXISBANK",), 60, 20)
+    assert [parameters_for("replay", SYMBOL, speed).bar_seconds for speed in (0.5, 1, 2, 4, 6, 7, 60)] == [
+        5,
+        5,
+        10,
+        30,
+        30,
+        60,
+        60,
+    ]
     assert default_strategies("replay", [one for one in instruments if not one.tradable]) == []
     assert parameters_for("broker", SYMBOL).bar_seconds == 60
