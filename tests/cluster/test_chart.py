@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from te_devcluster.errors import CommandError
 from te_devcluster.kubectl import Kubectl
 from te_devcluster.paths import checkout
 from te_devcluster.tools import KUBERNETES_VERSION, gateway_crds, require
+from tradingengine_operator.api import API_VERSION, KIND
 
 from tests.unit.operator.builders.engines import all_manifests, context
 
@@ -210,51 +213,78 @@ def test_the_route_is_read_back_as_it_was_sent(operator: Kubectl) -> None:
     assert next(entry for entry in stored if entry["kind"] == "HTTPRoute")["spec"] == route["spec"]
 
 
-def finish_job(server: ApiServer, *, succeeded: bool) -> None:
-    """Ends the hook's Job as the Job controller would; there are no nodes here."""
-    name = f"{NAME}-uninstall"
-    wait_until("the hook's Job", lambda: bool(job_names(server)), timeout=30)
+def run_hook(server: ApiServer) -> subprocess.CompletedProcess[str]:
+    """Does what the hook's Job does, with the rights that the hook has, and ends the Job with its outcome.
+
+    There are no nodes here, so the test stands in for the kubelet and the Job controller.
+    """
+    hook = f"{NAME}-uninstall"
+    wait_until("the hook's Job", lambda: bool(waiting_jobs(server)), timeout=30)
+    container = server.get("job", hook, "-n", SYSTEM)["spec"]["template"]["spec"]["containers"][0]
+    done = subprocess.run(
+        [sys.executable, "-m", "tradingengine_operator", *container["args"]],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(checkout() / "operator"),
+            "KUBECONFIG": str(server.service_account_kubeconfig(SYSTEM, hook)),
+            **{entry["name"]: entry["value"] for entry in container["env"]},
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     now = "2026-01-01T00:00:00Z"
-    ended = ("SuccessCriteriaMet", "Complete") if succeeded else ("FailureTarget", "Failed")
+    ended = ("SuccessCriteriaMet", "Complete") if done.returncode == 0 else ("FailureTarget", "Failed")
     conditions = [
         {"type": entry, "status": "True", "lastTransitionTime": now, "lastProbeTime": now, "reason": "Test"}
         for entry in ended
     ]
     status: dict[str, Any] = {"startTime": now, "conditions": conditions}
-    status |= {"succeeded": 1, "completionTime": now} if succeeded else {"failed": 1}
+    status |= {"succeeded": 1, "completionTime": now} if done.returncode == 0 else {"failed": 1}
     server.kubectl(
-        "patch", "job", name, "-n", SYSTEM, "--subresource=status", "--type=merge",
+        "patch", "job", hook, "-n", SYSTEM, "--subresource=status", "--type=merge",
         "-p", json.dumps({"status": status}),
     )  # fmt: skip
+    return done
 
 
-def job_names(server: ApiServer) -> list[str]:
+def waiting_jobs(server: ApiServer) -> list[str]:
     """Jobs of the operator's namespace that have not ended; the hook's last one may still be there."""
     items = server.get("jobs", "-n", SYSTEM)["items"]
     return [entry["metadata"]["name"] for entry in items if "conditions" not in entry.get("status", {})]
 
 
-def uninstall(server: ApiServer, *, succeeded: bool) -> tuple[int, str]:
-    """helm uninstall, with the outcome of its hook given; exit code and what helm said."""
-    command = [require("helm"), "uninstall", RELEASE, "-n", SYSTEM, "--timeout=60s"]
+def uninstall(server: ApiServer) -> tuple[int, str, str]:
+    """helm uninstall with its hook: exit code, what helm said, what the hook said."""
+    command = [require("helm"), "uninstall", RELEASE, "-n", SYSTEM, "--timeout=90s"]
     command += ["--kubeconfig", str(server.kubeconfig)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
-            finish_job(server, succeeded=succeeded)
-            said, _ = process.communicate(timeout=90)
+            hook = run_hook(server)
+            said, _ = process.communicate(timeout=120)
         finally:
             process.kill()
-    return process.returncode, said
+    return process.returncode, said, hook.stderr
 
 
-def test_removal_is_refused_while_the_hook_says_no_and_then_keeps_the_crd(installed: ApiServer) -> None:
-    code, said = uninstall(installed, succeeded=False)
+def test_removal_is_refused_while_an_engine_exists_and_then_keeps_the_crd(installed: ApiServer) -> None:
+    engine = {"apiVersion": API_VERSION, "kind": KIND, "spec": {"version": "1.4.2"}}
+    installed.apply([engine | {"metadata": {"name": "desk", "namespace": DESK}}])
+    code, said, hook = uninstall(installed)
     assert code != 0, said
+    assert "trading/desk" in hook
     assert installed.get("deployment", NAME, "-n", SYSTEM)["spec"]["replicas"] == 2
-    code, said = uninstall(installed, succeeded=True)
-    assert code == 0, said
+    installed.kubectl("delete", "te", "desk", "-n", DESK)
+    code, said, hook = uninstall(installed)
+    assert code == 0, said + hook
     with pytest.raises(CommandError, match="NotFound"):
         installed.get("deployment", NAME, "-n", SYSTEM)
     with pytest.raises(CommandError, match="NotFound"):
         installed.get("role", NAME, "-n", DESK)
     assert installed.get("crd", CRD)["spec"]["names"]["shortNames"] == ["te"]
+
+
+def test_a_kept_crd_is_taken_over_by_the_next_installation(installed: ApiServer) -> None:
+    helm_ok(installed, "install", RELEASE, str(CHART), "-n", SYSTEM, *VALUES)
+    assert installed.get("deployment", NAME, "-n", SYSTEM)["spec"]["replicas"] == 2
