@@ -1,0 +1,235 @@
+"""The journal: durable before heard, in sequence, one executor, and clear refusals."""
+
+import asyncio
+from pathlib import Path
+
+import apsw
+import pytest
+from tradingengine.execution.journal import Draft, Entry, Journal, JournalError, StateLock, StateLockedError
+from tradingengine.storage.sqlite import SqliteFailedError, SqliteFile, SqliteFileError, check_version
+
+from tests.unit.apps.execution.kit import FakeMarket, FakeWall
+
+pytestmark = pytest.mark.unit
+
+
+def journal(folder: Path) -> Journal:
+    return Journal(folder / "journal.sqlite", wall=FakeWall(), market=FakeMarket())
+
+
+async def opened(folder: Path) -> Journal:
+    made = journal(folder)
+    await made.open()
+    return made
+
+
+async def test_entries_are_numbered_without_gaps_and_heard_in_order_before_the_writer_goes_on(tmp_path: Path) -> None:
+    made = await opened(tmp_path)
+    heard: list[int] = []
+    made.listen(lambda entry: heard.append(entry.seq))
+    for number in range(20):
+        made.append([Draft("mark", {"n": number})] * 2)
+    last = await made.record(Draft("mark", {}))
+    assert heard == list(range(1, 42))
+    assert (last[0].seq, made.sequence) == (41, 41)
+    assert [entry.seq for entry in await made.read(38)] == [39, 40, 41]
+    assert await made.read(41) == []
+    await made.close()
+
+
+async def test_a_reopened_journal_goes_on_in_a_new_epoch(tmp_path: Path) -> None:
+    made = await opened(tmp_path)
+    made.run = "r1"
+    (first,) = await made.record(Draft("order.sent", {"tag": "x"}, "id-1"))
+    uuid, epoch = made.uuid, made.epoch
+    await made.close()
+    again = await opened(tmp_path)
+    assert (again.uuid, again.epoch, again.sequence) == (uuid, epoch + 1, 1)
+    (second,) = await again.record(Draft("mark", {}))
+    assert second.seq == 2
+    assert await again.read(0) == [first, second]
+    assert (first.run, first.id, first.market_time) == ("r1", "id-1", "2026-01-05T05:00:00.000000Z")
+    assert await again.contains("id-1")
+    assert not await again.contains("id-2")
+    await again.close()
+
+
+async def test_reading_reaches_behind_what_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradingengine.execution.journal.journal._TAIL", 5)
+    made = await opened(tmp_path)
+    await made.record(*(Draft("mark", {"n": n}) for n in range(20)))
+    assert [entry.seq for entry in await made.read(2, limit=4)] == [3, 4, 5, 6]
+    assert [entry.seq for entry in await made.read(17)] == [18, 19, 20]
+    await made.close()
+
+
+async def test_replay_skips_what_says_nothing_of_orders_and_pages_through_the_rest(tmp_path: Path) -> None:
+    made = await opened(tmp_path)
+    for number in range(7):
+        await made.record(Draft("order.sent", {"n": number}, "a"), Draft("candles.closed", {}), Draft("mark", {}))
+    seen: list[Entry] = []
+    assert await made.replay(seen.append, batch=3) == 7
+    assert [entry.data["n"] for entry in seen] == list(range(7))
+    await made.close()
+
+
+async def test_the_acknowledgement_is_kept_and_never_goes_back_or_beyond(tmp_path: Path) -> None:
+    made = await opened(tmp_path)
+    await made.record(Draft("mark", {}), Draft("mark", {}))
+    for seq in (1, 9, 2, 1):
+        await made.acknowledge(seq)
+    assert made.acked == 2
+    await made.close()
+    again = await opened(tmp_path)
+    assert again.acked == 2
+    await again.close()
+
+
+async def test_a_value_that_json_cannot_hold_takes_no_number(tmp_path: Path) -> None:
+    made = await opened(tmp_path)
+    with pytest.raises(TypeError):
+        made.append([Draft("mark", {"x": object()})])
+    (entry,) = await made.record(Draft("mark", {}))
+    assert entry.seq == 1
+    await made.close()
+
+
+async def test_the_wire_form(tmp_path: Path) -> None:
+    made = await opened(tmp_path)
+    (entry,) = await made.record(Draft("mark", {"shipped": 3}))
+    assert entry.body("u-1") == (
+        b'{"v":1,"journal":"u-1","epoch":1,"seq":1,"at":"2026-01-05T05:00:00.000000Z",'
+        b'"market_time":"2026-01-05T05:00:00.000000Z","run":"","type":"mark","id":null,"data":{"shipped":3}}'
+    )
+    await made.close()
+
+
+async def test_a_newer_format_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    await (await opened(tmp_path)).close()
+    file = tmp_path / "journal.sqlite"
+    connection = apsw.Connection(str(file))
+    connection.execute("UPDATE meta SET value = '2' WHERE key = 'format'")
+    connection.close()
+    before = file.read_bytes()
+    with pytest.raises(JournalError, match="format 2") as caught:
+        await opened(tmp_path)
+    assert "never delete" in str(caught.value.mend)
+    assert file.read_bytes() == before
+
+
+async def test_missing_entries_are_refused(tmp_path: Path) -> None:
+    made = await opened(tmp_path)
+    await made.record(*(Draft("mark", {}) for _ in range(3)))
+    await made.close()
+    connection = apsw.Connection(str(tmp_path / "journal.sqlite"))
+    connection.execute("DELETE FROM entries WHERE seq = 2")
+    connection.close()
+    with pytest.raises(JournalError, match="some are missing"):
+        await opened(tmp_path)
+
+
+async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "journal.sqlite").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(SqliteFileError, match="cannot be opened"):
+        await opened(tmp_path)
+
+
+async def test_a_full_disk_stops_the_journal_for_good(tmp_path: Path) -> None:
+    made = await opened(tmp_path)
+    await made._file.run(lambda connection: connection.pragma("max_page_count", 1))
+    heard: list[Entry] = []
+    made.listen(heard.append)
+
+    async def fill_the_disk() -> None:
+        for _ in range(500):
+            await made.record(Draft("mark", {"text": "x" * 1000}))
+
+    with pytest.raises(SqliteFailedError, match="cannot be written"):
+        await fill_the_disk()
+    count = len(heard)
+    assert made.sequence == count
+    assert made.failure is not None
+    with pytest.raises(SqliteFailedError):
+        await made.record(Draft("mark", {}))
+    assert len(heard) == count
+    await made.close()
+    again = await opened(tmp_path)
+    assert again.sequence == count, "what was heard is on disk, and nothing else"
+    await again.close()
+
+
+async def test_what_was_heard_survives_a_kill(tmp_path: Path) -> None:
+    made = await opened(tmp_path)
+    await made.record(*(Draft("mark", {}) for _ in range(10)))
+    made.abandon()
+    with pytest.raises(SqliteFailedError):
+        await made.record(Draft("mark", {}))
+    again = await opened(tmp_path)
+    assert again.sequence == 10
+    await again.close()
+
+
+async def test_a_cancelled_writer_does_not_undo_its_entry(tmp_path: Path) -> None:
+    made = await opened(tmp_path)
+    task = asyncio.create_task(made.record(Draft("mark", {})))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (entry,) = await made.record(Draft("mark", {}))
+    assert entry.seq == 2
+    await made.close()
+
+
+async def test_the_log_is_checkpointed_between_bursts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradingengine.storage.sqlite._CHECKPOINT_PAGES", 10)
+    made = await opened(tmp_path)
+    for _ in range(30):
+        await made.record(Draft("mark", {"text": "x" * 2000}))
+    wal = tmp_path / "journal.sqlite-wal"
+    assert wal.stat().st_size < 30 * 4096
+    await made.close()
+    assert not wal.exists() or wal.stat().st_size == 0
+
+
+async def test_the_work_s_own_error_reaches_whoever_asked_and_nothing_is_kept_of_it(tmp_path: Path) -> None:
+    file = SqliteFile(tmp_path / "x.sqlite", lambda connection: None)
+    await file.open()
+
+    def fail(connection: apsw.Connection) -> None:
+        connection.execute("CREATE TABLE t (x)")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await file.run(fail)
+    tables = "SELECT count(*) FROM sqlite_master"
+    assert await file.run(lambda connection: connection.execute(tables).fetchone()) == (0,)
+    assert file.failure is None
+    await file.close()
+    await file.close()
+    with pytest.raises(SqliteFailedError, match="not open"):
+        await file.run(fail)
+
+
+@pytest.mark.parametrize("version", [(3, 40, 1), (3, 50, 4), (3, 51, 2), (3, 44, 5), (3, 45, 0)])
+def test_libraries_that_can_corrupt_a_wal_are_refused(version: tuple[int, int, int]) -> None:
+    with pytest.raises(SqliteFileError, match="can corrupt"):
+        check_version(version)
+
+
+@pytest.mark.parametrize("version", [(3, 51, 3), (3, 54, 1), (3, 50, 7), (3, 44, 6), None])
+def test_sound_libraries_are_taken(version: tuple[int, int, int] | None) -> None:
+    check_version(version)
+
+
+async def test_two_executors_never_share_a_folder(tmp_path: Path) -> None:
+    first, second = StateLock(tmp_path), StateLock(tmp_path)
+    await first.acquire()
+    with pytest.raises(StateLockedError, match="in use by process"):
+        await second.acquire(timeout=0)
+    waiting = asyncio.create_task(second.acquire(timeout=10))
+    await asyncio.sleep(0)
+    first.release()
+    first.release()
+    await asyncio.wait_for(waiting, 10)
+    second.release()
