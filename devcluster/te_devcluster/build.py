@@ -33,7 +33,7 @@ def missing(group: Group) -> list[Target]:
 
 def complete(group: Group) -> bool:
     """True when nothing of a group has to be built."""
-    return not missing(group) and (not group.crds_of or (group_dir(group) / "crds").is_dir())
+    return not missing(group) and (not group.files or (group_dir(group) / "files").is_dir())
 
 
 def plan(only: list[str]) -> list[Group]:
@@ -114,8 +114,8 @@ def _build_group(group: Group, budget: MemoryBudget, done: dict[str, threading.E
                 if stop.is_set():
                     return
                 build_target(group, target)
-            if group.crds_of:
-                copy_crds(group)
+            if group.files:
+                copy_files(group)
     except BaseException:
         stop.set()
         raise
@@ -149,17 +149,18 @@ def build_target(group: Group, target: Target) -> None:
     say(f"built {target.binary} in {time.monotonic() - begun:.0f} s, {output.stat().st_size // 1_000_000} MB")
 
 
-def copy_crds(group: Group) -> None:
-    """Copies a module's CRD files of the standard channel from the module cache into ours."""
-    run(["go", "mod", "download", group.crds_of], env=GO_ENVIRONMENT, cwd=group.source(), timeout=600)
-    folder = run(["go", "list", "-m", "-f", "{{.Dir}}", group.crds_of], env=GO_ENVIRONMENT, cwd=group.source()).stdout
-    source = Path(folder.strip()) / "config" / "crd" / "standard"
-    target = group_dir(group) / "crds"
+def copy_files(group: Group) -> None:
+    """Copies a module's data files from the module cache into ours."""
+    module, _, globs = group.files.partition(":")
+    run(["go", "mod", "download", module], env=GO_ENVIRONMENT, cwd=group.source(), timeout=600)
+    folder = run(["go", "list", "-m", "-f", "{{.Dir}}", module], env=GO_ENVIRONMENT, cwd=group.source()).stdout
+    target = group_dir(group) / "files"
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for path in sorted(source.glob("*.yaml")):
-        (partial / path.name).write_bytes(path.read_bytes())  # the module cache is read-only, copies must not be
+    for glob in globs.split(","):
+        for path in sorted(Path(folder.strip()).glob(glob)):
+            (partial / path.name).write_bytes(path.read_bytes())  # the module cache is read-only, copies must not be
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     say(f"{group.name}: {len(list(target.iterdir()))} files")

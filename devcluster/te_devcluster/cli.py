@@ -148,10 +148,9 @@ def _ports(command: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 < port < 1 << 16:
-        raise ValueError(text)
-    return port
+    if not text.isdigit() or not 0 < int(text) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"`{text}` is no port: say a number from 1 to 65535")
+    return int(text)
 
 
 def _profile(command: argparse.ArgumentParser) -> None:
@@ -194,7 +193,8 @@ def do_up(arguments: argparse.Namespace) -> int:
     begun = time.monotonic()
     if arguments.profile == "full":
         cluster.up(cluster.Ports(arguments.api_port, arguments.http_port))
-        say(f"up after {time.monotonic() - begun:.1f} s: the Gateway listens on http://127.0.0.1:{arguments.http_port}")
+        http_port = cluster.require_running().http_port
+        say(f"up after {time.monotonic() - begun:.1f} s: the Gateway listens on http://127.0.0.1:{http_port}")
         print(f"export KUBECONFIG={admin_kubeconfig()}")
         return 0
     name = arguments.name or arguments.profile

@@ -76,7 +76,7 @@ def running_processes() -> list[str]:
 
 
 def up(ports: Ports) -> Kubectl:
-    """Brings the cluster up, or finds it up already; on any error or interrupt nothing is left.
+    """Brings the cluster up, or finds it up already (on whatever ports); on an error or interrupt nothing is left.
 
     Raises OwnedByAnotherError when another checkout's cluster runs, DevclusterError for ports in use or tools that
     are not there, TimedOutError with the last log lines when a part does not become ready.

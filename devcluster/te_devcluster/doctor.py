@@ -212,7 +212,7 @@ def check_built(binary: str, arguments: tuple[str, ...]) -> Finding:
 
 
 def check_crds() -> Finding:
-    """The Gateway API's CRDs, copied from their module."""
+    """The Gateway API's CRDs, copied out of their module."""
     ok = complete(tools.group_named("gateway-api"))
     mend = "" if ok else f"{tools.PROGRAM} build --only gateway-api"
     return Finding("gateway-api", ok, "CRDs are there" if ok else "CRDs are not there", mend)

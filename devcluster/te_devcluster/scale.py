@@ -6,7 +6,7 @@ from te_devcluster import network
 from te_devcluster.api_server import ApiServer, destroy_instance
 from te_devcluster.commands import wait_until
 from te_devcluster.kubectl import Manifest
-from te_devcluster.tools import require
+from te_devcluster.tools import files_of, require
 
 ANNOTATION = "kwok.x-k8s.io/node"
 
@@ -28,19 +28,22 @@ def fake_node(name: str) -> Manifest:
 
 def start_scale(name: str, count: int = 10) -> None:
     """Starts an API server with controllers, scheduler, kwok and `count` simulated nodes, kept until taken down."""
-    kwok = require("kwok")  # asked first: nothing is started when it is not built
+    # Asked first: nothing is started when it is not built.
+    command = [require("kwok"), f"--manage-nodes-with-annotation-selector={ANNOTATION}=fake"]
+    command += ["--node-lease-duration-seconds=40", *(f"--config={path}" for path in files_of("kwok").iterdir())]
     server = ApiServer(name=name, owned=False, controllers=True, scheduler=True)
     server.start()
     try:
         plane = server.plane
-        command = [
-            kwok,
-            f"--kubeconfig={plane.inner_kubeconfig}",
-            f"--manage-nodes-with-annotation-selector={ANNOTATION}=fake",
-        ]
+        command.append(f"--kubeconfig={plane.inner_kubeconfig}")
         plane.table.start("kwok", network.inside(server.namespace, command))
         server.apply([fake_node(f"simulated-{index}") for index in range(count)])
-        wait_until("simulated nodes ready", lambda: _ready(server) == count, timeout=60)
+        wait_until(
+            "simulated nodes ready",
+            lambda: _ready(server) == count,
+            timeout=60,
+            hint=lambda: plane.table.log_tail("kwok"),
+        )
     except BaseException:
         destroy_instance(name)
         raise

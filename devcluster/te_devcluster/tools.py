@@ -32,14 +32,17 @@ class Target:
 
 @dataclass(frozen=True)
 class Group:
-    """One small Go module under `tools/`; its programs are built one after another and share what they compile."""
+    """One small Go module under `tools/`; its programs are built one after another and share what they compile.
+
+    `files` names data files of a required module that are copied beside the programs: `MODULE:GLOB,GLOB`.
+    """
 
     name: str
     targets: tuple[Target, ...]
     peak_mb: int = 1200
     after: str = ""
     optional: bool = False
-    crds_of: str = ""
+    files: str = ""
 
     def source(self) -> Path:
         """The group's module folder."""
@@ -89,7 +92,7 @@ GROUPS: tuple[Group, ...] = (
     ),
     Group("pause", (Target("pause", "."),), peak_mb=200),
     Group("probe", (Target("probe", "."),), peak_mb=300),
-    Group("gateway-api", (), peak_mb=100, crds_of="sigs.k8s.io/gateway-api"),
+    Group("gateway-api", (), peak_mb=100, files="sigs.k8s.io/gateway-api:config/crd/standard/*.yaml"),
     Group(
         "containerd",
         (
@@ -118,7 +121,13 @@ GROUPS: tuple[Group, ...] = (
         (Target("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"),),
         after="kubernetes",
     ),
-    Group("kwok", (Target("kwok", "sigs.k8s.io/kwok/cmd/kwok"),), optional=True),
+    Group(
+        "kwok",
+        (Target("kwok", "sigs.k8s.io/kwok/cmd/kwok"),),
+        optional=True,
+        files="sigs.k8s.io/kwok:kustomize/stage/node/fast/node-*.yaml,"
+        "kustomize/stage/node/heartbeat-with-lease/node-*.yaml,kustomize/stage/pod/fast/pod-*.yaml",
+    ),
 )
 
 
@@ -153,7 +162,7 @@ def cache_key(group: Group, source: Path, compiler: str) -> str:
     for path in sorted(source.glob("*")):
         if path.name in ("go.mod", "go.sum") or path.suffix == ".go":
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    digest.update(repr((group.targets, group.crds_of, sorted(GO_ENVIRONMENT.items()), compiler)).encode())
+    digest.update(repr((group.targets, group.files, sorted(GO_ENVIRONMENT.items()), compiler)).encode())
     return digest.hexdigest()[:16]
 
 
@@ -176,12 +185,17 @@ def require(binary: str) -> str:
     return str(path)
 
 
+def files_of(name: str) -> Path:
+    """The folder with the data files that a group copies out of its module."""
+    folder = group_dir(group_named(name)) / "files"
+    if not folder.is_dir():
+        raise DevclusterError(f"the files of {name} are not there", f"{PROGRAM} build --only {name}")
+    return folder
+
+
 def gateway_crds() -> Path:
     """The folder with the Gateway API's CRDs of the standard channel."""
-    folder = group_dir(group_named("gateway-api")) / "crds"
-    if not folder.is_dir():
-        raise DevclusterError("the Gateway API's CRDs are not there", f"{PROGRAM} build --only gateway-api")
-    return folder
+    return files_of("gateway-api")
 
 
 def traefik() -> str:
