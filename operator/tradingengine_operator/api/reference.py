@@ -20,15 +20,12 @@ A field marked *not in this version* is refused when it is given: its shape is k
 means something. Durations are text such as `30s`, `10m` or `1h30m`.
 """
 _REFUSED = re.compile(r"^!has\(self\.(\w+)\)$")
+#: Keys of the least and the most, and what they count.
 _LIMITS = (
-    ("minimum", "at least {}"),
-    ("maximum", "at most {}"),
-    ("minLength", "at least {} characters"),
-    ("maxLength", "at most {} characters"),
-    ("minItems", "at least {} entries"),
-    ("maxItems", "at most {} entries"),
-    ("minProperties", "at least {} entries"),
-    ("maxProperties", "at most {} entries"),
+    ("minimum", "maximum", ""),
+    ("minLength", "maxLength", " characters"),
+    ("minItems", "maxItems", " entries"),
+    ("minProperties", "maxProperties", " entries"),
 )
 
 
@@ -70,16 +67,22 @@ def _row(name: str, child: dict[str, Any], *, required: bool, refused: bool) -> 
     if refused:
         text.append("*Not in this version.*")
     else:
-        text += [f"{entry['message']}." for entry in child.get(RULES, []) if not _REFUSED.match(entry["rule"])]
-        limits = [
-            form.format(f"{child[key]:g}" if isinstance(child[key], float) else child[key])
-            for key, form in _LIMITS
-            if key in child
-        ]
-        if limits:
-            text.append(f"{', '.join(limits).capitalize()}.")
+        if "properties" not in child:  # an object's rules stand in its own section
+            text += [f"{entry['message']}." for entry in child.get(RULES, []) if not _REFUSED.match(entry["rule"])]
+        text += _limits(child)
     default = "required" if required else _default(child)
     return f"| `{name}` | {_type(child)} | {default} | {_cell(' '.join(part for part in text if part))} |"
+
+
+def _limits(child: dict[str, Any]) -> Iterator[str]:
+    """Bounds in words: `1 to 63 characters.`"""
+    for least, most, unit in _LIMITS:
+        if least in child and most in child:
+            yield f"{child[least]} to {child[most]}{unit}."
+        elif most in child:
+            yield f"At most {child[most]}{unit}."
+        elif least in child:
+            yield f"At least {child[least]}{unit}."
 
 
 def _default(child: dict[str, Any]) -> str:

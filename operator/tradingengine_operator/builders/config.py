@@ -45,13 +45,14 @@ def config_name(ctx: EngineContext) -> str:
 def build_config(ctx: EngineContext) -> Manifest:
     """The ConfigMap. It never changes: another configuration has another name, and a record keeps the one it used.
 
-    With `deletionPolicy: retain` it has no owner, since records that are retained refer to it.
+    It is owned, so that one to which no record refers any more is pruned; with `deletionPolicy: retain` the end of
+    the engine takes the owner away, since retained records refer to it.
     """
     values = config_values(ctx)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": ctx.metadata(config_name(ctx), "config", owned=ctx.spec.deletion_policy == "delete"),
+        "metadata": ctx.metadata(config_name(ctx), "config"),
         "immutable": True,
         "data": {CONFIG_KEY: json.dumps(values, indent=2, sort_keys=True) + "\n"},
     }
