@@ -1,0 +1,220 @@
+"""What a start finds: the broker's book is asked, never the journal alone. And halts, which outlive a restart."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tradingengine.brokers.port import OutcomeUnknownError
+from tradingengine.domain.ids import broker_tag, new_id
+from tradingengine.domain.orders import OrderType, Purpose, Side, TradingState
+from tradingengine.execution import drafts
+from tradingengine.execution.commands import CommandKind
+from tradingengine.execution.journal import Draft
+
+from tests.unit.apps.execution.kit import NOW, SHARE, Edge, body, order
+from tests.unit.apps.execution.test_flow import Once, accept, state_of, troubled
+
+pytestmark = pytest.mark.unit
+
+
+async def restart(edge: Edge, folder: Path) -> Edge:
+    edge.crash()
+    return await Edge(folder).start()
+
+
+async def test_a_restart_shows_what_was_shown_before(tmp_path: Path) -> None:
+    edge = await Edge(tmp_path).start()
+    made = [order(), order(price_paise=9990), order(dry_run=True), order(quantity=0), order(expires_at=NOW)]
+    for one in made:
+        await edge.engine.submit(one)
+    before = {one.id: state_of(edge, one) for one in made}
+    positions = dict(edge.engine.book.positions)
+    timelines = [edge.engine.book.timeline(one.id) for one in made]
+    again = await restart(edge, tmp_path)
+    assert {one.id: state_of(again, one) for one in made} == before
+    assert again.engine.book.positions == positions
+    assert [again.engine.book.timeline(one.id) for one in made] == timelines
+    report = (await again.journal.read(0))[-1]
+    assert (report.type, report.data) == ("edge.recovered", {"asked": 1, "found": 1, "missing": 0, "adopted": 0})
+    await again.stop()
+
+
+async def test_fills_that_happened_while_away_are_found(tmp_path: Path) -> None:
+    edge = await Edge(tmp_path).start()
+    made = order(price_paise=9990)
+    await edge.engine.submit(made)
+    await edge.price(ask=9985, bid=9980)  # the broker filled it, the engine never heard
+    assert state_of(edge, made)[0] == "OPEN"
+    again = await restart(edge, tmp_path)
+    assert state_of(again, made) == ("FILLED", 10, "")
+    await again.stop()
+
+
+async def test_an_intent_without_a_send_is_expired_and_not_sent(tmp_path: Path) -> None:
+    edge = await Edge(tmp_path).start()
+    made = order()
+    await edge.journal.record(drafts.intent(made))
+    again = await restart(edge, tmp_path)
+    assert state_of(again, made) == ("EXPIRED", 0, "expired")
+    assert await again.paper.book() == []
+    await again.stop()
+
+
+async def test_orders_that_only_the_broker_knows_are_adopted(tmp_path: Path) -> None:
+    edge = await Edge(tmp_path).start()
+    lost = order(side=Side.SELL)
+    await edge.paper.place(lost, broker_tag(lost.id))
+    await edge.paper.place(order(), "someone-elses-order")
+    again = await restart(edge, tmp_path)
+    assert state_of(again, lost) == ("FILLED", 10, "")
+    assert again.engine.book.orders[lost.id].purpose is Purpose.ADOPTED
+    assert len(again.engine.book.orders) == 1
+    report = (await again.journal.read(0))[-1]
+    assert report.data["adopted"] == 1
+    again = await restart(again, tmp_path)
+    assert (await again.journal.read(0))[-1].data["adopted"] == 0
+    assert len(again.engine.book.orders) == 1
+    await again.stop()
+
+
+async def test_a_late_fill_of_an_ended_order_is_counted(tmp_path: Path) -> None:
+    edge = await Edge(tmp_path).start()
+    made = order(price_paise=10005)
+    await edge.journal.record(drafts.intent(made), drafts.sent(made.id, broker_tag(made.id)))
+    await edge.journal.record(Draft("order.cancelled", {"code": "cancelled_by_user"}, made.id))
+    await edge.paper.place(made, broker_tag(made.id))
+    again = await restart(edge, tmp_path)
+    assert state_of(again, made)[:2] == ("FILLED", 10)
+    await again.stop()
+
+
+async def test_the_gate_stays_shut_until_the_broker_has_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradingengine.execution.recovery._FIRST_PAUSE", 0.001)
+    first, broker = troubled(tmp_path)
+    await first.start()
+    resting = order(price_paise=9990)
+    await first.engine.submit(resting)
+    first.crash()
+    edge, broker = troubled(tmp_path)
+    broker.before = lambda: OutcomeUnknownError("asleep")
+    await edge.start(recover=False)
+    recovering = asyncio.create_task(edge.engine.recover())
+    await asyncio.sleep(0.02)
+    made = order()
+    await edge.engine.submit(made)
+    assert state_of(edge, made)[2] == "not_recovered"
+    assert edge.engine.document()["recovered"] is False
+    broker.before = Once(None, OutcomeUnknownError("still sleepy"), TimeoutError())
+    report = await asyncio.wait_for(recovering, 10)
+    assert (report.asked, report.found) == (1, 1)
+    assert edge.engine.document()["recovered"] is True
+    await edge.stop()
+
+
+async def test_a_cancel_that_was_asked_for_before_the_kill_is_finished_after_it(tmp_path: Path) -> None:
+    edge = await Edge(tmp_path).start()
+    made = order(price_paise=9990)
+    await edge.engine.submit(made)
+    await edge.journal.record(drafts.cancel_requested(made.id, by="asha", code="cancelled_by_user"))
+    again = await restart(edge, tmp_path)
+    assert state_of(again, made) == ("CANCELLED", 0, "cancelled_by_user")
+    await again.stop()
+
+
+async def test_a_halt_closes_the_gate_and_cancels_entries_only(edge: Edge) -> None:
+    await edge.engine.submit(order(quantity=20))
+    entries = [order(price_paise=9990), order(type=OrderType.SL_M, trigger_price_paise=10100)]
+    stop = order(side=Side.SELL, type=OrderType.SL_M, trigger_price_paise=9900, purpose=Purpose.STOP)
+    leave = order(side=Side.SELL, price_paise=10100, purpose=Purpose.EXIT)
+    for one in (*entries, stop, leave):
+        await edge.engine.submit(one)
+    halt_id = new_id()
+    await accept(edge, body(CommandKind.HALT, command_id=halt_id))
+    assert [state_of(edge, one)[0] for one in (*entries, stop, leave)] == ["CANCELLED", "CANCELLED", "OPEN", "OPEN"]
+    assert state_of(edge, entries[0])[2] == "cancelled_by_halt"
+    done = (await edge.journal.read(0))[-1]
+    assert done.data == {"kind": "halt", "result": "confirmed", "total": 2, "cancelled": 2, "failed": []}
+    assert edge.engine.book.halt is not None
+    assert (edge.engine.book.halt.id, edge.engine.book.halt.by) == (halt_id, "asha")
+    refused = order()
+    await edge.engine.submit(refused)
+    assert state_of(edge, refused)[2] == "halted"
+
+
+async def test_a_halt_survives_a_restart_and_a_release_ends_it(tmp_path: Path) -> None:
+    edge = await Edge(tmp_path).start()
+    await accept(edge, body(CommandKind.HALT))
+    again = await restart(edge, tmp_path)
+    refused = order()
+    await again.engine.submit(refused)
+    assert state_of(again, refused)[2] == "halted"
+    await accept(again, body(CommandKind.RELEASE))
+    await accept(again, body(CommandKind.RELEASE))
+    results = [entry.data["result"] for entry in await again.journal.read(0) if entry.type == "command.done"]
+    assert results == ["confirmed", "released", "not_halted"]
+    later = await restart(again, tmp_path)
+    taken = order()
+    await later.engine.submit(taken)
+    assert state_of(later, taken)[0] == "FILLED"
+    assert later.engine.book.trading_state is TradingState.ACTIVE
+    await later.stop()
+
+
+async def test_an_order_on_its_way_when_the_halt_comes_is_not_sent(edge: Edge) -> None:
+    made = order()
+    placing = edge.engine.start(made)
+    assert placing is not None
+    halting = edge.engine.accept(body(CommandKind.HALT))
+    assert halting is not None
+    await asyncio.gather(placing, halting)
+    assert state_of(edge, made)[0] in ("CANCELLED", "REJECTED")
+    assert await edge.paper.book() == []
+
+
+async def test_a_halt_says_which_cancels_the_broker_did_not_confirm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradingengine.execution.router._CANCEL_PAUSE", 0)
+    edge, broker = troubled(tmp_path)
+    await edge.start()
+    made = order(price_paise=9990)
+    await edge.engine.submit(made)
+    broker.before = lambda: TimeoutError()
+    await accept(edge, body(CommandKind.HALT))
+    done = (await edge.journal.read(0))[-1]
+    assert done.data == {"kind": "halt", "result": "unconfirmed", "total": 1, "cancelled": 0, "failed": [made.id]}
+    await edge.stop()
+    again = await Edge(tmp_path).start()
+    assert state_of(again, made) == ("CANCELLED", 0, "cancelled_by_halt")
+    await again.stop()
+
+
+async def test_an_entry_of_unknown_outcome_is_cancelled_once_it_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradingengine.execution.router._CANCEL_PAUSE", 0)
+    edge, broker = troubled(tmp_path)
+    await edge.start()
+    broker.after = Once(OutcomeUnknownError("lost"))
+    made = order(price_paise=9990)
+    await edge.engine.submit(made)
+    broker.before = lambda: OutcomeUnknownError("still lost")
+    await accept(edge, body(CommandKind.HALT))
+    assert state_of(edge, made)[0] == "UNKNOWN"
+    broker.before = lambda: None
+    await edge.engine.recovery.settle(made.id)
+    assert state_of(edge, made) == ("CANCELLED", 0, "cancelled_by_halt")
+    assert edge.engine.book.unknown_symbols() == set()
+    await edge.stop()
+
+
+async def test_an_entry_that_does_not_fit_is_counted_and_changes_nothing(edge: Edge) -> None:
+    made = order()
+    await edge.engine.submit(made)
+    before = state_of(edge, made)
+    await edge.journal.record(drafts.sent(made.id, "x"), drafts.intent(made), drafts.sent(new_id(), "y"))
+    assert edge.engine.book.illegal == 1
+    assert state_of(edge, made) == before
+    assert made.symbol == SHARE
