@@ -171,6 +171,11 @@ def instances() -> dict[str, ProcessRecord | None]:
     return found
 
 
+def running(name: str) -> bool:
+    """True when the instance is there and its API server runs (after a restart of the machine only its files are)."""
+    return ProcessTable(INSTANCES / name, STATES / name / "logs").alive("kube-apiserver")
+
+
 def clean_stale() -> None:
     """Removes what instances left whose owner has ended."""
     for name, owner in instances().items():

@@ -198,12 +198,15 @@ def do_up(arguments: argparse.Namespace) -> int:
         print(f"export KUBECONFIG={admin_kubeconfig()}")
         return 0
     name = arguments.name or arguments.profile
-    if name in api_server.instances():
+    if api_server.running(name):
         say(f"`{name}` is up already")
-    elif arguments.profile == "scale":
-        start_scale(name)
     else:
-        api_server.ApiServer(name=name, owned=False).start()
+        cluster.require_root()
+        api_server.destroy_instance(name)
+        if arguments.profile == "scale":
+            start_scale(name)
+        else:
+            api_server.ApiServer(name=name, owned=False).start()
     say(f"`{name}` is up after {time.monotonic() - begun:.1f} s")
     print(f"export KUBECONFIG={api_server.STATES / name / 'kubeconfig'}")
     return 0

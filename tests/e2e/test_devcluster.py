@@ -243,6 +243,20 @@ def test_the_metrics_of_pods_and_nodes_come(two_pods: Kubectl) -> None:
     wait_until("metrics of pods", measured, timeout=90, every=1.0)
 
 
+def test_a_horizontal_autoscaler_sees_the_load_of_its_pods(two_pods: Kubectl) -> None:
+    meta = {"name": "scaled", "namespace": NAMESPACE}
+    template = web_pod("scaled", "cloud")
+    spec = {"selector": {"matchLabels": {"app": "scaled"}}, "template": template}
+    two_pods.apply([{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}])
+    two_pods.run("-n", NAMESPACE, "autoscale", "deployment/scaled", "--cpu=50%", "--min=2", "--max=3")
+
+    def scaled() -> bool:
+        status = two_pods.get("-n", NAMESPACE, "hpa", "scaled")["status"]
+        return bool(status.get("currentReplicas") == 2 and status.get("currentMetrics"))
+
+    wait_until("the autoscaler's figures", scaled, timeout=120, every=1.0)
+
+
 def test_a_static_pod_runs_on_the_edge(kubectl: Kubectl) -> None:
     manifest = pod("guard", "edge", ["sleep", "3600"])
     edge = next(node for node in cluster.nodes(cluster.control_plane(0)) if node.name == "edge")
