@@ -43,7 +43,7 @@ class ApiState:
         """Tell this pod's browsers, and wake the other pods; a lost wake-up is healed by their polls."""
         self.hub.changed(list(changes))
         with contextlib.suppress(*streams.CACHE_ERRORS):
-            await streams.publish_changes(self.cache, list(changes))
+            await streams.publish_changes(self.cache, list(changes), origin=self.settings.pod)
 
     def user_release(self) -> dict[str, Any]:
         """Which release serves this person, and with what weight."""
@@ -77,7 +77,9 @@ async def running_state(control: ControlState) -> AsyncGenerator[ApiState]:
     reads = Reads(database, cache, settings.engine)
     hub = Hub(control, reads, subscriber, metrics)
     relay = Relay(database, cache, control.metrics)
-    projector = Projector(database, client=cache, reader=reader, metrics=control.metrics, on_changes=hub.changed)
+    projector = Projector(
+        database, client=cache, reader=reader, metrics=control.metrics, pod=name, on_changes=hub.changed
+    )
     state = ApiState(
         settings=settings,
         control=control,

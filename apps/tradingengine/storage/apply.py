@@ -28,12 +28,14 @@ async def apply_batch(connection: Connection, batch: Sequence[EdgeEvent], *, car
         return await _apply(connection, batch)
     changes: list[tuple[str, str]] = []
     for event in batch:
+        await connection.execute("savepoint entry")
         try:
-            async with connection.transaction():
-                changes += await _apply(connection, [event])
+            changes += await _apply(connection, [event])
+            await connection.execute("release savepoint entry")
         except CONNECTION_ERRORS:
             raise
         except asyncpg.PostgresError as error:
+            await connection.execute("rollback to savepoint entry")
             await events.note_problems(connection, [(event, f"{type(error).__name__}: {error}")])
     return changes
 

@@ -10,7 +10,7 @@ from tradingengine.domain.candles import Candle
 from tradingengine.domain.instruments import Instrument, InstrumentKind, Segment
 from tradingengine.storage.postgres import Connection
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "symbol, exchange, segment, name, kind, lot_size, tick_paise, freeze_quantity, tradable, lower_band_paise, "
     "upper_band_paise"
 )
@@ -19,7 +19,7 @@ _COLUMNS: Final = (
 async def save_instruments(connection: Connection, instruments: Sequence[Instrument]) -> None:
     """The instruments that exist from now on; all others are kept but are no longer active."""
     await connection.executemany(
-        f"insert into instruments ({_COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "  # noqa: S608
+        f"insert into instruments ({COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "  # noqa: S608
         "on conflict (symbol) do update set exchange = excluded.exchange, segment = excluded.segment, "
         "name = excluded.name, kind = excluded.kind, lot_size = excluded.lot_size, tick_paise = excluded.tick_paise, "
         "freeze_quantity = excluded.freeze_quantity, tradable = excluded.tradable, "
@@ -44,17 +44,17 @@ def _instrument_values(instrument: Instrument) -> tuple[Any, ...]:
 async def instrument(connection: Connection, symbol: str) -> Instrument | None:
     """One active instrument, None when there is none of that symbol."""
     row = await connection.fetchrow(
-        f"select {_COLUMNS} from instruments where symbol = $1 and active",  # noqa: S608 - own columns
+        f"select {COLUMNS} from instruments where symbol = $1 and active",  # noqa: S608 - own columns
         symbol,
     )
-    return _instrument_of(row) if row is not None else None
+    return instrument_of(row) if row is not None else None
 
 
 async def search_instruments(connection: Connection, query: str, *, limit: int) -> list[Instrument]:
     """Active instruments whose symbol or name holds every word of `query`; best match first, indices before shares."""
     words = query.lower().split()[:8]
     rows = await connection.fetch(
-        f"select {_COLUMNS} from instruments where active and not exists ("  # noqa: S608 - own columns
+        f"select {COLUMNS} from instruments where active and not exists ("  # noqa: S608 - own columns
         "  select 1 from unnest($1::text[]) word where position(word in lower(symbol || ' ' || name)) = 0) "
         "order by (lower(split_part(symbol, ':', 2)) = $2 or lower(symbol) = $2) desc, "
         "  starts_with(lower(split_part(symbol, ':', 2)), $2) desc, starts_with(lower(name), $2) desc, "
@@ -63,12 +63,24 @@ async def search_instruments(connection: Connection, query: str, *, limit: int) 
         query.lower().strip(),
         limit,
     )
-    return [_instrument_of(row) for row in rows]
+    return [instrument_of(row) for row in rows]
 
 
-def _instrument_of(row: Mapping[str, Any]) -> Instrument:
-    values = dict(row)
-    return Instrument(**{**values, "segment": Segment(values["segment"]), "kind": InstrumentKind(values["kind"])})
+def instrument_of(row: Mapping[str, Any]) -> Instrument:
+    """The instrument of a row with COLUMNS."""
+    return Instrument(
+        symbol=row["symbol"],
+        exchange=row["exchange"],
+        segment=Segment(row["segment"]),
+        name=row["name"],
+        kind=InstrumentKind(row["kind"]),
+        lot_size=row["lot_size"],
+        tick_paise=row["tick_paise"],
+        freeze_quantity=row["freeze_quantity"],
+        tradable=row["tradable"],
+        lower_band_paise=row["lower_band_paise"],
+        upper_band_paise=row["upper_band_paise"],
+    )
 
 
 def decode_instruments(data: Mapping[str, Any]) -> list[Instrument]:

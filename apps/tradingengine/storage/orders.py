@@ -25,18 +25,12 @@ _UPSERT: Final = (
     f"insert into orders ({_COLUMNS}) values ({_SLOTS}) "  # noqa: S608 - names of columns from this file
     f"on conflict (id) do update set {_UPDATES}, touched_at = now()"
 )
-_INSERT: Final = f"insert into orders ({_COLUMNS}) values ({_SLOTS})"  # noqa: S608 - as above
 _OPEN: Final = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
 _TIMELINE: Final = (
     "insert into order_events (order_id, state, event, at, market_time, quantity, price_paise, journal, seq) "
     "values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 )
 _WHERE: Final = {"open": f"state in ({_OPEN})", "done": f"state not in ({_OPEN})", "all": "true"}
-
-
-async def insert(connection: Connection, stored: StoredOrder) -> None:
-    """Store a new order; a second one of the same id is an error."""
-    await connection.execute(_INSERT, *order_values(stored))
 
 
 async def save(connection: Connection, orders: Iterable[StoredOrder]) -> None:

@@ -100,13 +100,23 @@ class Database:
     @contextlib.asynccontextmanager
     async def transaction(self, *, timeout: float = 3.0, hold_ms: int | None = None) -> AsyncGenerator[Connection]:
         """One transaction; `hold_ms` bounds each statement and each pause in it, so that a hung pod lets go of rows."""
-        async with self.connection(timeout=timeout) as connection, connection.transaction():
-            if hold_ms is not None:
-                await connection.execute(
-                    f"set local statement_timeout = {int(hold_ms)};"
-                    f"set local idle_in_transaction_session_timeout = {int(hold_ms)}"
-                )
-            yield connection
+        async with self.connection(timeout=timeout) as connection:
+            if hold_ms is None:
+                async with connection.transaction():
+                    yield connection
+                return
+            # Sent together: each round trip counts while rows are locked.
+            await connection.execute(
+                f"begin; set local statement_timeout = {int(hold_ms)}; "
+                f"set local idle_in_transaction_session_timeout = {int(hold_ms)}"
+            )
+            try:
+                yield connection
+            except BaseException:
+                if not connection.is_closed():
+                    await connection.execute("rollback")
+                raise
+            await connection.execute("commit")
 
     async def ping(self, *, timeout: float = 1.0) -> float:
         """Seconds that the smallest query took; DatabaseUnavailableError when it did not answer."""
@@ -131,7 +141,9 @@ async def _init_connection(connection: Connection) -> None:
 
 
 async def _keep_session(connection: Connection) -> None:
-    """Nothing in this code changes a session outside a transaction, so the reset's round trip is saved."""
+    """Nothing in this code changes a session outside a transaction: only one that was left open is cleaned up."""
+    if connection.is_in_transaction():
+        await connection.execute("rollback")
 
 
 def _encode_jsonb(value: Any) -> bytes:

@@ -53,12 +53,14 @@ class Projector:
         client: streams.Client,
         reader: streams.Client,
         metrics: Metrics,
+        pod: str = "",
         on_changes: Callable[[Changes], None] = lambda changes: None,
     ) -> None:
         self._database = database
         self._client = client
         self._reader = reader
         self._metrics = metrics
+        self._pod = pod
         self._on_changes = on_changes
         self._cursor: str | None = None
         self._waiting: list[Received] = []
@@ -158,7 +160,7 @@ class Projector:
     async def _tell(self, changes: Changes) -> None:
         """Wake the pods and acknowledge to the edge; lost ones are made good by polls and by `_upkeep`."""
         try:
-            await streams.publish_changes(self._client, changes)
+            await streams.publish_changes(self._client, changes, origin=self._pod)
             await streams.write_ack(self._client, self._applied)
         except streams.CACHE_ERRORS as error:
             log.info("changes were not published", extra={"error": type(error).__name__})
@@ -175,7 +177,7 @@ class Projector:
             await streams.write_ack(self._client, applied)
         if changes:
             self._on_changes(changes)
-            await streams.publish_changes(self._client, changes)
+            await streams.publish_changes(self._client, changes, origin=self._pod)
 
 
 async def _store_and_collect(

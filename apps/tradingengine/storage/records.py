@@ -49,14 +49,19 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
     seq: int | None = None
 
 
-ORDER_COLUMNS: Final = (
-    "id", "account", "broker", "symbol", "side", "type", "product", "validity", "quantity", "price_paise",
-    "trigger_price_paise", "disclosed_quantity", "amo", "purpose", "parent_id", "group_id", "slice", "dry_run", "state",
-    "delivery", "inferred", "filled_quantity", "average_paise", "broker_order_id", "cancel_requested", "reason_code",
-    "reason_message", "reason_mend", "source", "strategy", "placed_by", "origin_release", "origin_slot", "expires_at",
-    "created_at", "updated_at", "market_time", "run", "ack_ms",
-)  # fmt: skip
-"""In the order of `order_values`."""
+ORDER_TYPES: Final = {
+    "id": "uuid", "account": "text", "broker": "text", "symbol": "text", "side": "text", "type": "text",
+    "product": "text", "validity": "text", "quantity": "bigint", "price_paise": "bigint",
+    "trigger_price_paise": "bigint", "disclosed_quantity": "bigint", "amo": "boolean", "purpose": "text",
+    "parent_id": "uuid", "group_id": "uuid", "slice": "integer", "dry_run": "boolean", "state": "text",
+    "delivery": "text", "inferred": "boolean", "filled_quantity": "bigint", "average_paise": "bigint",
+    "broker_order_id": "text", "cancel_requested": "boolean", "reason_code": "text", "reason_message": "text",
+    "reason_mend": "text", "source": "text", "strategy": "text", "placed_by": "text", "origin_release": "text",
+    "origin_slot": "text", "expires_at": "timestamptz", "created_at": "timestamptz", "updated_at": "timestamptz",
+    "market_time": "timestamptz", "run": "text", "ack_ms": "integer",
+}  # fmt: skip
+"""Column -> type, in the order of `order_values`."""
+ORDER_COLUMNS: Final = tuple(ORDER_TYPES)
 
 
 def order_values(stored: StoredOrder) -> tuple[Any, ...]:

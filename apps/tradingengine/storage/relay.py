@@ -1,6 +1,6 @@
 """Sends queued commands to the edge, again and again until the edge's journal speaks of them.
 
-Every api pod runs one. A claim is a short transaction that gives a command to one pod for one second; XADD comes
+Every api pod runs one. A claim is one statement that gives a command to one pod for one second; XADD comes
 after it, so that no row is locked while Redis is slow, and a pod that hangs delays its rows by that second at most.
 """
 
@@ -43,7 +43,7 @@ class Relay:
         """Send all commands that are due now; how many."""
         sent = 0
         while True:
-            async with self._database.transaction(hold_ms=1000) as connection:
+            async with self._database.connection() as connection:
                 claims = await outbox.claim(connection, limit=_BATCH)
             if not claims:
                 return sent

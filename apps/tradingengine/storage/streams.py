@@ -156,9 +156,9 @@ async def write_ack(client: Client, acknowledged: Mapping[str, int]) -> None:
     await client.set(EVENTS_ACK, dumps(dict(acknowledged)))
 
 
-async def publish_changes(client: Client, changes: Sequence[tuple[str, str]]) -> None:
-    """Wake all api pods for (kind, id) pairs, in one round trip."""
+async def publish_changes(client: Client, changes: Sequence[tuple[str, str]], *, origin: str) -> None:
+    """Wake all api pods for (kind, id) pairs, in one round trip; `origin` is the pod that knows already."""
     pipeline = client.pipeline(transaction=False)
-    for kind, ref in changes:
-        pipeline.publish(CHANGES, dumps({"kind": kind, "id": ref}))
+    for kind, ref in dict.fromkeys(changes):
+        pipeline.publish(CHANGES, dumps({"kind": kind, "id": ref, "from": origin}))
     await pipeline.execute()

@@ -33,12 +33,13 @@ from tradingengine.domain.orders import (
 )
 from tradingengine.domain.reasons import ReasonCode, fault, reason
 from tradingengine.domain.validation import check_order
-from tradingengine.errors import InvalidInputError, NotFoundError
-from tradingengine.storage import audit, halts, idempotency, market, orders, outbox
+from tradingengine.errors import InvalidInputError, NotFoundError, UnavailableError
+from tradingengine.storage import audit, orders, outbox, placing
 from tradingengine.storage.documents import order_document
 from tradingengine.storage.outbox import Command
+from tradingengine.storage.placing import UsedKey
 from tradingengine.storage.postgres import Connection
-from tradingengine.storage.records import StoredOrder, TimelineEntry
+from tradingengine.storage.records import StoredOrder
 from tradingengine.storage.users import User
 
 MARKET_LIFETIME: Final = timedelta(seconds=5)
@@ -47,10 +48,6 @@ SESSION_LIFETIME: Final = timedelta(hours=12)
 """Cancels and exits stay good for the session; this is longer than any."""
 MAX_KEY: Final = 128
 _DERIVATIVES: Final = frozenset({InstrumentKind.FUTURE, InstrumentKind.OPTION})
-
-
-class KeyTakenError(Exception):
-    """Another request took the idempotency key first; this transaction is rolled back."""
 
 
 def request_hash(operation: str, body: Any) -> bytes:
@@ -140,15 +137,14 @@ class OrderService:
         heartbeat_task = asyncio.ensure_future(self._state.reads.heartbeat())
         try:
             async with self._state.database.connection() as connection:
-                if (repeated := await self.repeated(connection, key, digest)) is not None:
-                    return repeated, False
-                instrument = await market.instrument(connection, body.symbol)
-                halted = await halts.active(connection)
+                known = await placing.known(connection, self._user.id, key, body.symbol)
+                if known.used is not None:
+                    return await self.repeat(connection, known.used, digest), False
             request = to_request(body, self._state.settings.engine.brokers[0].name)
-            check(request, instrument)
+            check(request, known.instrument)
             risky = request.purpose is not Purpose.EXIT
-            if risky and halted is not None:
-                raise HaltedError(f"Halted by {halted['requested_by']}.", mend="Release the halt, or only reduce.")
+            if risky and known.halted_by is not None:
+                raise HaltedError(f"Halted by {known.halted_by}.", mend="Release the halt, or only reduce.")
             heartbeat = await heartbeat_task
         except BaseException:
             heartbeat_task.cancel()
@@ -187,34 +183,31 @@ class OrderService:
     async def store(
         self, stored: StoredOrder, kind: str | None, key: str, digest: bytes
     ) -> tuple[dict[str, Any], bool]:
-        """Write order, timeline, key, audit and (with `kind`) the command in one transaction, and send it."""
-        try:
-            async with self._state.database.transaction() as connection:
-                document = await self.store_in(connection, stored, kind, key, digest)
-        except KeyTakenError:
-            async with self._state.database.connection() as connection:
-                repeated = await self.repeated(connection, key, digest)
-            if repeated is None:
-                raise
-            return repeated, False
+        """Write the order with everything about it in one statement, and (with `kind`) send it."""
+        async with self._state.database.connection() as connection:
+            document = await self.store_in(connection, stored, kind, key, digest)
+            if document is None:
+                return await self.repeated(connection, key, digest, stored.order.symbol), False
         await self.announce(stored, sent=kind is not None)
         return document, True
 
     async def store_in(
         self, connection: Connection, stored: StoredOrder, kind: str | None, key: str, digest: bytes
-    ) -> dict[str, Any]:
-        """`store` inside a transaction at hand; KeyTakenError when another request has the key."""
+    ) -> dict[str, Any] | None:
+        """`store` on a connection at hand, without the announcement; None when another request has the key."""
         order = stored.order
-        await orders.insert(connection, stored)
-        if not await idempotency.take(connection, self._user.id, key, digest, order.id):
-            raise KeyTakenError
-        entry = TimelineEntry(order_id=order.id, state=str(order.state), event="order.intent", at=order.created_at)
-        await orders.add_timeline(connection, [entry])
-        if kind is not None:
-            await outbox.add(connection, self.command(kind, order.id, order.expires_at, order=order))
-        payload = {**outbox.wire_order(order), "delivery": str(stored.delivery)}
-        await audit.record(connection, actor=self._user.login, action="order.place", subject=order.id, payload=payload)
-        row = {"state": entry.state, "at": entry.at, "quantity": None, "price_paise": None}
+        placement = placing.Placement(
+            stored=stored,
+            user_id=self._user.id,
+            actor=self._user.login,
+            key=key,
+            request_hash=digest,
+            command=self.command(kind, order.id, order.expires_at, order=order) if kind is not None else None,
+            payload={**outbox.wire_order(order), "delivery": str(stored.delivery)},
+        )
+        if not await placing.store(connection, placement):
+            return None
+        row = {"state": str(order.state), "at": order.created_at, "quantity": None, "price_paise": None}
         return order_document(stored, [row])
 
     async def announce(self, stored: StoredOrder, *, sent: bool) -> None:
@@ -241,14 +234,18 @@ class OrderService:
             **more,
         )
 
-    async def repeated(self, connection: Connection, key: str, digest: bytes) -> dict[str, Any] | None:
-        """The order that a key was used for before, None when it is new.
+    async def repeated(self, connection: Connection, key: str, digest: bytes, symbol: str) -> dict[str, Any]:
+        """The order that another request stored under this key just now."""
+        known = await placing.known(connection, self._user.id, key, symbol)
+        if known.used is None:
+            raise UnavailableError("Another request with this key has just failed.", mend="Repeat the request.")
+        return await self.repeat(connection, known.used, digest)
+
+    async def repeat(self, connection: Connection, used: UsedKey, digest: bytes) -> dict[str, Any]:
+        """The order that a key was used for before.
 
         IdempotencyConflictError when the request was another one; EdgeUnreachableError when it was not delivered.
         """
-        used = await idempotency.find(connection, self._user.id, key)
-        if used is None:
-            return None
         if used.request_hash != digest:
             raise IdempotencyConflictError(
                 f"The key stands for order {used.order_id}.",

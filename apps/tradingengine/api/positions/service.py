@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from tradingengine.api.orders.service import KeyTakenError, OrderService, request_hash
+from tradingengine.api.orders.service import OrderService, request_hash
 from tradingengine.api.positions.schemas import ExitRequest
 from tradingengine.api.problems import NoPositionError, OrderRefusedError
 from tradingengine.api.state import ApiState
 from tradingengine.domain.orders import OrderRequest, OrderType, Product, Purpose, Side
 from tradingengine.domain.positions import PositionKey
 from tradingengine.domain.reasons import ReasonCode, fault
-from tradingengine.storage import orders, positions
+from tradingengine.storage import orders, placing, positions
 from tradingengine.storage.postgres import Connection
 from tradingengine.storage.records import StoredOrder
 from tradingengine.storage.users import User
@@ -20,6 +20,7 @@ class ExitService:
 
     def __init__(self, state: ApiState, user: User) -> None:
         self._state = state
+        self._user = user
         self._orders = OrderService(state, user)
 
     async def exit(self, body: ExitRequest, key: str) -> tuple[dict[str, Any], bool]:
@@ -28,19 +29,14 @@ class ExitService:
         NoPositionError when nothing is left to close, OrderRefusedError when more is asked for than there is.
         """
         digest = request_hash("exit", body.model_dump())
-        database = self._state.database
-        try:
-            async with database.transaction() as connection:
-                if (repeated := await self._orders.repeated(connection, key, digest)) is not None:
-                    return repeated, False
-                stored = await self._order(connection, body)
-                document = await self._orders.store_in(connection, stored, "exit", key, digest)
-        except KeyTakenError:
-            async with database.connection() as connection:
-                taken = await self._orders.repeated(connection, key, digest)
-            if taken is None:
-                raise
-            return taken, False
+        async with self._state.database.transaction() as connection:
+            known = await placing.known(connection, self._user.id, key, body.symbol)
+            if known.used is not None:
+                return await self._orders.repeat(connection, known.used, digest), False
+            stored = await self._order(connection, body)
+            document = await self._orders.store_in(connection, stored, "exit", key, digest)
+            if document is None:
+                return await self._orders.repeated(connection, key, digest, body.symbol), False
         await self._orders.announce(stored, sent=True)
         return document, True
 

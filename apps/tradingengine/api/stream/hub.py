@@ -7,6 +7,7 @@ Prices come from the channels. What people did, and what became of it, is read f
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -32,6 +33,8 @@ NOT_LOGGED_IN: Final = 4401
 RELEASE_GONE: Final = 4409
 _OVERLAP: Final = timedelta(seconds=10)
 _MOST_CHANGES: Final = 2000
+_MOST_ORDERS: Final = 1000
+_NEWS: Final = timedelta(seconds=30)
 
 
 class Hub:
@@ -46,6 +49,8 @@ class Hub:
         self.user_release: Callable[[], dict[str, Any]] = dict
         self._quotes: dict[str, bytes] = {}
         self._last: dict[str, bytes] = {}
+        self._orders: OrderedDict[str, bytes] = OrderedDict()
+        self._newcomers: list[Client] = []
         self._changes: set[tuple[str, str]] = set()
         self._changed = asyncio.Event()
         self._since = datetime.now(UTC)
@@ -63,6 +68,7 @@ class Hub:
         for kind, data in self._last.items():
             client.offer(kind, "", data)
         self.changed([("status", ""), ("position", ""), ("halt", "")])
+        self._newcomers.append(client)
 
     def remove(self, client: Client) -> None:
         """A client is gone."""
@@ -132,9 +138,10 @@ class Hub:
         elif channel == streams.CANDLES:
             self._take_candles(text)
         else:
-            with contextlib.suppress(ValueError, KeyError, TypeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
                 change = streams.loads(text)
-                self.changed([(str(change["kind"]), str(change["id"]))])
+                if change.get("from") != self._control.settings.pod:
+                    self.changed([(str(change["kind"]), str(change["id"]))])
 
     def _take_quote(self, symbol: str, priced: quotes.Priced) -> None:
         data = envelope.encode(documents.quote_document(priced.quote, priced.at))
@@ -160,6 +167,8 @@ class Hub:
         if not self.clients:
             return
         try:
+            if self._newcomers:
+                await self._greet()
             await self._tell(changes)
         except DatabaseUnavailableError:
             self._changes |= changes
@@ -170,7 +179,7 @@ class Hub:
         order_ids = sorted(ref for kind, ref in changes if kind == "order")
         for start in range(0, len(order_ids), 200):
             for order in await self._reads.orders_by_id(order_ids[start : start + 200]):
-                self.broadcast("order", order["id"], envelope.encode(order))
+                self._tell_order(order["id"], envelope.encode(order))
         for ref in sorted(ref for kind, ref in changes if kind == "alert"):
             async with self._reads.database.connection() as connection:
                 row = await alerts.by_id(connection, ref)
@@ -183,6 +192,26 @@ class Hub:
             await self._tell_positions()
         if kinds & {"status", "halt"}:
             await self._tell_status()
+
+    def _tell_order(self, order_id: str, data: bytes) -> None:
+        """To everybody, unless it was the last thing said of this order."""
+        if self._orders.get(order_id) == data:
+            return
+        self._orders[order_id] = data
+        self._orders.move_to_end(order_id)
+        if len(self._orders) > _MOST_ORDERS:
+            self._orders.popitem(last=False)
+        self.broadcast("order", order_id, data)
+
+    async def _greet(self) -> None:
+        """Newcomers get what changed in the last half minute: their page was made before they connected."""
+        newcomers, self._newcomers = self._newcomers, []
+        since = datetime.now(UTC) - _NEWS
+        async with self._reads.database.connection() as connection:
+            touched = await orders.touched_since(connection, since, limit=100)
+        for order in await self._reads.orders_by_id(touched):
+            for client in newcomers:
+                client.offer("order", order["id"], envelope.encode(order))
 
     async def _poll(self) -> None:
         """What was told and got lost: everything that changed since the last poll, and a little before it."""
