@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from tradingengine_operator.builders import OperatorImages
+from tradingengine_operator.builders import OperatorImages, names
 from tradingengine_operator.errors import NotFoundError, OperatorError
 
 _EXAMPLES = """examples:
@@ -70,6 +70,12 @@ def _run_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default=int(os.environ.get("TE_METRICS_PORT", "8081")),
         help="port of /healthz, /readyz and /metrics",
     )
+    run.add_argument(
+        "--control-port",
+        type=int,
+        default=int(os.environ.get("TE_CONTROL_PORT", str(names.CONTROL_PORT))),
+        help="port of the pods' control API (TE_CONTROL_PORT)",
+    )
     run.add_argument("--log-level", default=os.environ.get("TE_LOG_LEVEL", "INFO"), help="DEBUG, INFO, WARNING, ERROR")
     for name, variable, default, help_text in _IMAGES:
         value = os.environ.get(variable) or default
@@ -117,6 +123,7 @@ def _run(options: argparse.Namespace) -> int:
         lease_namespace=options.lease_namespace or namespaces[0],
         lease_name=options.lease,
         metrics_port=options.metrics_port,
+        control_port=options.control_port,
     )
     return asyncio.run(runtime.run_once(settings) if options.once else runtime.run_operator(settings))
 

@@ -119,10 +119,12 @@ class KubernetesClient:
                 raise ConflictError(409, "Conflict", error.message) from error
             raise
 
-    async def merge_patch(self, kind: Kind, namespace: str, name: str, patch: Manifest) -> Manifest:
+    async def merge_patch(
+        self, kind: Kind, namespace: str, name: str, patch: Manifest, *, subresource: str = ""
+    ) -> Manifest:
         """JSON merge patch."""
         query = {"fieldManager": names.FIELD_MANAGER}
-        path = kind.path(namespace, name)
+        path = kind.path(namespace, name, subresource)
         return await self._write("patch", kind.kind, "PATCH", path, patch, MERGE_PATCH, query)
 
     async def scale(self, kind: Kind, namespace: str, name: str, replicas: int) -> Manifest:

@@ -135,6 +135,7 @@ class EngineReconciler:
 
     async def _store(self, p: Pass) -> None:
         """Writes the release's intent before it is acted on."""
+        judge_release(p, self._releases.sight)
         await self._write(p, overview_of(p), complete=False)
 
     async def _write(self, p: Pass, overview: Overview, *, complete: bool) -> None:

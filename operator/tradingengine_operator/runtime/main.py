@@ -35,6 +35,8 @@ from .work import WorkLoop
 EXIT_OK, EXIT_FAILED, EXIT_LEASE_LOST = 0, 1, 3
 #: Passes of `--once`, so that a release that needs a person or time does not hold it for ever.
 ONCE_PASSES = 20
+#: What is to be looked at later than this waits for somebody else.
+SOON_SECONDS = 2.0
 LEAVE_SECONDS = 3.0
 logger = logging.getLogger(__name__)
 
@@ -156,9 +158,9 @@ async def _settle(tools: Tools, namespace: str, name: str) -> bool:
     loop = WorkLoop(f"{namespace}/{name}", EngineReconciler(tools, namespace, name).reconcile)
     for _ in range(ONCE_PASSES):
         outcome = await loop.once()
-        if outcome.failed or outcome.gone or outcome.recheck is None:
+        if outcome.failed or outcome.gone or outcome.recheck is None or outcome.recheck > SOON_SECONDS:
             return outcome.failed
-        await asyncio.sleep(min(outcome.recheck, 1.0))
+        await asyncio.sleep(outcome.recheck)
     return False
 
 

@@ -1,0 +1,161 @@
+"""Engine, namespace and operator process of one test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from te_devcluster.api_server import ApiServer
+from te_devcluster.tools import gateway_crds
+from tradingengine_operator.api import API_VERSION, KIND
+from tradingengine_operator.api.crd import build_crd
+from tradingengine_operator.clients.kubernetes import KubernetesClient, api_client
+from tradingengine_operator.flows.state import ReleaseState, load_state
+from tradingengine_operator.plan import kinds
+
+from .operator_stage import Stage, staged
+
+ROOT = Path(__file__).parents[2]
+WAIT_SECONDS = 60.0
+Manifest = dict[str, Any]
+
+
+@dataclass
+class Rig:
+    """One engine `desk` in a namespace of its own, on a played cluster."""
+
+    client: KubernetesClient
+    namespace: str
+    stage: Stage
+    server: ApiServer
+    log: Path
+
+    async def apply(self, **spec: Any) -> None:
+        """Applies the engine as a person would."""
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": "desk", "namespace": self.namespace},
+            "spec": {"version": "0.1.0", **spec},
+        }
+        await self.client.apply(manifest, manager="person")
+
+    async def engine(self) -> Manifest:
+        """The engine as it stands."""
+        found = await self.client.get(kinds.ENGINE, self.namespace, "desk")
+        assert found is not None, "the engine is gone"
+        return found
+
+    async def state(self) -> ReleaseState:
+        """The release flow's own state."""
+        release = ((await self.engine()).get("status") or {}).get("release") or {}
+        return load_state(release["progress"]) if "progress" in release else ReleaseState()
+
+    async def condition(self, type_: str) -> Manifest:
+        """A condition, empty when it is not there."""
+        conditions = ((await self.engine()).get("status") or {}).get("conditions") or ()
+        return next((entry for entry in conditions if entry["type"] == type_), {})
+
+    async def phase(self) -> str:
+        """The phase."""
+        return str(((await self.engine()).get("status") or {}).get("phase", ""))
+
+    async def until(self, what: str, check: Callable[[], Awaitable[bool]], timeout: float = WAIT_SECONDS) -> None:
+        """Waits for a condition; on failure shows status and the operator's last words."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not await check():
+                    await asyncio.sleep(0.1)
+                return
+        status = json.dumps((await self.engine()).get("status"), indent=1)
+        words = self.log.read_text()[-3000:] if self.log.exists() else ""
+        pytest.fail(f"not within {timeout:g} s: {what}\n{status}\n{words}")
+
+    async def until_phase(self, phase: str, timeout: float = WAIT_SECONDS) -> None:
+        """Waits for a phase."""
+
+        async def reached() -> bool:
+            return await self.phase() == phase
+
+        await self.until(f"phase {phase}", reached, timeout)
+
+    @asynccontextmanager
+    async def operator(self, *, kubeconfig: Path | None = None, once: bool = False) -> AsyncIterator[OperatorProcess]:
+        """The operator as a process of its own; killed at the end if it still runs."""
+        process = await OperatorProcess.start(self, kubeconfig or self.server.kubeconfig, once=once)
+        try:
+            yield process
+        finally:
+            await process.kill()
+
+
+@dataclass
+class OperatorProcess:
+    """A running operator."""
+
+    process: asyncio.subprocess.Process
+
+    @classmethod
+    async def start(cls, rig: Rig, kubeconfig: Path, *, once: bool) -> OperatorProcess:
+        """Starts it; its log goes on in the same file."""
+        command = [sys.executable, "-m", "tradingengine_operator", "run", "--namespace", rig.namespace]
+        command += [
+            "--metrics-port",
+            "0",
+            "--control-port",
+            str(rig.stage.control_port),
+            "--image-registry",
+            "localhost",
+        ]
+        if once:
+            command.append("--once")
+        environment = {
+            "PATH": os.environ["PATH"],
+            "KUBECONFIG": str(kubeconfig),
+            "PYTHONPATH": str(ROOT / "operator"),
+            "POD_NAMESPACE": rig.namespace,
+        }
+        with rig.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
+        return cls(process)
+
+    async def kill(self) -> None:
+        """SIGKILL, as a node that loses power."""
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+    async def terminate(self, timeout: float = 20.0) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.terminate()
+        async with asyncio.timeout(timeout):
+            return await self.process.wait()
+
+
+def prepare(server: ApiServer) -> None:
+    """CRDs of the engine and of the Gateway API."""
+    server.apply([build_crd()])
+    for path in sorted(gateway_crds().glob("*.yaml")):
+        if "httproutes" in path.name or "_gateways" in path.name:
+            server.kubectl("apply", "--server-side", "-f", str(path))
+    server.kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd", "--all")
+
+
+@asynccontextmanager
+async def rig_in(server: ApiServer, namespace: str, log: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+    """A rig in a new namespace; the namespace's objects are left to the server's end."""
+    monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig))
+    server.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}])
+    async with api_client() as api:
+        client = KubernetesClient(api)
+        async with staged(client, namespace) as stage:
+            yield Rig(client, namespace, stage, server, log)

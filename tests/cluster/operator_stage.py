@@ -1,0 +1,275 @@
+"""What a cluster without nodes lacks: a kubelet that says pods are ready, a Gateway that accepts, pods that answer the
+control API, and a Prometheus whose figures the test sets. All of it on loopback, in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+from tradingengine_operator.builders import names
+from tradingengine_operator.clients.kubernetes import KubernetesClient
+from tradingengine_operator.errors import ApiError
+from tradingengine_operator.flows.sight import labels_of
+from tradingengine_operator.plan import kinds
+
+TICK_SECONDS = 0.1
+Manifest = dict[str, Any]
+
+
+@dataclass
+class StagedPod:
+    """A pod that exists in the API server and answers here."""
+
+    name: str
+    uid: str
+    address: str
+    component: str
+    slot: str
+    release: str
+    runner: web.AppRunner
+    state: str = "serving"
+    requests: int = 0
+    web_sockets: int = 0
+    idle: bool = True
+    documents: list[Manifest] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+
+
+class Stage:
+    """Plays nodes, Gateway and Prometheus for one namespace."""
+
+    def __init__(self, client: KubernetesClient, namespace: str, control_port: int) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.control_port = control_port
+        self.pods: dict[str, StagedPod] = {}
+        self.error_rates: dict[str, float] = {}
+        self.broken: set[str] = set()
+        self.unready: set[str] = set()
+        self.gateway_accepts = True
+        self.prometheus_port = 0
+        self.token = ""
+        self._addresses = 0
+        self._prometheus: web.AppRunner | None = None
+
+    async def run(self) -> None:
+        """Plays until cancelled."""
+        while True:
+            with contextlib.suppress(ApiError):
+                await self._play()
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def start_prometheus(self) -> str:
+        """Starts the metrics server; its address."""
+        app = web.Application()
+        app.add_routes([web.post("/api/v1/query", self._query)])
+        self._prometheus = web.AppRunner(app, access_log=None)
+        await self._prometheus.setup()
+        await web.TCPSite(self._prometheus, "127.0.0.1", 0).start()
+        self.prometheus_port = int(self._prometheus.addresses[0][1])
+        return f"http://127.0.0.1:{self.prometheus_port}"
+
+    async def stop(self) -> None:
+        """Ends every server."""
+        for pod in self.pods.values():
+            await pod.runner.cleanup()
+        if self._prometheus is not None:
+            await self._prometheus.cleanup()
+
+    def of(self, component: str, slot: str = "") -> list[StagedPod]:
+        """Pods of a component."""
+        return [pod for pod in self.pods.values() if pod.component == component and pod.slot == slot]
+
+    async def _play(self) -> None:
+        listed = await self.client.list_all(kinds.POD, self.namespace)
+        present = {pod["metadata"]["uid"] for pod in listed}
+        for uid in [uid for uid in self.pods if uid not in present]:
+            await self.pods.pop(uid).runner.cleanup()
+        for pod in listed:
+            await self._play_pod(pod)
+        for route in await self.client.list_all(kinds.ROUTE, self.namespace):
+            await self._accept(route)
+
+    async def _play_pod(self, pod: Manifest) -> None:
+        component = labels_of(pod).get(names.LABEL_COMPONENT, "")
+        if component == "migrations":
+            await self._finish_job_pod(pod)
+            return
+        uid = pod["metadata"]["uid"]
+        if uid not in self.pods:
+            self.pods[uid] = await self._serve(pod, component)
+        release = labels_of(pod).get(names.LABEL_RELEASE, "")
+        ready = release not in self.unready and component not in self.unready
+        await self._say_ready(pod, self.pods[uid], ready=ready)
+
+    async def _say_ready(self, pod: Manifest, staged: StagedPod, *, ready: bool) -> None:
+        word = "True" if ready else "False"
+        conditions = (pod.get("status") or {}).get("conditions") or []
+        if any(entry["type"] == "Ready" and entry["status"] == word for entry in conditions):
+            return
+        restarts = (pod["status"].get("containerStatuses") or [{}])[0].get("restartCount", 0)
+        await self.set_status(
+            pod["metadata"]["name"],
+            {
+                "phase": "Running",
+                "podIP": staged.address,
+                "podIPs": [{"ip": staged.address}],
+                "conditions": [{"type": "Ready", "status": word}, {"type": "ContainersReady", "status": word}],
+                "containerStatuses": [container_status(pod, ready=ready, restarts=restarts)],
+            },
+        )
+
+    async def restart_container(self, staged: StagedPod) -> None:
+        """A container of the pod ended and was started again."""
+        pod = await self.client.get(kinds.POD, self.namespace, staged.name)
+        assert pod is not None
+        await self.set_status(staged.name, {"containerStatuses": [container_status(pod, ready=True, restarts=1)]})
+
+    async def set_status(self, name: str, status: Manifest) -> None:
+        """What a kubelet writes."""
+        await self.client.merge_patch(kinds.POD, self.namespace, name, {"status": status}, subresource="status")
+
+    async def _finish_job_pod(self, pod: Manifest) -> None:
+        if pod["status"].get("phase") in {"Succeeded", "Failed"}:
+            return
+        phase = "Failed" if "migrations" in self.broken else "Succeeded"
+        await self.set_status(pod["metadata"]["name"], {"phase": phase})
+
+    async def _accept(self, route: Manifest) -> None:
+        generation = route["metadata"]["generation"]
+        parents = (route.get("status") or {}).get("parents") or []
+        done = parents and parents[0]["conditions"][0].get("observedGeneration") == generation
+        if done or not self.gateway_accepts:
+            return
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        condition = {
+            "type": "Accepted",
+            "status": "True",
+            "reason": "Accepted",
+            "message": "",
+            "observedGeneration": generation,
+            "lastTransitionTime": now,
+        }
+        parent = {
+            "parentRef": route["spec"]["parentRefs"][0],
+            "controllerName": "example.com/stage",
+            "conditions": [condition],
+        }
+        name = route["metadata"]["name"]
+        status = {"status": {"parents": [parent]}}
+        await self.client.merge_patch(kinds.ROUTE, self.namespace, name, status, subresource="status")
+
+    async def _serve(self, pod: Manifest, component: str) -> StagedPod:
+        self._addresses += 1
+        address = f"127.77.{self._addresses // 250}.{self._addresses % 250 + 1}"
+        app = web.Application()
+        runner = web.AppRunner(app, access_log=None)
+        metadata, labels = pod["metadata"], labels_of(pod)
+        staged = StagedPod(
+            name=metadata["name"],
+            uid=metadata["uid"],
+            address=address,
+            component=component,
+            slot=labels.get(names.LABEL_SLOT, ""),
+            release=labels.get(names.LABEL_RELEASE, ""),
+            runner=runner,
+        )
+        app.add_routes([web.route("*", "/control/v1/{call}", self._control(staged))])
+        await runner.setup()
+        await web.TCPSite(runner, address, self.control_port).start()
+        return staged
+
+    def _control(self, pod: StagedPod) -> Callable[[web.Request], Any]:
+        async def answer(request: web.Request) -> web.Response:
+            if not request.headers.get("Authorization", "").startswith("Bearer ") or pod.component in self.broken:
+                return web.json_response({"title": "no"}, status=401)
+            call = request.match_info["call"]
+            pod.calls.append(call)
+            if call == "release":
+                pod.documents.append(await request.json())
+                return web.Response(status=204)
+            if call == "withdraw":
+                body = await request.json()
+                if body["release"] != pod.release:
+                    return web.json_response({"title": "release-gone"}, status=409)
+            pod.state = {"withdraw": "withdrawn", "drain": "draining", "resume": "serving"}.get(call, pod.state)
+            return web.json_response(control_state(pod), status=200 if call == "state" else 202)
+
+        return answer
+
+    async def _query(self, request: web.Request) -> web.Response:
+        query = (await request.post())["query"]
+        found = re.search(r'release="(\d+)"', str(query))
+        value = self.error_rates.get(found.group(1) if found else "")
+        result = [] if value is None else [{"metric": {}, "value": [0, str(value)]}]
+        return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
+
+
+def control_state(pod: StagedPod) -> Manifest:
+    """The pod's state as the contract has it."""
+    edge = None
+    if pod.component == "edge":
+        edge = {
+            "epoch": 1,
+            "sequence": 10,
+            "idle": pod.idle,
+            "flat": True,
+            "tradingState": "ACTIVE",
+            "journal": "0198c0de-0000-7000-8000-000000000000",
+            "recovered": True,
+        }
+    return {
+        "component": pod.component,
+        "engine": "desk",
+        "release": pod.release,
+        "slot": pod.slot,
+        "version": "0.1.0",
+        "schemaRevision": None if edge else "0001",
+        "state": pod.state,
+        "requests": {"total": pod.requests},
+        "webSockets": pod.web_sockets,
+        "edge": edge,
+    }
+
+
+def container_status(pod: Manifest, *, ready: bool, restarts: int) -> Manifest:
+    """Status of the pod's only container."""
+    container = pod["spec"]["containers"][0]
+    return {
+        "name": container["name"],
+        "image": container["image"],
+        "imageID": "",
+        "ready": ready,
+        "started": True,
+        "restartCount": restarts,
+        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+    }
+
+
+def free_port() -> int:
+    """A port that nobody listens on, on any loopback address."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def staged(client: KubernetesClient, namespace: str) -> AsyncIterator[Stage]:
+    """A stage that plays for as long as the block lasts."""
+    stage = Stage(client, namespace, free_port())
+    task = asyncio.create_task(stage.run())
+    try:
+        yield stage
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await stage.stop()
