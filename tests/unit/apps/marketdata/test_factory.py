@@ -8,6 +8,9 @@ from tradingengine.domain.calendar import Calendar
 from tradingengine.errors import TradingEngineError
 from tradingengine.marketdata.errors import DataFolderError, MarketDataConfigError
 from tradingengine.marketdata.factory import make_feed
+from tradingengine.marketdata.simulator.tape import SimulatorTape
+from tradingengine.marketdata.simulator.universe import LISTINGS
+from tradingengine.marketdata.tape_feed import TapeFeed
 
 pytestmark = pytest.mark.unit
 
@@ -25,8 +28,8 @@ async def test_the_simulator_is_the_usual_source(calendar: Calendar, tmp_path: P
 
 
 async def test_two_feeds_of_one_seed_agree(calendar: Calendar) -> None:
-    config = MarketData(simulator=Simulator(seed=42))
-    one, other = make_feed(config, None, None, calendar=calendar), make_feed(config, None, None, calendar=calendar)
+    few = [listing for listing in LISTINGS if listing.symbol in ("NSE:NIFTY", "NSE:TCS")]
+    one, other = (TapeFeed(SimulatorTape(calendar, 42, few), calendar) for _ in range(2))
     await one.start()
     await other.start()
     assert one.run != other.run

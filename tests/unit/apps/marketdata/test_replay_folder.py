@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from tradingengine.marketdata.errors import DataFolderError
-from tradingengine.marketdata.replay import checks
+from tradingengine.marketdata.replay import checks, masters
 from tradingengine.marketdata.replay.check import main
 from tradingengine.marketdata.replay.folder import inspect_folder, open_folder
+from tradingengine.marketdata.replay.masters import Listed
 
 from tests.unit.apps.marketdata.conftest import NOREN, bar_columns, tick_columns, write_parquet
 
@@ -206,6 +207,46 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataFolderError, match="no recorded prices"):
         open_folder(tmp_path)
+
+
+def test_masters_of_all_brokers_are_read(recordings: Path) -> None:
+    rows = [
+        {"segment": "NSE_EQ", "trading_symbol": "ABC", "short_name": "Abc Works", "freeze_quantity": 50_000.0},
+        {"segment": "NSE_INDEX", "trading_symbol": "NIFTY IT", "name": "Nifty IT"},
+        {"segment": "NSE_FO", "trading_symbol": "ABC FUT"},
+    ]
+    _upstox(_packed(rows))(recordings)
+    fyers = ["x"] * 21
+    fyers[1], fyers[9], fyers[13] = "XYZ LTD", "NSE:XYZ-EQ", "XYZ"
+    (recordings / "instruments_fyers_nse_cm_test.csv").write_text(",".join(fyers) + "\n")
+    listed = open_folder(recordings).listed
+    assert listed["XYZ"] == Listed("XYZ LTD", is_index=False)
+    assert listed["NIFTY IT"] == Listed("Nifty IT", is_index=True)
+    # Two masters know ABC: the one that knows its freeze quantity is believed.
+    assert listed["ABC"] == Listed("Abc Works", is_index=False, freeze_quantity=50_000)
+    assert "ABC FUT" not in listed
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (5, "row 1: not a JSON object"),
+        ({"segment": "NSE_EQ"}, "row 1: segment or trading_symbol is missing"),
+        ({"segment": "NSE_EQ", "trading_symbol": "A", "freeze_quantity": -1}, "row 1: freeze_quantity -1"),
+    ],
+)
+def test_a_wrong_row_of_a_json_master_is_named(recordings: Path, row: Any, expected: str) -> None:
+    _upstox(_packed([row]))(recordings)
+    with pytest.raises(DataFolderError) as refusal:
+        open_folder(recordings)
+    assert f"instruments_upstox_nse_test.json.gz, {expected}" in refusal.value.detail
+
+
+def test_a_master_that_unpacks_to_too_much_is_refused(recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masters, "MOST_BYTES", 100)
+    _upstox(_packed(["x" * 200]))(recordings)
+    with pytest.raises(DataFolderError, match="unpacks to more than 100 bytes"):
+        open_folder(recordings)
 
 
 def test_prices_off_the_five_paise_grid_make_a_finer_tick(recordings: Path) -> None:

@@ -65,8 +65,8 @@ async def test_a_run_opens_plays_everything_closes_and_ends(calendar: Calendar, 
 
 @pytest.mark.parametrize("speed", [0.5, 7.0, 900.0])
 async def test_the_prices_are_the_same_at_every_speed(calendar: Calendar, wall: FakeTime, speed: float) -> None:
-    usual = await _until(await _started(_feed(SmallTape(), calendar, FakeTime())), RunEnded)
-    other = await _until(await _started(_feed(SmallTape(), calendar, wall, speed=speed)), RunEnded)
+    usual = await _until(await _started(_feed(SmallTape(seconds=61), calendar, FakeTime())), RunEnded)
+    other = await _until(await _started(_feed(SmallTape(seconds=61), calendar, wall, speed=speed)), RunEnded)
     assert _quotes(usual) == _quotes(other)
 
 
