@@ -145,7 +145,7 @@ class Projector:
             if batch:
                 changes = await apply.apply_batch(connection, batch, careful=careful)
                 highest = received[-1][0] if received else state.stream_id
-                await events.advance(connection, batch[-1], seen=seen, stream_id=highest, trading_state=None)
+                await events.advance(connection, batch[-1], seen=seen, stream_id=highest, trading_state=_trading_state(batch))
             elif fresh:
                 await events.note_seen(connection, journal, seen)
         self._applied[journal] = batch[-1].seq if batch else state.applied
@@ -204,6 +204,12 @@ def _bounded(batch: list[EdgeEvent]) -> list[EdgeEvent]:
         if bars > _MOST_BARS:
             return batch[: max(number, 1)]
     return batch
+
+
+def _trading_state(batch: Sequence[EdgeEvent]) -> str | None:
+    """The last trading state that a batch tells, None when it tells none."""
+    told = [event.data.get("state") for event in batch if event.type == "trading.state"]
+    return str(told[-1]) if told else None
 
 
 def _decoded(entry_id: str, fields: dict[str, str]) -> EdgeEvent | None:
