@@ -10,11 +10,14 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "TradingEngine"
 PLURAL = "tradingengines"
+#: The longest engine name with which every child's name and label stays within 63 characters.
+MAX_NAME = 40
 
 __all__ = [
     "API_VERSION",
     "GROUP",
     "KIND",
+    "MAX_NAME",
     "PLURAL",
     "VERSION",
     "Check",

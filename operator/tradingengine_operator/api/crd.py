@@ -14,15 +14,13 @@ from typing import Any
 
 import yaml
 
-from . import GROUP, KIND, PLURAL, VERSION
+from . import GROUP, KIND, MAX_NAME, PLURAL, VERSION
 from .base import rule
 from .reference import reference_page
 from .schema import structural_schema
 from .spec import TradingEngineSpec
 from .status import TradingEngineStatus
 
-#: The longest engine name with which every child's name and label stays within 63 characters.
-MAX_NAME = 40
 CHART_TEMPLATE = Path("helm/tradingengine/templates/crd.yaml")
 REFERENCE = Path("docs/reference/crd.md")
 

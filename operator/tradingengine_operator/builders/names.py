@@ -36,9 +36,6 @@ DATABASE_PORT = 5432
 CACHE_PORT = 6379
 PROMETHEUS_PORT = 9090
 
-#: The longest engine name with which every child's name and label stays within 63 characters.
-MAX_NAME = 40
-
 
 def database(engine: str) -> str:
     """StatefulSet, Service and Secret of the database."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Literal
 
 from . import names
 from .context import EngineContext, Manifest
@@ -56,13 +57,10 @@ def stamp(template: Manifest, number: int, slot: names.Slot | None = None) -> Ma
     return template
 
 
-def build_hpa(ctx: EngineContext, component: names.SlotComponent, slot: names.Slot) -> Manifest:
-    """Autoscaler of a live slot, between the bounds of the specification."""
+def build_hpa(ctx: EngineContext, component: Literal["api"], slot: names.Slot) -> Manifest:
+    """Autoscaler of the API's live slot, between the bounds of the specification."""
     name = names.slot(ctx.name, component, slot)
     replicas = ctx.spec.api.replicas
-    fewest, most = replicas.min, replicas.max
-    if component == "dashboard":
-        fewest = most = ctx.spec.dashboard.replicas.min
     target = {"type": "Utilization", "averageUtilization": ctx.spec.api.target_cpu}
     return {
         "apiVersion": "autoscaling/v2",
@@ -70,8 +68,8 @@ def build_hpa(ctx: EngineContext, component: names.SlotComponent, slot: names.Sl
         "metadata": ctx.metadata(name, component, slot=slot),
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-            "minReplicas": fewest,
-            "maxReplicas": most,
+            "minReplicas": replicas.min,
+            "maxReplicas": replicas.max,
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
         },
     }

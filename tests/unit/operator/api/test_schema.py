@@ -11,9 +11,8 @@ import pytest
 import yaml
 from pydantic import Field
 from tradingengine_operator.api.base import Model, only, rule, unavailable
-from tradingengine_operator.api.crd import MAX_NAME, build_crd, build_schema, main, render_template, rendered
+from tradingengine_operator.api.crd import build_crd, build_schema, main, render_template, rendered
 from tradingengine_operator.api.schema import SchemaError, structural_schema
-from tradingengine_operator.builders import names
 
 pytestmark = pytest.mark.unit
 
@@ -84,10 +83,6 @@ def test_lists_and_texts_that_rules_read_are_bounded() -> None:
     for path, node in nodes(spec):
         if node.get("type") == "array":
             assert "maxItems" in node, path
-
-
-def test_the_longest_name_is_one_for_all() -> None:
-    assert MAX_NAME == names.MAX_NAME
 
 
 class Leaf(Model):

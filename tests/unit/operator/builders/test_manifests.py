@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tradingengine_operator.api import MAX_NAME
 from tradingengine_operator.builders import Manifest, names
 
 from tests.unit.operator.builders.engines import MANAGED, all_manifests, context, record
@@ -42,7 +43,7 @@ specs = st.fixed_dictionaries(
         ),
     }
 )
-engine_names = st.from_regex(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", fullmatch=True)
+engine_names = st.from_regex(rf"[a-z]([-a-z0-9]{{0,{MAX_NAME - 2}}}[a-z0-9])?", fullmatch=True)
 
 
 def pod_templates(manifests: list[Manifest]) -> Iterator[Manifest]:
@@ -69,7 +70,7 @@ def test_manifests_are_those_of_the_golden_file(engine: str) -> None:
     assert path.read_text(encoding="utf-8") == text
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(spec=specs, name=engine_names)
 def test_manifests_are_valid_and_lose_nothing_in_the_models_of_kubernetes(spec: dict[str, Any], name: str) -> None:
     for manifest in all_manifests(context(spec, name=name)):
@@ -80,14 +81,14 @@ def test_manifests_are_valid_and_lose_nothing_in_the_models_of_kubernetes(spec: 
         assert dumped == manifest
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(spec=specs)
 def test_manifests_do_not_depend_on_the_order_of_keys(spec: dict[str, Any]) -> None:
     turned = dict(reversed(list(spec.items())))
     assert json.dumps(all_manifests(context(spec))) == json.dumps(all_manifests(context(turned)))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(spec=specs, name=engine_names)
 def test_names_and_labels_fit(spec: dict[str, Any], name: str) -> None:
     manifests = all_manifests(context(spec, name=name))
