@@ -310,7 +310,7 @@ def test_the_catalogue_trades_reliance_or_what_there_is_and_never_an_index() -> 
     assert (strategy.symbols, strategy.bar_seconds) == (("NSE:RELIANCE",), 5)
     others = [one for one in instruments if one.symbol != "NSE:RELIANCE"]
     (strategy,) = default_strategies("replay", others, 60)
-    assert (strategy.symbols, strategy.bar_seconds, strategy.limits.per_session) == (("NSE:AXISBANK",), 60, 20)
+    assert (strategy.symbols, strategy.bar_seconds, strategy.limits.per_session) == (("NSE:AXISBANK",), 60, 1_000)
     assert [parameters_for("replay", SYMBOL, speed).bar_seconds for speed in (0.5, 1, 2, 4, 6, 7, 60)] == [
         5,
         5,
@@ -321,4 +321,5 @@ def test_the_catalogue_trades_reliance_or_what_there_is_and_never_an_index() -> 
         60,
     ]
     assert default_strategies("replay", [one for one in instruments if not one.tradable]) == []
-    assert parameters_for("broker", SYMBOL).bar_seconds == 60
+    usual = parameters_for("broker", SYMBOL)
+    assert (usual.bar_seconds, usual.limits.per_session) == (60, 20)
