@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from te_demo.product import OPERATOR_NAMESPACE, Product
 from te_demo.up import bring_up, build_all, start_engine
 from te_devcluster import cluster, images
 from te_devcluster.console import say
+from te_devcluster.kubectl import Kubectl
 from te_devcluster.lock import read_owner
-from te_devcluster.paths import STATE_ROOT, checkout
+from te_devcluster.paths import STATE_ROOT, admin_kubeconfig, checkout
 from te_devcluster.storage import journal_path
 
 LOGIN = "tester"
@@ -34,10 +37,19 @@ class Desk:
     password: str
 
 
+REUSE = "TE_E2E_REUSE"
+"""Set while one works on a test: the demo that is up is used, and stays up."""
+
+
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Desk]:
     """The demo's engine, running; the cluster is taken down afterwards and must leave nothing."""
-    if read_owner() is not None and cluster.running_processes():
+    up = read_owner() is not None and bool(cluster.running_processes())
+    if up and os.environ.get(REUSE):
+        with opened(Product(Kubectl(admin_kubeconfig()))) as made:
+            yield made
+        return
+    if up:
         pytest.fail("a cluster is up; end it first: make demo-down")
     built = build_all()
     try:
@@ -47,13 +59,20 @@ def desk() -> Iterator[Desk]:
         except BaseException:
             collect(product, ARTEFACTS / "start")
             raise
-        password = product.set_user(LOGIN, "admin")
-        with Person(HTTP_PORT) as person:
-            person.log_in(LOGIN, password)
-            person.wait_status("live prices", lambda found: found["feed"]["state"] == "live", timeout=60)
-            yield Desk(product, person, EdgeDisk(journal_path(product.namespace, product.engine)), password)
+        with opened(product) as made:
+            yield made
     finally:
         assert cluster.down() == []
+
+
+@contextmanager
+def opened(product: Product) -> Iterator[Desk]:
+    """A person at the running engine, once prices are there."""
+    password = product.set_user(LOGIN, "admin")
+    with Person(HTTP_PORT) as person:
+        person.log_in(LOGIN, password)
+        person.wait_status("live prices", lambda found: found["feed"]["state"] == "live", timeout=60)
+        yield Desk(product, person, EdgeDisk(journal_path(product.namespace, product.engine)), password)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -99,14 +99,20 @@ def test_an_order_becomes_a_fill_that_the_websocket_shows(desk: Desk) -> None:
 
 
 def test_the_same_key_twice_is_the_same_order_and_another_body_is_refused(desk: Desk) -> None:
-    key = str(uuid.uuid4())
-    first = desk.person.send(limit_order("100.00", SYMBOL), key)
-    second = desk.person.send(limit_order("100.00", SYMBOL), key)
-    other = desk.person.send(limit_order("101.00", SYMBOL), key)
+    key, price = str(uuid.uuid4()), resting_price(desk)
+    first = desk.person.send(limit_order(price, SYMBOL), key)
+    second = desk.person.send(limit_order(price, SYMBOL), key)
+    other = desk.person.send(limit_order(price, SYMBOL, quantity=2), key)
     assert (first.status_code, second.status_code, other.status_code) == (201, 200, 409)
     assert first.json()["id"] == second.json()["id"]
     desk.person.http.delete(f"/v1/orders/{first.json()['id']}")
     assert desk.person.wait_final(first.json()["id"])["state"] in ("CANCELLED", "REJECTED")
+
+
+def resting_price(desk: Desk) -> str:
+    """A price (rupees, whole) inside the day's band at which a purchase rests in the book."""
+    quote = desk.person.get("/v1/quotes", symbols=SYMBOL)["items"][0]
+    return f"{int(float(quote['last']) * 0.97)}.00"
 
 
 @pytest.mark.parametrize(
@@ -198,9 +204,7 @@ def test_a_cut_link_loses_and_doubles_nothing_and_a_persons_order_is_not_sent(de
 
 
 def test_a_halt_cancels_entries_and_survives_a_restart_of_the_edge(desk: Desk) -> None:
-    quote = desk.person.get("/v1/quotes", symbols=SYMBOL)["items"][0]
-    price = f"{int(float(quote['last']) * 0.97)}.00"
-    resting = desk.person.place(limit_order(price, SYMBOL))
+    resting = desk.person.place(limit_order(resting_price(desk), SYMBOL))
     wait_until("the order rests", lambda: desk.person.order(resting["id"])["state"] == "OPEN", timeout=15)
     desk.person.http.post("/v1/halt", json={"reason": "test"}).raise_for_status()
     wait_until("the halt is confirmed", lambda: halt_state(desk) == "confirmed", timeout=15)
