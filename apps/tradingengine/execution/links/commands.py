@@ -3,6 +3,7 @@
 Reading again is harmless, since the engine drops ids that it knows; missing one is not.
 """
 
+import asyncio
 import logging
 from typing import Final
 
@@ -56,6 +57,9 @@ class CommandReader:
         self.connected = True
 
     async def _once(self) -> None:
+        if not self.taking:
+            await asyncio.sleep(BLOCK_MS / 1000)
+            return
         wanted = dict(self._cursors)
         if self._engine.inputs.draining or not self._engine.inputs.recovered or self._engine.busy:
             # Commands that add risk wait in the stream: whoever reads them next drops those that are late.
@@ -63,6 +67,7 @@ class CommandReader:
         answer = await self._source.read(wanted, block_ms=BLOCK_MS if len(wanted) == 2 else BLOCK_MS // 10)
         for stream in (streams.PRIORITY_COMMANDS, streams.COMMANDS):
             for entry_id, fields in answer.get(stream, ()):
-                if self.taking:
-                    self._engine.accept(fields.get("body", ""), command_id=fields.get("id", ""))
-                    self._cursors[stream] = entry_id
+                if not self.taking:  # stopped while it waited: the next process reads them
+                    return
+                self._engine.accept(fields.get("body", ""), command_id=fields.get("id", ""))
+                self._cursors[stream] = entry_id

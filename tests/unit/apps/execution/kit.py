@@ -1,5 +1,6 @@
 """A small edge: settable clocks, a settable market, the real journal and the real paper broker on temporary files."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,18 @@ SHARE = "NSE:ABC"
 
 
 class FakeWall:
-    """Wall time that stands still until it is moved; durations are real only if moved."""
+    """Wall time that stands still until it is moved; with `running` its durations go on by themselves too."""
 
     def __init__(self) -> None:
         self.at = NOW
         self.seconds = 1000.0
+        self.running = False
 
     def now(self) -> datetime:
         return self.at
 
     def monotonic(self) -> float:
-        return self.seconds
+        return self.seconds + (time.monotonic() if self.running else 0)
 
     def move(self, seconds: float) -> None:
         self.at += timedelta(seconds=seconds)
