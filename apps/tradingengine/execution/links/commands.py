@@ -49,6 +49,9 @@ class CommandReader:
                 await self._source.disconnect()
                 await backoff.wait()
 
+    def _is_stopped(self) -> bool:
+        return not self.taking
+
     async def _connect(self) -> None:
         run_id = await self._source.run_id()
         if run_id != self._run_id:
@@ -67,7 +70,7 @@ class CommandReader:
         answer = await self._source.read(wanted, block_ms=BLOCK_MS if len(wanted) == 2 else BLOCK_MS // 10)
         for stream in (streams.PRIORITY_COMMANDS, streams.COMMANDS):
             for entry_id, fields in answer.get(stream, ()):
-                if not self.taking:  # stopped while it waited: the next process reads them
+                if self._is_stopped():  # stopped while it waited: the next process reads them
                     return
                 self._engine.accept(fields.get("body", ""), command_id=fields.get("id", ""))
                 self._cursors[stream] = entry_id
