@@ -1,0 +1,69 @@
+// Builds ../static: hashed files, and a manifest that maps names to them. `node build.mjs --budget` also checks sizes.
+import { build } from "esbuild";
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const out = join(here, "..", "static");
+const BUDGET = 100 * 1024;
+
+rmSync(out, { recursive: true, force: true });
+mkdirSync(out, { recursive: true });
+
+const result = await build({
+  absWorkingDir: here,
+  entryPoints: { app: "src/main.js", login: "src/login.js", "app-style": "src/css/app.css" },
+  outdir: out,
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  target: ["es2022"],
+  minify: true,
+  metafile: true,
+  legalComments: "none",
+  entryNames: "[name]-[hash]",
+  chunkNames: "[name]-[hash]",
+  assetNames: "[name]-[hash]",
+  define: { "process.env.NODE_ENV": '"production"' },
+  logLevel: "warning",
+});
+
+const manifest = {};
+for (const [file, meta] of Object.entries(result.metafile.outputs)) {
+  const name = relative(out, join(here, file));
+  if (meta.entryPoint === "src/main.js") manifest["app.js"] = name;
+  if (meta.entryPoint === "src/login.js") manifest["login.js"] = name;
+  if (meta.entryPoint === "src/css/app.css") manifest["app.css"] = name;
+  if (meta.entryPoint === "src/chart/chart.js") manifest["chart.js"] = name;
+}
+const icon = readFileSync(join(here, "src", "icon.svg"));
+const iconName = `icon-${createHash("sha256").update(icon).digest("hex").slice(0, 8)}.svg`;
+writeFileSync(join(out, iconName), icon);
+manifest["icon.svg"] = iconName;
+
+// Licences of what is bundled travel with it.
+const notices = ["preact", "@preact/signals", "@preact/signals-core", "htm", "lightweight-charts", "fancy-canvas"].map((name) => {
+  const folder = join(here, "node_modules", name);
+  const licence = readdirSync(folder).find((file) => /^licen[sc]e/i.test(file));
+  const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  return `${name} ${version} (${license})\n\n${licence ? readFileSync(join(folder, licence), "utf8") : ""}`;
+});
+writeFileSync(join(out, "LICENCES.txt"), notices.join("\n\n----\n\n"));
+
+let total = 0;
+const sizes = {};
+for (const file of readdirSync(out)) {
+  if (file === "LICENCES.txt") continue;
+  sizes[file] = gzipSync(readFileSync(join(out, file)), { level: 9 }).length;
+  total += sizes[file];
+}
+writeFileSync(join(out, "manifest.json"), JSON.stringify(manifest, null, 2) + "\n");
+writeFileSync(join(out, "sizes.json"), JSON.stringify({ gzip: sizes, total, budget: BUDGET }, null, 2) + "\n");
+console.log(`static: ${Object.keys(sizes).length} files, ${(total / 1024).toFixed(1)} KiB gzip of ${BUDGET / 1024}`);
+if (total > BUDGET) {
+  console.error("The front end is larger than its budget.");
+  process.exit(1);
+}

@@ -1,0 +1,57 @@
+// The checks of a ticket that need nothing but the order and its instrument: the same that the api makes, made earlier.
+// Prices are compared as whole paise.
+
+export const TYPES = [["LIMIT", "Limit"], ["MARKET", "Market"], ["SL", "SL"], ["SL_M", "SL-M"]];
+export const needsPrice = (type) => type === "LIMIT" || type === "SL";
+export const needsTrigger = (type) => type === "SL" || type === "SL_M";
+
+/** Products that fit an instrument. @param {any} instrument */
+export const productsFor = (instrument) => (instrument && ["future", "option"].includes(instrument.kind) ? ["NRML", "MIS"] : ["CNC", "MIS"]);
+
+/** Paise of a text in rupees, null when it is not one. @param {string} text */
+export function paise(text) {
+  const match = /^(\d{1,9})(?:\.(\d{1,2}))?$/.exec(String(text).trim().replaceAll(",", ""));
+  return match ? Number(match[1]) * 100 + Number((match[2] ?? "").padEnd(2, "0")) : null;
+}
+
+/** Rupees text of paise. @param {number} value */
+export const fromPaise = (value) => `${Math.floor(value / 100)}.${String(value % 100).padStart(2, "0")}`;
+
+/** One tick up or down, from off-tick to the next one. @param {string} text @param {string} tick @param {number} direction */
+export function step(text, tick, direction) {
+  const size = paise(tick) || 5;
+  const value = paise(text) ?? 0;
+  const next = direction > 0 ? Math.floor(value / size) * size + size : Math.ceil(value / size) * size - size;
+  return fromPaise(Math.max(size, next));
+}
+
+/**
+ * What is wrong, by field; empty when nothing is.
+ * @param {{side: string, type: string, quantity: string, price: string, trigger_price: string, validity: string}} draft
+ * @param {any} instrument
+ */
+export function check(draft, instrument) {
+  /** @type {Record<string, string>} */
+  const wrong = {};
+  if (!instrument) return { symbol: "Choose a symbol." };
+  if (!instrument.tradable) return { symbol: "An index cannot be traded itself." };
+  const quantity = /^\d{1,9}$/.test(draft.quantity) ? Number(draft.quantity) : 0;
+  if (quantity <= 0) wrong.quantity = "A whole number above zero.";
+  else if (quantity % instrument.lot_size) wrong.quantity = `Whole lots of ${instrument.lot_size}.`;
+  else if (instrument.freeze_quantity && quantity > instrument.freeze_quantity) wrong.quantity = `At most ${instrument.freeze_quantity} in one order.`;
+  const price = needsPrice(draft.type) ? checkPrice("price", draft.price, instrument, wrong) : null;
+  const trigger = needsTrigger(draft.type) ? checkPrice("trigger_price", draft.trigger_price, instrument, wrong) : null;
+  if (price !== null && trigger !== null && !wrong.price && !wrong.trigger_price) {
+    if (draft.side === "BUY" && price < trigger) wrong.price = "The limit of an SL buy lies at or above its trigger.";
+    if (draft.side === "SELL" && price > trigger) wrong.price = "The limit of an SL sell lies at or below its trigger.";
+  }
+  if (draft.validity === "IOC" && needsTrigger(draft.type)) wrong.validity = "A stop order cannot be IOC.";
+  return wrong;
+}
+
+function checkPrice(field, text, instrument, wrong) {
+  const value = paise(text);
+  if (value === null || value <= 0) wrong[field] = "A price in rupees, at most two decimals.";
+  else if (value % (paise(instrument.tick_size) || 1)) wrong[field] = `In steps of ${instrument.tick_size}.`;
+  return value;
+}

@@ -1,0 +1,211 @@
+// The order ticket: what this version's order API takes, checked here as the api checks it, sent once per draft.
+import { batch, computed, signal } from "@preact/signals";
+import { useRef } from "preact/hooks";
+import { call, load, newKey } from "../lib/api.js";
+import { TYPES, check, needsPrice, needsTrigger, productsFor, step } from "../lib/check.js";
+import * as format from "../lib/format.js";
+import { html } from "../lib/html.js";
+import { blocked, feed, mode, putOrder, quote, resources, say, session, ticketOpen, ticketSymbol } from "../lib/store.js";
+import { Icon } from "./icons.js";
+import { Trouble } from "./panel.js";
+import { ChangePercent, Last } from "./price.js";
+import { SymbolSearch } from "./search.js";
+
+const REST_MS = 1200;
+const blank = { side: "BUY", type: "LIMIT", quantity: "", price: "", trigger_price: "", product: "CNC", validity: "DAY" };
+const draft = signal(blank);
+const picked = signal(null);
+const problem = signal(null);
+/** "idle" | "sending" | "sent" (resting, so that a second click of the same hand sends nothing) | "review" (LIVE) */
+const phase = signal("idle");
+const touched = signal(false);
+/** One key per draft: whatever is clicked, retried or answered late, it is one order. */
+let key = newKey();
+
+const instrument = computed(() => {
+  const symbol = ticketSymbol.value;
+  if (!symbol) return null;
+  if (picked.value?.symbol === symbol) return picked.value;
+  return (resources.instruments.value.data?.items ?? []).find((item) => item.symbol === symbol) ?? null;
+});
+
+const edit = (change) => {
+  key = newKey();
+  batch(() => {
+    const next = { ...draft.peek(), ...change };
+    draft.value = needsTrigger(next.type) ? { ...next, validity: "DAY" } : next;
+    problem.value = null;
+    if (phase.peek() !== "sending") phase.value = "idle";
+  });
+};
+
+/** Put a symbol, and maybe a side, into the ticket. @param {{symbol: string, side?: string}} what @param {boolean} [focus] */
+export function fillTicket({ symbol, side }, focus = true) {
+  batch(() => {
+    if (symbol !== ticketSymbol.peek()) {
+      ticketSymbol.value = symbol;
+      const products = productsFor(instrument.peek());
+      edit({ price: suggested(symbol, side ?? draft.peek().side), trigger_price: "", product: products.includes(draft.peek().product) ? draft.peek().product : products[0] });
+    }
+    if (side) edit({ side });
+    if (focus) ticketOpen.value = true;
+  });
+  if (focus) requestAnimationFrame(() => document.querySelector(".ticket [name=quantity]")?.focus());
+}
+
+const suggested = (symbol, side) => {
+  const now = quote(symbol).peek();
+  return now ? String((side === "BUY" ? now.ask : now.bid) ?? now.last ?? "") : "";
+};
+
+const body = () => {
+  const { side, type, quantity, price, trigger_price: trigger, product, validity } = draft.peek();
+  return {
+    symbol: ticketSymbol.peek(), side, type, quantity: Number(quantity), product, validity,
+    price: needsPrice(type) ? price : null, trigger_price: needsTrigger(type) ? trigger : null,
+  };
+};
+
+const line = () => {
+  const { side, type, quantity, price, trigger_price: trigger, product } = draft.value;
+  const name = format.ticker(ticketSymbol.value ?? "");
+  const at = needsPrice(type) ? ` @ ${format.price(price)}` : type === "MARKET" ? " at market" : ` when ${format.price(trigger)}`;
+  return `${side === "BUY" ? "Buy" : "Sell"} ${format.count(quantity)} ${name}${at}${mode.value === "live" ? ` ${product}` : ""}`;
+};
+
+async function send(event) {
+  event.preventDefault();
+  touched.value = true;
+  if (phase.peek() === "sending" || phase.peek() === "sent" || blocked.peek()) return;
+  const wrong = check(draft.peek(), instrument.peek());
+  if (Object.keys(wrong).length) {
+    document.querySelector(`.ticket [name=${Object.keys(wrong)[0]}], .ticket .search input`)?.focus();
+    return;
+  }
+  if (mode.peek() === "live" && phase.peek() !== "review") {
+    phase.value = "review";
+    return;
+  }
+  const mine = key;
+  batch(() => { phase.value = "sending"; problem.value = null; });
+  try {
+    const order = await call("POST", "/v1/orders", { body: body(), key: mine });
+    putOrder(order);
+    key = newKey();
+    phase.value = "sent";
+    touched.value = false;
+    say(`${line()}: taken`, "good");
+    setTimeout(() => { if (phase.peek() === "sent") phase.value = "idle"; }, REST_MS);
+  } catch (error) {
+    // A refused order was never placed: the next try is another order. Where the answer leaves that open, the key
+    // stays, so that a repeat can only ever be the same order.
+    if ((error.status >= 400 && error.status < 500) || error.code === "edge_unreachable") key = newKey();
+    batch(() => { problem.value = error; phase.value = "idle"; });
+    if (error.code === "edge_unreachable") {
+      say("Not delivered: the edge is unreachable. The order is not sent later.", "error");
+      load("orders");
+    }
+  }
+}
+
+const Field = ({ name, label, note, wrong, children }) => html`<div class="field ${wrong ? "bad" : ""}" data-field=${name}>
+  <label for="ticket-${name}"><span>${label}</span></label>
+  <div class="control">${children}${note && html`<span class="control-note num">${note}</span>`}</div>
+  ${wrong && html`<p class="field-error" id="ticket-${name}-error" role="alert">${wrong}</p>`}
+</div>`;
+
+function PriceField({ name, label, wrong }) {
+  const tick = instrument.value?.tick_size ?? "0.05";
+  const move = (direction) => edit({ [name]: step(draft.peek()[name] || suggested(ticketSymbol.peek(), draft.peek().side), tick, direction) });
+  const onKeyDown = (event) => {
+    if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
+    event.preventDefault();
+    move(event.key === "ArrowUp" ? 1 : -1);
+  };
+  return html`<${Field} name=${name} label=${label} wrong=${wrong}>
+    <input id="ticket-${name}" name=${name} class="num" inputmode="decimal" autocomplete="off" value=${draft.value[name]} aria-invalid=${Boolean(wrong)} aria-describedby=${wrong ? `ticket-${name}-error` : undefined}
+      onInput=${(event) => edit({ [name]: event.currentTarget.value })} onKeyDown=${onKeyDown} />
+    <span class="steppers"><button type="button" tabindex="-1" aria-label="${label}: one tick of ${tick} down" onClick=${() => move(-1)}>−</button><button type="button" tabindex="-1" aria-label="${label}: one tick of ${tick} up" onClick=${() => move(1)}>+</button></span>
+  <//>`;
+}
+
+const Select = ({ name, label, options, wrong }) => html`<${Field} name=${name} label=${label} wrong=${wrong}>
+  <select id="ticket-${name}" name=${name} value=${draft.value[name]} onChange=${(event) => edit({ [name]: event.currentTarget.value })}>
+    ${options.map(([value, word]) => html`<option key=${value} value=${value} selected=${draft.value[name] === value}>${word}</option>`)}
+  </select><//>`;
+
+function SymbolField({ wrong }) {
+  const symbol = ticketSymbol.value;
+  const change = useRef(null);
+  if (!symbol || !instrument.value) {
+    return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol"><${SymbolSearch} label="Symbol of the order" tradableOnly invalid=${Boolean(wrong)} onPick=${(item) => { picked.value = item; fillTicket({ symbol: item.symbol }); }} />
+      ${wrong && html`<p class="field-error" role="alert">${wrong}</p>`}</div>`;
+  }
+  return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol"><button ref=${change} type="button" class="symbol-pick" onClick=${() => { ticketSymbol.value = null; requestAnimationFrame(() => document.querySelector(".ticket .search input")?.focus()); }} aria-label="Symbol ${format.ticker(symbol)}: choose another">
+      <b>${format.ticker(symbol)}</b> <span class="muted">${instrument.value.exchange} ${instrument.value.kind}</span><span class="spacer"></span><b class="num"><${Last} symbol=${symbol} /></b> <${ChangePercent} symbol=${symbol} /></button>
+    ${wrong && html`<p class="field-error" role="alert">${wrong}</p>`}</div>`;
+}
+
+function Book({ symbol }) {
+  const now = quote(symbol).value;
+  if (!now) return html`<p class="muted small">No quote for ${format.ticker(symbol)} yet.</p>`;
+  const set = (value) => () => edit({ type: needsPrice(draft.peek().type) ? draft.peek().type : "LIMIT", price: String(value) });
+  return html`<div class="book num"><button type="button" class="plain" onClick=${set(now.bid)} aria-label="Bid ${now.bid}: use as price"><span class="muted">Bid</span> <b class="buy-text">${format.price(now.bid)}</b> <span class="muted">${format.volume(now.bid_quantity)}</span></button>
+    <button type="button" class="plain" onClick=${set(now.ask)} aria-label="Ask ${now.ask}: use as price"><span class="muted">Ask</span> <b class="sell-text">${format.price(now.ask)}</b> <span class="muted">${format.volume(now.ask_quantity)}</span></button></div>`;
+}
+
+function Figures() {
+  const { type, quantity, price, trigger_price: trigger } = draft.value;
+  const at = needsPrice(type) ? price : needsTrigger(type) ? trigger : quote(ticketSymbol.value).value?.last;
+  const value = Number(quantity) * Number(at);
+  const limit = Number(session.value.engine.risk?.order ?? 0);
+  const above = limit > 0 && value > limit;
+  return html`<dl class="figures num">
+    <div><dt>Order value</dt><dd>${value ? format.rupees(value, { decimals: 0 }) : format.NONE}</dd></div>
+    <div><dt>Limit per order</dt><dd class=${above ? "warn" : ""}>${limit ? `${format.rupees(limit, { decimals: 0 })}${above ? " · above it" : ""}` : format.NONE}</dd></div>
+    <div><dt>Not sent after</dt><dd>${type === "MARKET" ? "5 s" : "30 s"}</dd></div>
+  </dl>`;
+}
+
+/** The server's answer stands at its field; what has no field stands above the button. */
+function wrongFields() {
+  const wrong = touched.value ? check(draft.value, instrument.value) : {};
+  const told = problem.value;
+  if (told?.field) wrong[told.field] = `${told.detail}${told.mend ? ` ${told.mend}` : ""}`;
+  return wrong;
+}
+const FIELDS = new Set(["symbol", "quantity", "price", "trigger_price", "type", "product", "validity"]);
+
+export function Ticket() {
+  const { side, type, quantity } = draft.value;
+  const wrong = wrongFields();
+  const lots = instrument.value && instrument.value.lot_size > 1 && Number(quantity) ? `${Number(quantity) / instrument.value.lot_size} lots` : "";
+  const told = problem.value && !(problem.value.field && FIELDS.has(problem.value.field)) ? problem.value : null;
+  const undelivered = problem.value?.code === "edge_unreachable";
+  const ready = phase.value !== "sending" && phase.value !== "sent" && !blocked.value;
+  return html`<section class="panel ticket" data-panel="ticket" data-phase=${phase.value} data-side=${side} aria-label="Order ticket">
+    <header class="panel-head"><h2>Order</h2><span class="panel-note"><kbd>B</kbd> buy · <kbd>S</kbd> sell</span><span class="spacer"></span><button type="button" class="plain sheet-close" aria-label="Close the ticket" onClick=${() => { ticketOpen.value = false; }}><${Icon} name="close" /></button></header>
+    <form class="panel-body pad" novalidate onSubmit=${send}>
+      <${SymbolField} wrong=${wrong.symbol} />
+      <div class="sides" role="radiogroup" aria-label="Side">${["BUY", "SELL"].map((value) => html`<button type="button" key=${value} role="radio" aria-checked=${side === value} tabindex=${side === value ? 0 : -1} class=${value.toLowerCase()} onClick=${() => edit({ side: value })}
+        onKeyDown=${(event) => { if (event.key.startsWith("Arrow")) { event.preventDefault(); const other = value === "BUY" ? "SELL" : "BUY"; edit({ side: other }); event.currentTarget.parentElement.querySelector(`.${other.toLowerCase()}`).focus(); } }}>${value}</button>`)}</div>
+      <div class="fields">
+        <${Field} name="quantity" label="Quantity" note=${lots} wrong=${wrong.quantity}>
+          <input id="ticket-quantity" name="quantity" class="num" inputmode="numeric" autocomplete="off" value=${quantity} aria-invalid=${Boolean(wrong.quantity)} aria-describedby=${wrong.quantity ? "ticket-quantity-error" : undefined} onInput=${(event) => edit({ quantity: event.currentTarget.value.replace(/[^0-9]/g, "") })} />
+        <//>
+        <${Select} name="product" label="Product" options=${productsFor(instrument.value).map((value) => [value, value])} wrong=${wrong.product} />
+        <${Select} name="type" label="Type" options=${TYPES} wrong=${wrong.type} />
+        ${needsPrice(type) ? html`<${PriceField} name="price" label="Price" wrong=${wrong.price} />` : html`<div class="field"><span class="label muted">Price</span><div class="control fixed muted">${type === "MARKET" ? "at market" : "at trigger"}</div></div>`}
+        ${needsTrigger(type) && html`<${PriceField} name="trigger_price" label="Trigger" wrong=${wrong.trigger_price} />`}
+        <${Select} name="validity" label="Validity" options=${needsTrigger(type) ? [["DAY", "Day"]] : [["DAY", "Day"], ["IOC", "IOC"]]} wrong=${wrong.validity} />
+      </div>
+      ${ticketSymbol.value && html`<${Book} symbol=${ticketSymbol.value} />`}
+      <${Figures} />
+      ${undelivered && html`<div class="trouble compact" role="alert" data-undelivered><p class="trouble-what"><b>Not delivered.</b> ${told?.detail ?? problem.value.message}</p><p class="muted">${problem.value.mend ?? "It is not sent when the link is back."}</p></div>`}
+      ${told && !undelivered && html`<${Trouble} problem=${told.document ?? told} compact />`}
+      ${phase.value === "review" && html`<p class="review" role="status"><b>${line()}</b>. Press again to send.</p>`}
+      <button type="submit" class="button send ${side.toLowerCase()}" aria-disabled=${!ready} aria-describedby="ticket-why">${phase.value === "sending" ? "Sending" : phase.value === "sent" ? "Taken" : phase.value === "review" ? "Send now" : line()}</button>
+      <p class="small muted" id="ticket-why">${blocked.value ? html`<span class="warn">${blocked.value}</span>` : `Quote ${format.age(feed.value.age)} old · the edge's gate checks tick, lot, quantity and trading state before the broker sees it`}</p>
+    </form>
+  </section>`;
+}
