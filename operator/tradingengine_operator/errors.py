@@ -53,3 +53,11 @@ class MetricsError(OperatorError):
 
 class RecordError(OperatorError):
     """A release record cannot be read, or is missing."""
+
+
+class GatewayApiMissingError(OperatorError):
+    """The cluster knows no HTTPRoute."""
+
+
+class RouteTakenError(OperatorError):
+    """An HTTPRoute of our name belongs to another controller, or is rewritten by others all the time."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -148,6 +149,12 @@ def prepare(server: ApiServer) -> None:
         if "httproutes" in path.name or "_gateways" in path.name:
             server.kubectl("apply", "--server-side", "-f", str(path))
     server.kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd", "--all")
+
+
+def namespace_of(request: pytest.FixtureRequest) -> str:
+    """A namespace's name made from the test's."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))
+    return name[:50].strip("-")
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from te_devcluster.api_server import ApiServer
 from tradingengine_operator.flows.state import Stage as FlowStage
 from tradingengine_operator.plan import kinds
 
-from .operator_rig import Rig, prepare, rig_in
+from .operator_rig import Rig, namespace_of, prepare, rig_in
 
 pytestmark = pytest.mark.cluster
 STEPS = [{"weight": 10, "hold": "2s"}, {"weight": 50, "hold": "2s"}, {"weight": 100}]
@@ -29,8 +29,7 @@ async def rig(
     server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> AsyncIterator[Rig]:
     """A rig for one test."""
-    namespace = request.node.name.replace("_", "-").removeprefix("test-")[:50].rstrip("-[]")
-    async with rig_in(server, namespace, tmp_path / "operator.log", monkeypatch) as made:
+    async with rig_in(server, namespace_of(request), tmp_path / "operator.log", monkeypatch) as made:
         yield made
 
 

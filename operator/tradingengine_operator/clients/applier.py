@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from tradingengine_operator.builders import names
+from tradingengine_operator.errors import ApiError
+from tradingengine_operator.plan.kinds import Kind, kind_of
 from tradingengine_operator.plan.objects import Key, Manifest, desired_digest, key_of, owned_digest
 
 
@@ -14,6 +16,12 @@ class Applies(Protocol):
 
     async def apply(self, manifest: Manifest, *, manager: str = ..., subresource: str = ...) -> Manifest:
         """Server-side apply."""
+        ...
+
+    async def merge_patch(
+        self, kind: Kind, namespace: str, name: str, patch: Manifest, *, subresource: str = ...
+    ) -> Manifest:
+        """JSON merge patch."""
         ...
 
 
@@ -33,11 +41,26 @@ class Applier:
         wanted = desired_digest(manifest)
         if observed is not None and self._done.get(key) == (wanted, *_fingerprint(observed)):
             return dict(observed), False
-        applied = await self._client.apply(manifest, subresource=subresource)
+        try:
+            applied = await self._client.apply(manifest, subresource=subresource)
+        except ApiError as error:
+            if error.status != 422 or observed is None or subresource or "spec" not in manifest:
+                raise
+            applied = await self._force(manifest)
         self._done[key] = (wanted, *_fingerprint(applied))
         metadata = applied["metadata"]
         self._versions[applied["kind"], metadata["name"]] = metadata.get("resourceVersion", "")
         return applied, observed is None or _version(observed) != _version(applied)
+
+    async def _force(self, manifest: Manifest) -> Manifest:
+        """Somebody changed the key of an entry of one of our lists, so that apply would add ours beside it.
+
+        A merge patch sets whole lists. What cannot be changed at all is refused again, with the same words.
+        """
+        metadata = manifest["metadata"]
+        patch = {"spec": manifest["spec"]}
+        await self._client.merge_patch(kind_of(manifest), metadata["namespace"], metadata["name"], patch)
+        return await self._client.apply(manifest)
 
     def is_echo(self, kind: str, name: str, resource_version: str) -> bool:
         """Whether an event only shows our own last write."""

@@ -19,9 +19,15 @@ def prunable(observed: Iterable[Manifest], wanted: Collection[Key], owner_uid: s
     gone = [
         manifest
         for manifest in observed
-        if key_of(manifest) not in wanted and is_owned_by(manifest, owner_uid) and _may_go(manifest)
+        if key_of(manifest) not in wanted and _is_ours(manifest, owner_uid) and _may_go(manifest)
     ]
     return sorted(gone, key=key_of)
+
+
+def _is_ours(manifest: Mapping[str, Any], owner_uid: str) -> bool:
+    """By owner; a configuration that outlives its engine has none, and is known by its labels alone."""
+    labels = manifest["metadata"].get("labels") or {}
+    return is_owned_by(manifest, owner_uid) or labels.get(names.LABEL_COMPONENT) == "config"
 
 
 def _may_go(manifest: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from tradingengine_operator.api import TradingEngineSpec
 from tradingengine_operator.builders import EngineContext, names
 from tradingengine_operator.errors import LeaseLostError, OperatorError
 from tradingengine_operator.flows.conditions import Conditions, Flip, Overview, explain
+from tradingengine_operator.flows.release import CHECK_SECONDS
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key
 from tradingengine_operator.plan.prune import prunable
@@ -43,7 +44,7 @@ class EngineReconciler:
         self._edge = EdgeRunner()
         self._documents = DocumentPusher()
         self._reached = Reached()
-        self._told: set[tuple[str, str, str]] = set()
+        self._secrets: dict[str, dict[str, str]] = {}
 
     async def reconcile(self) -> Outcome:
         """One idempotent pass. Every failure becomes a condition; only a lost Lease leaves as an error."""
@@ -82,18 +83,37 @@ class EngineReconciler:
             logger.warning("phase Deleting was not written: %s", type(error).__name__)
 
     async def _work(self, p: Pass) -> None:
+        """Foundation, release, edge, prune. A broken foundation never keeps a release with weight from being judged."""
         p.world = await read_world(p.tools.client, self._namespace, self._name)
         p.state = stored_state(p)
+        p.secrets = dict(self._secrets)
+        broken: OperatorError | None = None
+        may_start = False
+        try:
+            may_start = await self._prepare(p)
+        except LeaseLostError:
+            raise
+        except OperatorError as error:
+            broken = error
+        if may_start or p.state.serial > 0:
+            await self._releases.run(p, may_start=may_start)
+        await self._edge.run(p, self._releases.sight.records)
+        if broken is not None:
+            raise broken
+        if p.state.serial > 0:
+            await self._prune(p)
+
+    async def _prepare(self, p: Pass) -> bool:
+        """Everything that a release stands on; True when a new one may start."""
         secrets_ready = await ensure_secrets(p)
-        if not secrets_ready and p.state.stable is None:
-            return
+        self._secrets = dict(p.secrets)
+        if not secrets_ready and p.state.serial == 0:
+            return False
         await ensure_foundation(p, self._reached)
         stores = p.conditions.true("DatabaseReady") and p.conditions.true("CacheReady")
         if not stores:
             p.look_again(WAIT_SECONDS)
-        await self._releases.run(p, may_start=secrets_ready and stores)
-        await self._edge.run(p, self._releases.sight.records)
-        await self._prune(p)
+        return secrets_ready and stores
 
     async def _prune(self, p: Pass) -> None:
         p.wanted.add(Key(kinds.ROUTE.kind, names.route(self._name)))
@@ -113,7 +133,9 @@ class EngineReconciler:
             await self._documents.push(p, release_document(p, self._releases.sight, phase))
         if failure is not None:
             logger.warning("%s/%s: %s", self._namespace, self._name, failure.message)
-        return Outcome(recheck=p.recheck, failed=failure is not None)
+        urgent = p.state.candidate is not None and p.state.candidate.weight > 0
+        p.look_again(CHECK_SECONDS if urgent else None)
+        return Outcome(recheck=p.recheck, failed=failure is not None, urgent=urgent)
 
     async def _invalid(self, p: Pass, error: ValidationError) -> Outcome:
         """A specification that passed by the API server's rules and still makes no sense: said, never retried."""

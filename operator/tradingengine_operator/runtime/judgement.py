@@ -46,6 +46,9 @@ def _judge_candidate(p: Pass, sight: ReleaseSight) -> None:
         migration = sight.seen.migration
         reason = "MigrationFailed" if migration.failed else "MigrationWaits"
         p.conditions.set("ReleaseHealthy", "False", reason, migration.message)
+    elif candidate.stage is Stage.SHIFTING and _route_refused(sight):
+        p.conditions.set("ReleaseHealthy", "False", sight.route.reason, _route_text(sight))
+        p.look_again(WAIT_SECONDS)
     else:
         p.conditions.set("ReleaseHealthy", "Unknown", candidate.stage.value.capitalize(), "the release is under way")
 
@@ -58,9 +61,8 @@ def judge_whole(p: Pass, sight: ReleaseSight, failure: OperatorError | None) -> 
         conditions.set("Ready", "False", _reason(failure), explain(failure.message, failure.mend))
     elif not serving:
         conditions.set("Ready", "False", "NotServing", _why_not(p))
-    elif not sight.route.accepted and sight.route.reason != "RoutePending":
-        message = f"{sight.route.message}. To mend: create the Gateway, or name another one in spec.gateway"
-        conditions.set("Ready", "False", sight.route.reason, message)
+    elif _route_refused(sight):
+        conditions.set("Ready", "False", sight.route.reason, _route_text(sight))
         p.look_again(WAIT_SECONDS * 3)
     elif not (conditions.true("DatabaseReady") and conditions.true("CacheReady")):
         conditions.set("Ready", "False", "StoreNotReady", _why_not(p))
@@ -81,6 +83,15 @@ def _why_not(p: Pass) -> str:
     return "the first release is under way"
 
 
+def _route_refused(sight: ReleaseSight) -> bool:
+    """Whether the Gateway did not take the route, and had time to."""
+    return not sight.route.accepted and sight.route.reason != "RoutePending"
+
+
+def _route_text(sight: ReleaseSight) -> str:
+    return explain(sight.route.message, "create the Gateway with a listener for the host, or name it in spec.gateway")
+
+
 def _verdict_text(p: Pass) -> str:
     verdict = p.state.withdrawn
     return f"release {verdict.release} was withdrawn: {verdict.message}" if verdict is not None else ""
@@ -89,4 +100,4 @@ def _verdict_text(p: Pass) -> str:
 def _reason(failure: OperatorError) -> str:
     if isinstance(failure, ApiError):
         return "ApiServerUnreachable" if failure.status == 0 else f"ApiServerRefused{failure.status}"
-    return type(failure).__name__
+    return type(failure).__name__.removesuffix("Error")

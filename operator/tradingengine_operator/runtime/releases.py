@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tradingengine_operator.api import seconds
 from tradingengine_operator.builders import names
 from tradingengine_operator.builders.migrations import build_migration
 from tradingengine_operator.builders.release import ReleaseRecord, render_release
 from tradingengine_operator.builders.route import build_route
-from tradingengine_operator.errors import ConflictError, NotFoundError, OperatorError
+from tradingengine_operator.errors import (
+    ConflictError,
+    ForbiddenError,
+    GatewayApiMissingError,
+    NotFoundError,
+    RouteTakenError,
+)
 from tradingengine_operator.flows.actions import (
     Action,
     Announce,
@@ -33,7 +39,7 @@ from tradingengine_operator.flows.observation import (
 )
 from tradingengine_operator.flows.release import SLOTS, step
 from tradingengine_operator.flows.sight import Drained, migration_sight, slot_sight
-from tradingengine_operator.flows.state import ReleaseState, Slot
+from tradingengine_operator.flows.state import ReleaseState, Slot, parse_time
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key, Manifest, is_owned_by
 from tradingengine_operator.plan.routes import RouteFacts, read_route, route_patch
@@ -54,6 +60,8 @@ from .world import read_world
 #: Steps of one pass; a pass that would need more goes on in the next one.
 STEPS_PER_PASS = 8
 ROUTE_TRIES = 4
+#: A Gateway that says nothing of a route for longer than this does not listen to it.
+SILENT_SECONDS = 15.0
 logger = logging.getLogger(__name__)
 Store = Callable[[Pass], Awaitable[None]]
 
@@ -94,6 +102,7 @@ class ReleaseRunner:
                 break
             p.world = await read_world(p.tools.client, p.namespace, p.ctx.name)
         p.look_again(decision.recheck)
+        self.sight.route = await _explained(p, self.sight.route)
         self._keep(p)
         await prune_records(p, list(self.sight.records), p.state)
 
@@ -231,8 +240,8 @@ async def set_route(p: Pass, action: SetRoute) -> bool:
             p.world.route = await p.tools.client.get(kinds.ROUTE, p.namespace, names.route(p.ctx.name))
         except NotFoundError as error:
             mend = "install the Gateway API's CRDs (v1.5 or later) and a Gateway"
-            raise OperatorError("the cluster knows no HTTPRoute", mend=mend) from error
-    raise OperatorError("the HTTPRoute was changed by others again and again", mend="see who else writes it")
+            raise GatewayApiMissingError("the cluster knows no HTTPRoute", mend=mend) from error
+    raise RouteTakenError("the HTTPRoute was changed by others again and again", mend="see who else writes it")
 
 
 async def _write_route(p: Pass, desired: Manifest) -> bool:
@@ -250,11 +259,27 @@ async def _write_route(p: Pass, desired: Manifest) -> bool:
     return True
 
 
+async def _explained(p: Pass, facts: RouteFacts) -> RouteFacts:
+    """Why the Gateway says nothing: it is not there, it had no time yet, or it does not listen to us."""
+    if facts.reason != "GatewaySilent" or p.world.route is None:
+        return facts
+    gateway = p.ctx.spec.gateway
+    try:
+        found = await p.tools.client.get(kinds.GATEWAY, gateway.namespace, gateway.name)
+    except ForbiddenError:
+        found = {}  # without the right to read Gateways only their silence can be told
+    if found is None:
+        message = f"Gateway {gateway.namespace}/{gateway.name} does not exist"
+        return replace(facts, reason="GatewayMissing", message=message)
+    age = (p.tools.clock() - parse_time(p.world.route["metadata"]["creationTimestamp"])).total_seconds()
+    return facts if age > SILENT_SECONDS else replace(facts, reason="RoutePending")
+
+
 async def _adopt_route(p: Pass, observed: Manifest, desired: Manifest) -> None:
     """A route that a person made before: it becomes ours, unless another controller has it."""
     owners = observed["metadata"].get("ownerReferences") or []
     if any(owner.get("controller") for owner in owners):
-        raise OperatorError(
+        raise RouteTakenError(
             f"HTTPRoute {names.route(p.ctx.name)} belongs to somebody else",
             mend="rename it, or give this engine another name",
         )

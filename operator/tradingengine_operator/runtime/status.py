@@ -117,7 +117,7 @@ def status_manifest(p: Pass, status: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_GATES: tuple[ConditionType, ...] = ("SecretsReady", "DatabaseReady", "CacheReady")
+_GATES: tuple[ConditionType, ...] = ("SecretsReady", "DatabaseReady", "CacheReady", "ReleaseHealthy")
 
 
 def _needs_person(reason: str) -> bool:

@@ -17,16 +17,23 @@ RESYNC_SECONDS = (300.0, 600.0)
 BACKOFF_FIRST = 1.0
 BACKOFF_MOST = 300.0
 PASS_SECONDS = 120.0
+#: After so many failures in a row, wake-ups wait for the backoff too, up to the second number.
+PATIENT_FAILURES = 2
+MOST_DEAF_SECONDS = 30.0
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a pass says: look again after so many seconds at the latest, and whether the engine is gone."""
+    """What a pass says: look again after so many seconds at the latest, and whether the engine is gone.
+
+    `urgent` keeps that time even after a failure: a release that has weight is judged on, whatever else is broken.
+    """
 
     recheck: float | None = None
     failed: bool = False
     gone: bool = False
+    urgent: bool = False
 
 
 @dataclass
@@ -57,6 +64,7 @@ class WorkLoop:
         self._wake = asyncio.Event()
         self._single = asyncio.Lock()
         self._failures = 0
+        self._urgent = False
 
     def wake(self) -> None:
         """Asks for a pass soon."""
@@ -97,6 +105,7 @@ class WorkLoop:
                 self.beat.since = None
                 self._observe(result, time.monotonic() - started)
         self._failures = self._failures + 1 if outcome.failed else 0
+        self._urgent = outcome.urgent
         return outcome
 
     async def _wait(self, stopped: asyncio.Event, pause: float | None) -> bool:
@@ -111,15 +120,17 @@ class WorkLoop:
                 task.cancel()
         if self._wake.is_set() and not stopped.is_set():
             # A failing engine is not hurried by its own events, or they would undo the backoff.
-            quiet = max(self._coalesce, min(self._backoff(), 30.0) if self._failures > 2 else 0.0)
+            hurried = self._failures > PATIENT_FAILURES and not self._urgent
+            quiet = min(self._backoff(), MOST_DEAF_SECONDS) if hurried else self._coalesce
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), quiet)
         return not stopped.is_set()
 
     def _pause(self, outcome: Outcome) -> float | None:
-        if outcome.failed:
-            return self._rng.uniform(0.5, 1.0) * self._backoff()
-        return outcome.recheck
+        if not outcome.failed:
+            return outcome.recheck
+        pause = self._rng.uniform(0.5, 1.0) * self._backoff()
+        return min(pause, outcome.recheck) if outcome.urgent and outcome.recheck is not None else pause
 
     def _backoff(self) -> float:
         return float(min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(max(self._failures - 1, 0), 12)))
