@@ -16,6 +16,14 @@ from tradingengine.domain.candles import Candle, resample
 MINUTE_S = 60
 
 
+def short_interval(interval: str) -> int | None:
+    """Seconds of an interval below a minute, `5s` -> 5; None for any other."""
+    number = interval.removesuffix("s")
+    if number == interval or not number.isdigit() or not 1 <= int(number) < MINUTE_S or MINUTE_S % int(number):
+        return None
+    return int(number)
+
+
 class _Forming(msgspec.Struct):
     """The open bar of one symbol, prices in paise, `start` in epoch seconds."""
 

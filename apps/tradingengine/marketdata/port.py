@@ -155,5 +155,9 @@ class Feed(Protocol):
         ...
 
     def history(self, symbol: str, interval: str, count: int) -> list[Candle]:
-        """The last `count` closed candles before now, oldest first; reaches at least into the session before."""
+        """The last `count` closed candles before now, oldest first.
+
+        Whole minutes (1m, 5m, 15m, 1h, 1d) reach at least into the session before; bars below a minute, such as `5s`,
+        only as far as the feed remembers trades of this session, maybe not at all.
+        """
         ...

@@ -5,6 +5,7 @@ A tape is a row of sessions, each with its prices in time order. Nothing here kn
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import NamedTuple, Protocol
@@ -96,6 +97,9 @@ class Tape(Protocol):
         ...
 
 
+RECENT_TRADES = 1_200  # of each symbol: about a quarter of an hour of a lively share
+
+
 class Playback:
     """The playing of one session: takes trades up to a time and turns them into quotes and 1-minute candles."""
 
@@ -105,11 +109,22 @@ class Playback:
         self._prices = session.prices()
         self._ahead: TapePrice | None = None
         self._days: dict[str, _Day] = {}
+        self._recent: dict[str, deque[TapePrice]] = {}
 
     def quote(self, symbol: str) -> Quote | None:
         """The latest state of a symbol in this session."""
         day = self._days.get(symbol)
         return None if day is None else day.quote
+
+    def short_bars(self, symbol: str, seconds: int, now_ms: int) -> list[Candle]:
+        """Closed bars of less than a minute, oldest first, out of the latest trades; only bars that are whole."""
+        bars = CandleAggregator(seconds, f"{seconds}s", from_open=False)
+        closed: list[Candle] = []
+        for trade in self._recent.get(symbol, ()):
+            bar = bars.add(symbol, trade.price, trade.day_volume, trade.at_ms)
+            closed += [bar] if bar is not None else []
+        closed += bars.advance(now_ms)
+        return closed[1:]
 
     def play(self, until_ms: int, most: int) -> tuple[list[Quote], list[Candle]]:
         """Play trades at or before `until_ms`, at most `most` of them: quotes after each, and the candles closed."""
@@ -125,6 +140,7 @@ class Playback:
             candle = self.minutes.add(trade.symbol, trade.price, trade.day_volume, trade.at_ms)
             if candle is not None:
                 closed.append(candle)
+            self._recent.setdefault(trade.symbol, deque(maxlen=RECENT_TRADES)).append(trade)
             quotes.append(self._quote(trade))
         return quotes, closed
 

@@ -20,7 +20,7 @@ from tradingengine.domain.candles import Candle
 from tradingengine.domain.ids import new_id
 from tradingengine.domain.instruments import Instrument, Segment
 from tradingengine.domain.quotes import Quote
-from tradingengine.marketdata.candles import CandleStore
+from tradingengine.marketdata.candles import CandleStore, short_interval
 from tradingengine.marketdata.errors import UnknownSymbolError
 from tradingengine.marketdata.port import (
     FeedEvent,
@@ -163,6 +163,10 @@ class TapeFeed:
 
     def history(self, symbol: str, interval: str, count: int) -> list[Candle]:
         """The last `count` closed candles, oldest first; DomainError for an unknown interval."""
+        seconds = short_interval(interval)
+        if seconds is not None:
+            found = [] if self._playback is None else self._playback.short_bars(symbol, seconds, self._clock.now_ms())
+            return found[-count:] if count > 0 else []
         return self._store.last(symbol, interval, count)
 
     def forming(self, symbols: Iterable[str] | None = None) -> list[Candle]:

@@ -31,14 +31,14 @@ def default_strategies(source: Source, instruments: Sequence[Instrument], speed:
 def parameters_for(source: Source, symbol: str, speed: float = 1.0) -> EmaCrossParameters:
     """Parameters of the EMA cross: 9/21 on 1-minute bars and at most 20 orders a session for a broker's prices.
 
-    On a tape 3/8 on the shortest bars, of 5 to 60 s of market time, that last 5 s of wall time at its speed (60 s for
+    On a tape 2/5 on the shortest bars, of 5 to 60 s of market time, that last 5 s of wall time at its speed (60 s for
     a faster tape), with limits that let somebody watch it.
     """
     if source == "broker":
         return EmaCrossParameters(symbol=symbol, limits=USUAL)
     long_enough = (seconds for seconds in WATCHED_BARS if seconds >= WATCHED_PACE_S * speed)
     bar_seconds = next(long_enough, WATCHED_BARS[-1])
-    return EmaCrossParameters(symbol=symbol, fast=3, slow=8, bar_seconds=bar_seconds, limits=WATCHED)
+    return EmaCrossParameters(symbol=symbol, fast=2, slow=5, bar_seconds=bar_seconds, limits=WATCHED)
 
 
 def _symbol(instruments: Sequence[Instrument]) -> str | None:

@@ -20,7 +20,7 @@ from tradingengine.domain.ids import new_id
 from tradingengine.domain.instruments import Instrument
 from tradingengine.domain.orders import Order, OrderRequest, OrderType, Product, Purpose, Side
 from tradingengine.domain.positions import Position, PositionKey, apply_fill
-from tradingengine.marketdata.candles import CandleAggregator
+from tradingengine.marketdata.candles import CandleAggregator, short_interval
 from tradingengine.marketdata.port import Feed, FeedEvent, Prices, RunEnded, RunStarted
 from tradingengine.strategies.budget import OrderBudget
 from tradingengine.strategies.interface import Strategy, StrategyFill
@@ -247,9 +247,9 @@ class _Slot:
         return sum(start <= at <= end for at in earlier) if event.resumed else 0
 
     def _history(self) -> Sequence[Candle]:
-        """Closed bars before now; only whole minutes are kept by feeds, shorter bars begin empty."""
+        """Closed bars before now; of bars below a minute maybe only a few, or none."""
         interval = _interval(self.strategy.bar_seconds)
-        if interval not in ("1m", "5m", "15m"):
+        if interval not in ("1m", "5m", "15m") and short_interval(interval) is None:
             return ()
         bars = [
             bar

@@ -105,7 +105,7 @@ class Strategy(Protocol):
         ...
 
     def on_start(self, context: StrategyContext, history: Sequence[Candle]) -> None:
-        """A session begins, or goes on after a restart; `history` are closed bars, oldest first, maybe none."""
+        """A session begins, or goes on after a restart; `history` are closed bars, oldest first, maybe few."""
         ...
 
     def on_bar(self, context: StrategyContext, bar: Candle) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tradingengine.domain.calendar import Calendar
+from tradingengine.domain.errors import DomainError
 from tradingengine.domain.quotes import Quote
 from tradingengine.marketdata import tape_feed
 from tradingengine.marketdata.errors import UnknownSymbolError
@@ -219,3 +220,22 @@ async def test_a_reader_that_comes_again_goes_on_in_the_run(calendar: Calendar, 
     assert isinstance(rest[0], RunStarted)
     assert rest[0].resumed
     assert [quote.last for quote in _quotes(rest)] == [10_000 + 5 * second for second in range(21, 150)]
+
+
+async def test_short_bars_come_from_the_latest_trades(calendar: Calendar, wall: FakeTime) -> None:
+    feed = await _started(_feed(SmallTape(), calendar, wall))
+    async for event in feed.events():
+        if isinstance(event, Prices) and event.at_ms >= OPEN_MS + 20_000:
+            break
+    bars = feed.history("NSE:ABC", "5s", 10)
+    # The first bar may be a part of one, the last one is not over: neither is shown.
+    assert [(bar.time * 1000 - OPEN_MS, bar.open, bar.close, bar.volume) for bar in bars] == [
+        (5_000, 10_025, 10_045, 50),
+        (10_000, 10_050, 10_070, 50),
+        (15_000, 10_075, 10_095, 50),
+    ]
+    assert feed.history("NSE:ABC", "5s", 1) == bars[-1:]
+    assert feed.history("NSE:NONE", "5s", 1) == []
+    assert feed.history("NSE:ABC", "5s", 0) == []
+    with pytest.raises(DomainError, match="not an interval"):
+        feed.history("NSE:ABC", "7s", 1)
