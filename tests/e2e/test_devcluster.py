@@ -245,7 +245,7 @@ def test_the_metrics_of_pods_and_nodes_come(two_pods: Kubectl) -> None:
 
 def test_a_horizontal_autoscaler_sees_the_load_of_its_pods(two_pods: Kubectl) -> None:
     meta = {"name": "scaled", "namespace": NAMESPACE}
-    template = web_pod("scaled", "cloud")
+    template = {"metadata": {"labels": {"app": "scaled"}}, "spec": web_pod("scaled", "cloud")["spec"]}
     spec = {"selector": {"matchLabels": {"app": "scaled"}}, "template": template}
     two_pods.apply([{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}])
     two_pods.run("-n", NAMESPACE, "autoscale", "deployment/scaled", "--cpu=50%", "--min=2", "--max=3")
