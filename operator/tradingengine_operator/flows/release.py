@@ -78,15 +78,15 @@ def _start(state: ReleaseState, seen: Observation, now: datetime) -> _Move:
     slot = other(state.stable.slot) if state.stable is not None else "a"
     candidate = Candidate(slot, number, seen.template_hash, Stage.RECORDING, started_at=now, stage_at=now)
     news = Announce("ReleaseStarted", f"release {number} takes slot {slot}")
-    return _Move(advanced(state, candidate=candidate, retiring=None, finished_at=None), (news,))
+    return _Move(advanced(state, last=number, candidate=candidate, retiring=None, finished_at=None), (news,))
 
 
 def _number(state: ReleaseState, seen: Observation) -> int:
-    """The next number; a record that was written for this very template before a kill is taken up again."""
+    """The next number; a record that an engine of the same name left for this very template is taken up again."""
     newest = max(seen.records, default=0)
-    if newest > state.highest() and seen.records[newest] == seen.template_hash:
+    if newest > state.last and seen.records[newest] == seen.template_hash:
         return newest
-    return max(newest, state.highest()) + 1
+    return max(newest, state.last) + 1
 
 
 def _advance(state: ReleaseState, seen: Observation, policy: Policy, now: datetime) -> _Move:

@@ -94,9 +94,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class ReleaseState:
-    """The whole. `serial` grows with every change, so that the newest of two copies is known."""
+    """The whole. `serial` grows with every change, so that the newest of two copies is known; `last` is the highest
+    number that was ever given, since a cookie may still name it."""
 
     serial: int = 0
+    last: int = 0
     stable: Placed | None = None
     candidate: Candidate | None = None
     retiring: Retirement | None = None
@@ -125,13 +127,6 @@ class ReleaseState:
         """Numbers of the records that a slot is made from."""
         placed = (self.stable, self.candidate, self.retiring)
         return frozenset(entry.release for entry in placed if entry is not None)
-
-    def highest(self) -> int:
-        """The highest number that this state knows."""
-        known = set(self.referenced())
-        if self.withdrawn is not None:
-            known.add(self.withdrawn.release)
-        return max(known, default=0)
 
 
 def render_time(moment: datetime) -> str:
@@ -193,6 +188,7 @@ def _plain(value: Any) -> Any:
 def _state(raw: dict[str, Any]) -> ReleaseState:
     return ReleaseState(
         serial=int(raw["serial"]),
+        last=int(raw["last"]),
         stable=Placed(**raw["stable"]) if "stable" in raw else None,
         candidate=_candidate(raw["candidate"]) if "candidate" in raw else None,
         retiring=_retirement(raw["retiring"]) if "retiring" in raw else None,
