@@ -60,7 +60,10 @@ class Server:
 
     def environment(self) -> dict[str, str]:
         """Its environment."""
-        return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/17/bin", "LANG": "C.UTF-8"}
+        return {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/17/bin",
+            "LANG": "C.UTF-8",
+        }
 
     def start(self) -> None:
         """Start and wait until it answers; ServerError with the log's end when it does not."""
@@ -170,7 +173,12 @@ def _redis_answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
             connection.sendall(f"AUTH {PASSWORD}\r\nPING\r\n".encode())
-            return b"+PONG" in connection.recv(128) + connection.recv(128)
+            answer = b""
+            while chunk := connection.recv(128):
+                answer += chunk
+                if b"+PONG" in answer:
+                    return True
+            return False
     except OSError:
         return False
 
