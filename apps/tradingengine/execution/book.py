@@ -112,9 +112,8 @@ class OrderBook:
     def _set_trading(self, entry: Entry) -> None:
         self.trading_state = TradingState(entry.data["state"])
         self.trading_reason = str(entry.data.get("reason") or "")
-        halt_id = entry.data.get("halt_id")
         halted = self.trading_state is TradingState.HALTED
-        self.halt = Halt(str(halt_id or ""), str(entry.data.get("by") or ""), entry.at) if halted else None
+        self.halt = Halt(entry.id or "", str(entry.data.get("by") or ""), entry.at) if halted else None
 
     def _note(self, entry: Entry, order: Order) -> None:
         step: dict[str, Any] = {"state": str(order.state), "event": entry.type, "at": entry.at}

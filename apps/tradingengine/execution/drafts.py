@@ -76,6 +76,6 @@ def command_done(command_id: str | None, kind: str, result: str, **more: Any) ->
     return Draft("command.done", {"kind": kind, "result": result, **more}, command_id)
 
 
-def trading_state(state: TradingState, *, why: str, by: str, halt_id: str | None) -> Draft:
-    """The gate's state; `halt_id` names the halt it belongs to."""
-    return Draft("trading.state", {"state": str(state), "reason": why, "by": by, "halt_id": halt_id}, halt_id)
+def trading_state(state: TradingState, *, why: str, by: str, command_id: str) -> Draft:
+    """The gate's state; `command_id` is the halt's or the release's."""
+    return Draft("trading.state", {"state": str(state), "reason": why, "by": by}, command_id)

@@ -154,15 +154,16 @@ class Engine:
         if command.makes_order:
             await self._handle_order(command)
             return
-        if command.expires_at is not None and self._wall.now() >= command.expires_at:
+        by, why = command.origin.user or "", command.reason or ""
+        late = command.expires_at is not None and self._wall.now() >= command.expires_at
+        if command.kind is CommandKind.HALT:  # never too late: it only takes risk away
+            await self._done(command, await self.halts.halt(command.id, by=by, why=why))
+        elif late:
             await self._done(command, {"result": "expired"})
         elif command.kind is CommandKind.CANCEL:
-            await self._done(command, await self._cancel(command))
-        elif command.kind is CommandKind.HALT:
-            result = await self.halts.halt(command.id, by=command.origin.user or "", why=command.reason or "")
-            await self._done(command, result)
+            await self._done(command, await self._cancel(command, by))
         else:
-            await self._done(command, await self.halts.release(by=command.origin.user or "", why=command.reason or ""))
+            await self._done(command, await self.halts.release(command.id, by=by, why=why))
 
     async def _handle_order(self, command: Command) -> None:
         try:
@@ -181,7 +182,7 @@ class Engine:
             problem = reason(ReasonCode.INVALID, str(error))
             await self._journal_quietly(
                 (
-                    drafts.command_done(command.id, str(command.kind), "invalid", message=str(error)),
+                    drafts.command_done(command.id, "unreadable", "invalid", message=str(error)),
                     drafts.rejected(command.id, problem),
                 )
             )
@@ -210,8 +211,7 @@ class Engine:
         """Journal something without waiting; a failing disk shows at the next order."""
         self.journal.append([draft]).add_done_callback(lambda future: future.cancelled() or future.exception())
 
-    async def _cancel(self, command: Command) -> dict[str, Any]:
-        by = command.origin.user or ""
+    async def _cancel(self, command: Command, by: str) -> dict[str, Any]:
         outcome = await self.router.cancel(command.target or "", by=by, code=ReasonCode.CANCELLED_BY_USER)
         return {"target": command.target, **msgspec.to_builtins(outcome)}
 
@@ -263,7 +263,7 @@ class Engine:
             "sequence": self.journal.sequence,
             "idle": self.idle,
             "flat": self.book.flat,
-            "tradingState": "HALTED" if self.inputs.halting else str(self.book.trading_state),
+            "tradingState": "HALTED" if self.halts.halted else str(self.book.trading_state),
             "journal": self.journal.uuid,
             "recovered": self.inputs.recovered,
         }

@@ -4,12 +4,13 @@ import asyncio
 import logging
 from typing import Any
 
-from tradingengine.domain.orders import Order, Purpose, TradingState
+from tradingengine.domain.orders import Order, OrderState, Purpose, TradingState
 from tradingengine.domain.reasons import ReasonCode
 from tradingengine.execution import drafts
 from tradingengine.execution.book import OrderBook
 from tradingengine.execution.gate import GateInputs
 from tradingengine.execution.journal import Journal
+from tradingengine.execution.loops import Backoff
 from tradingengine.execution.router import Router
 from tradingengine.storage.sqlite import SqliteFailedError
 
@@ -20,41 +21,45 @@ class Halts:
     """Halts and releases trading. Stops, targets and exits stay: they reduce risk."""
 
     def __init__(self, *, journal: Journal, book: OrderBook, inputs: GateInputs, router: Router) -> None:
-        """One halt at a time; a second one joins the first."""
+        """Acts on what the gate and the router own."""
         self._journal = journal
         self._book = book
         self._inputs = inputs
         self._router = router
-        self._lock = asyncio.Lock()
+        self._releases = 0
+
+    @property
+    def halted(self) -> bool:
+        """Whether a halt is in force, journalled or not."""
+        return self._inputs.halting or self._book.trading_state is TradingState.HALTED
 
     async def halt(self, halt_id: str, *, by: str, why: str) -> dict[str, Any]:
-        """Close the gate at once, journal it, cancel every open entry.
+        """Close the gate at once, journal it, then cancel open entries until the broker's book holds none of them.
 
-        Returns `{"result": "confirmed"|"unconfirmed", "total", "cancelled", "failed": [order ids]}`.
+        Returns `{"result": "confirmed", "total", "cancelled"}`; `"released"` when somebody released it before.
         """
         self._inputs.halting = True  # before the first await: nothing more passes the gate
-        async with self._lock:
-            await self._journalled(TradingState.HALTED, why=why, by=by, halt_id=halt_id)
-            return await self._cancel_entries(by)
+        await self._journalled(TradingState.HALTED, why=why, by=by, command_id=halt_id)
+        return await self._cancel_entries(by)
 
     async def resume_after_restart(self) -> None:
         """A halt that was in force when the process died: finish cancelling what it left."""
-        if self._book.trading_state is TradingState.HALTED:
+        if self.halted:
             self._inputs.halting = True
             await self._cancel_entries("recovery")
 
-    async def release(self, *, by: str, why: str) -> dict[str, Any]:
+    async def release(self, release_id: str, *, by: str, why: str) -> dict[str, Any]:
         """Open the gate again; `{"result": "released"|"not_halted"}`."""
-        async with self._lock:
-            if self._book.trading_state is not TradingState.HALTED and not self._inputs.halting:
-                return {"result": "not_halted"}
-            await self._journalled(TradingState.ACTIVE, why=why, by=by, halt_id=None)
-            self._inputs.halting = False
-            return {"result": "released"}
+        if not self.halted:
+            return {"result": "not_halted"}
+        self._releases += 1
+        await self._journalled(TradingState.ACTIVE, why=why, by=by, command_id=release_id)
+        self._inputs.halting = False
+        return {"result": "released"}
 
-    async def _journalled(self, state: TradingState, *, why: str, by: str, halt_id: str | None) -> None:
+    async def _journalled(self, state: TradingState, *, why: str, by: str, command_id: str) -> None:
         try:
-            await self._journal.record(drafts.trading_state(state, why=why, by=by, halt_id=halt_id))
+            await self._journal.record(drafts.trading_state(state, why=why, by=by, command_id=command_id))
         except SqliteFailedError as error:
             self._inputs.journal_failed = True
             log.critical("trading state not journalled; it holds in memory", extra={"problem": error.detail})
@@ -63,14 +68,23 @@ class Halts:
         return [order for order in self._book.open_orders() if order.purpose is Purpose.ENTRY]
 
     async def _cancel_entries(self, by: str) -> dict[str, Any]:
-        entries = self._entries()
-        outcomes = await asyncio.gather(
-            *(self._router.cancel(order.id, by=by, code=ReasonCode.CANCELLED_BY_HALT) for order in entries)
-        )
-        failed = [order.id for order, outcome in zip(entries, outcomes, strict=True) if outcome.result == "unconfirmed"]
+        releases, backoff = self._releases, Backoff()
+        entries = {order.id for order in self._entries()}
+        tried: set[str] = set()
+        while self._releases == releases:
+            left = [order.id for order in self._entries() if order.id not in tried or not self._inputs.journal_failed]
+            if not left:
+                break
+            entries.update(left)
+            tried.update(left)
+            code = ReasonCode.CANCELLED_BY_HALT
+            outcomes = await asyncio.gather(*(self._router.cancel(order_id, by=by, code=code) for order_id in left))
+            if any(outcome.result == "unconfirmed" for outcome in outcomes):
+                log.warning("halt: the broker has not confirmed every cancel; asking again", extra={"left": len(left)})
+                await backoff.wait()
+        states = [self._book.orders[order_id].state for order_id in entries]
         return {
-            "result": "unconfirmed" if failed else "confirmed",
+            "result": "confirmed" if self._releases == releases else "released",
             "total": len(entries),
-            "cancelled": sum(outcome.result == "cancelled" for outcome in outcomes),
-            "failed": failed,
+            "cancelled": states.count(OrderState.CANCELLED),
         }

@@ -18,7 +18,6 @@ from tradingengine.marketdata.port import Feed, FeedEvent, Prices, RunEnded, Run
 log = logging.getLogger(__name__)
 
 STALE_MS: Final = 10_000
-_INSTRUMENTS_PER_EVENT: Final = 200
 Listener = Callable[[FeedEvent], Awaitable[None]]
 
 
@@ -122,11 +121,8 @@ class MarketPump:
         instruments = self._market.reload()
         self._feed.subscribe([instrument.symbol for instrument in instruments])
         started = {"run": event.run, "source": self._feed.source, "resumed": event.resumed, "detail": self._feed.detail}
-        drafts = [Draft("run.started", started)]
-        for start in range(0, len(instruments), _INSTRUMENTS_PER_EVENT):
-            chunk = instruments[start : start + _INSTRUMENTS_PER_EVENT]
-            drafts.append(Draft("instruments.snapshot", {"instruments": [msgspec.to_builtins(one) for one in chunk]}))
-        await self._journal.record(*drafts)
+        snapshot = {"instruments": [msgspec.to_builtins(instrument) for instrument in instruments]}
+        await self._journal.record(Draft("run.started", started), Draft("instruments.snapshot", snapshot))
 
     async def _expire(self) -> None:
         """The session is over: DAY orders expire at the broker, and here before the next event."""

@@ -13,6 +13,7 @@ from tradingengine.execution.journal import Draft
 
 from tests.unit.apps.execution.kit import NOW, SHARE, Edge, body, order
 from tests.unit.apps.execution.test_flow import Once, accept, state_of, troubled
+from tests.unit.apps.execution.test_links import until
 
 pytestmark = pytest.mark.unit
 
@@ -135,7 +136,7 @@ async def test_a_halt_closes_the_gate_and_cancels_entries_only(edge: Edge) -> No
     assert [state_of(edge, one)[0] for one in (*entries, stop, leave)] == ["CANCELLED", "CANCELLED", "OPEN", "OPEN"]
     assert state_of(edge, entries[0])[2] == "cancelled_by_halt"
     done = (await edge.journal.read(0))[-1]
-    assert done.data == {"kind": "halt", "result": "confirmed", "total": 2, "cancelled": 2, "failed": []}
+    assert done.data == {"kind": "halt", "result": "confirmed", "total": 2, "cancelled": 2}
     assert edge.engine.book.halt is not None
     assert (edge.engine.book.halt.id, edge.engine.book.halt.by) == (halt_id, "asha")
     refused = order()
@@ -173,22 +174,48 @@ async def test_an_order_on_its_way_when_the_halt_comes_is_not_sent(edge: Edge) -
     assert await edge.paper.book() == []
 
 
-async def test_a_halt_says_which_cancels_the_broker_did_not_confirm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_halt_goes_on_until_the_broker_has_confirmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tradingengine.execution.router._CANCEL_PAUSE", 0)
+    monkeypatch.setattr("tradingengine.execution.loops.FIRST_PAUSE", 0.001)
+    edge, broker = troubled(tmp_path)
+    await edge.start()
+    made = order(price_paise=9990)
+    await edge.engine.submit(made)
+    broker.before = Once(*[TimeoutError()] * 7)
+    await accept(edge, body(CommandKind.HALT, seconds=0))
+    done = (await edge.journal.read(0))[-1]
+    assert done.data == {"kind": "halt", "result": "confirmed", "total": 1, "cancelled": 1}
+    assert state_of(edge, made) == ("CANCELLED", 0, "cancelled_by_halt")
+    await edge.stop()
+
+
+async def test_a_release_ends_a_halt_that_waits_for_its_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradingengine.execution.router._CANCEL_PAUSE", 0)
+    monkeypatch.setattr("tradingengine.execution.loops.FIRST_PAUSE", 0.001)
     edge, broker = troubled(tmp_path)
     await edge.start()
     made = order(price_paise=9990)
     await edge.engine.submit(made)
     broker.before = lambda: TimeoutError()
-    await accept(edge, body(CommandKind.HALT))
-    done = (await edge.journal.read(0))[-1]
-    assert done.data == {"kind": "halt", "result": "unconfirmed", "total": 1, "cancelled": 0, "failed": [made.id]}
+    halting = edge.engine.accept(body(CommandKind.HALT))
+    assert halting is not None
+    await until(lambda: edge.engine.book.halt is not None)
+    assert not edge.engine.idle
+    await accept(edge, body(CommandKind.RELEASE))
+    await asyncio.wait_for(halting, 10)
+    results = [
+        (entry.data["kind"], entry.data["result"]) for entry in await edge.journal.read(0) if "kind" in entry.data
+    ]
+    assert sorted(results) == [("halt", "released"), ("release", "released")]
+    assert edge.engine.document()["tradingState"] == "ACTIVE"
     await edge.stop()
-    again = await Edge(tmp_path).start()
-    assert state_of(again, made) == ("CANCELLED", 0, "cancelled_by_halt")
-    await again.stop()
+
+
+async def test_a_late_release_does_not_open_the_gate(edge: Edge) -> None:
+    await accept(edge, body(CommandKind.HALT, seconds=0))
+    await accept(edge, body(CommandKind.RELEASE, seconds=0))
+    assert edge.engine.document()["tradingState"] == "HALTED"
+    assert (await edge.journal.read(0))[-1].data == {"kind": "release", "result": "expired"}
 
 
 async def test_an_entry_of_unknown_outcome_is_cancelled_once_it_is_found(
@@ -201,10 +228,13 @@ async def test_an_entry_of_unknown_outcome_is_cancelled_once_it_is_found(
     made = order(price_paise=9990)
     await edge.engine.submit(made)
     broker.before = lambda: OutcomeUnknownError("still lost")
-    await accept(edge, body(CommandKind.HALT))
+    halting = edge.engine.accept(body(CommandKind.HALT))
+    assert halting is not None
+    await until(lambda: edge.engine.book.orders[made.id].cancel_requested)
     assert state_of(edge, made)[0] == "UNKNOWN"
     broker.before = lambda: None
     await edge.engine.recovery.settle(made.id)
+    await asyncio.wait_for(halting, 10)
     assert state_of(edge, made) == ("CANCELLED", 0, "cancelled_by_halt")
     assert edge.engine.book.unknown_symbols() == set()
     await edge.stop()
