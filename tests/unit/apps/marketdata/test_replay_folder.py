@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from tradingengine.cli import main as te
 from tradingengine.marketdata.errors import DataFolderError
 from tradingengine.marketdata.replay import checks, masters
 from tradingengine.marketdata.replay.check import main
@@ -274,6 +275,13 @@ def test_the_command_answers_in_json(recordings: Path, capsys: pytest.CaptureFix
     verdicts = {entry["file"]: entry["ok"] for entry in document["files"]}
     assert verdicts == {BARS: False, MASTER: True, TICKS: True}
     assert document["files"][0]["defects"][0]["where"] == "row 5"
+
+
+def test_te_has_the_command(recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert te(["data", "check", str(recordings)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Sound: 3 files")
+    assert te(["data", "check", str(recordings / "none"), "--output", "json"]) == 1
+    assert json.loads(capsys.readouterr().out)["ok"] is False
 
 
 def test_wrong_usage_has_a_code_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
