@@ -7,14 +7,18 @@ from pathlib import Path
 from urllib.parse import quote
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from tradingengine.config import Settings
+from tradingengine.control.app import problem_response
+from tradingengine.control.middleware import ReleaseGoneError, SecurityHeaders
 from tradingengine.dashboard.assets import STATIC_DIR, HashedFiles, load_assets
 from tradingengine.dashboard.first_data import Person, Source
-from tradingengine.dashboard.headers import RELEASE_COOKIE, SecurityHeaders, release_cookie
+from tradingengine.dashboard.headers import HEADERS, RELEASE_COOKIE, release_cookie
 from tradingengine.dashboard.shell import TABS, Look, Pages, Tab
 from tradingengine.errors import DatabaseUnavailableError
 from tradingengine.security.sessions import COOKIE as SESSION_COOKIE
@@ -31,7 +35,7 @@ def create_app(
     withdrawn: Callable[[], bool] = lambda: False,
     static_dir: Path = STATIC_DIR,
 ) -> Starlette:
-    """The pages of one pod. `withdrawn` says whether this slot refuses visitors; ConfigError without a built front end."""
+    """The pages of one pod; `withdrawn` says whether its slot refuses visitors. ConfigError when none was built."""
     handler = _Handler(settings, source, Pages(settings, load_assets(static_dir)), withdrawn)
     routes: list[Route | Mount] = [
         Route("/", handler.home, methods=["GET"]),
@@ -39,9 +43,8 @@ def create_app(
         Route("/login", handler.login, methods=["GET"]),
         Mount("/static", HashedFiles(directory=os.fspath(static_dir)), name="static"),
     ]
-    app = Starlette(routes=routes)
-    app.add_middleware(SecurityHeaders)
-    return app
+    middleware = [Middleware(SecurityHeaders, headers=HEADERS), Middleware(GZipMiddleware, minimum_size=1024)]
+    return Starlette(routes=routes, middleware=middleware)
 
 
 class _Handler:
@@ -62,12 +65,12 @@ class _Handler:
 
     async def login(self, request: Request) -> Response:
         if self._withdrawn():
-            return self._gone()
+            return self._gone(request)
         return self._document(self._pages.login(Look.of_cookies(request.cookies)))
 
     async def _shell(self, request: Request, tab: Tab) -> Response:
         if self._withdrawn():
-            return self._gone()
+            return self._gone(request)
         look = Look.of_cookies(request.cookies)
         try:
             person = await self._person(request)
@@ -99,7 +102,12 @@ class _Handler:
         if cookie is not None:
             response.headers.append("set-cookie", cookie)
 
-    def _gone(self) -> Response:
+    def _gone(self, request: Request) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            error = ReleaseGoneError(
+                f"Release {self._settings.release or '-'} was withdrawn.", mend="Load the page again."
+            )
+            return problem_response(error.problem(), {"cache-control": "no-store"})
         # The route already points elsewhere: without the cookie the next load lands on the release that serves.
         response = HTMLResponse(self._pages.gone(), status_code=409, headers={"cache-control": "no-store"})
         if self._settings.release:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 BUDGET_SECONDS: Final = 0.5
 """A part that takes longer is left out, and the page asks the api for it: a slow database must not hold the page."""
 FIRST_ORDERS: Final = 50
-FIRST_INSTRUMENTS: Final = 40
+FIRST_INSTRUMENTS: Final = 100
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tradingengine.telemetry.middleware import ASGIApp, Message, Receive, Scope, Send
+from tradingengine.control.middleware import COMMON_HEADERS
 
 # The chart library and preact set styles through the CSSOM, which style-src does not restrict; the data block is
 # not a script to the browser. So neither inline scripts nor inline styles are ever needed.
@@ -22,15 +22,12 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
     )
 )
 
-_HEADERS: Final = (
-    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=()"),
-    (b"x-frame-options", b"DENY"),
-)
+# Not `no-referrer`: with it a browser sends `Origin: null`, and the api could not tell our own page from another.
+HEADERS: Final = {
+    **COMMON_HEADERS,
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "referrer-policy": "same-origin",
+}
 
 RELEASE_COOKIE: Final = "te-release"
 _DAY_SECONDS: Final = 86_400
@@ -41,23 +38,3 @@ def release_cookie(release: str) -> str | None:
     if not release:
         return None
     return f"{RELEASE_COOKIE}={release}; Path=/; SameSite=Lax; HttpOnly; Max-Age={_DAY_SECONDS}"
-
-
-class SecurityHeaders:
-    """ASGI middleware that adds the security headers to each answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI entry."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def add(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
-            await send(message)
-
-        await self._app(scope, receive, add)

@@ -1,9 +1,10 @@
 // Starts the page: first data out of the document, one WebSocket, and the six tabs.
+import { effect } from "@preact/signals";
 import { render } from "preact";
 import { load, loadQuotes } from "./lib/api.js";
 import { html } from "./lib/html.js";
 import { connect } from "./lib/socket.js";
-import { chosen, exiting, hearClock, keyOf, now, positions, put, putQuotes, resources, serverNow, session, tab, tick, wanted } from "./lib/store.js";
+import { chosen, exiting, hearClock, keyOf, now, positions, put, putQuotes, resources, serverNow, session, tab, tick, ticketSymbol, wanted } from "./lib/store.js";
 import { Btst } from "./tabs/btst.js";
 import { Charts } from "./tabs/charts.js";
 import { Dashboard } from "./tabs/dashboard.js";
@@ -59,3 +60,10 @@ render(html`<${App} />`, root);
 for (const name of ["status", "summary", "positions", "orders", "alerts", "instruments"]) if (resources[name].peek().data === null) load(name);
 loadQuotes(wanted.peek());
 connect();
+// The ticket starts on a share that can be traded, without a quantity.
+const stop = effect(() => {
+  const first = (resources.instruments.value.data?.items ?? []).find((item) => item.tradable);
+  if (!first) return;
+  if (!ticketSymbol.peek()) fillTicket({ symbol: first.symbol }, false);
+  queueMicrotask(() => stop());
+});

@@ -76,7 +76,7 @@ const PATHS = {
   orders: "/v1/orders?state=all&limit=50",
   alerts: "/v1/alerts",
   system: "/v1/system",
-  instruments: "/v1/instruments?limit=40",
+  instruments: "/v1/instruments?limit=100",
 };
 
 /** Read one resource into the store; true when it came. @param {keyof PATHS} name */

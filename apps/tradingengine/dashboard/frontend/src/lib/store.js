@@ -215,7 +215,7 @@ export function kept(name, fallback) {
 export const watchlist = kept("te-watchlist", null);
 export const watched = computed(() => {
   const known = resources.instruments.value.data?.items ?? [];
-  return watchlist.value ?? known.slice(0, 24).map((item) => item.symbol);
+  return watchlist.value ?? [...indices.value.slice(0, 4), ...known.filter((item) => item.tradable).slice(0, 20)].map((item) => item.symbol);
 });
 export const chartSymbol = kept("te-chart-symbol", null);
 export const chartInterval = kept("te-chart-interval", "1m");

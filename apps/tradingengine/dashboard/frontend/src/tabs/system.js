@@ -10,10 +10,10 @@ const POLL_MS = 2000;
 const WORDS = { ok: ["ok", "ok"], degraded: ["warned", "degraded"], down: ["bad", "down"], absent: ["off", "not here"] };
 
 function Health({ data }) {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Health table"><table class="grid"><thead><tr><th scope="col">Part</th><th scope="col">State</th><th scope="col" class="r">Latency</th><th scope="col" class="r c-avg">Since</th><th scope="col">What, and how to mend it</th></tr></thead>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Health table"><table class="grid"><thead><tr><th scope="col">Part</th><th scope="col">State</th><th scope="col" class="r c-latency">Latency</th><th scope="col" class="r c-avg">Since</th><th scope="col">What, and how to mend it</th></tr></thead>
     <tbody>${data.items.map((item) => {
       const [kind, word] = WORDS[item.state] ?? ["off", item.state];
-      return html`<tr key=${item.name} data-health=${item.state}><th scope="row">${item.name}</th><td><i class="dot ${kind}" aria-hidden="true"></i> ${word}</td><td class="r num">${item.latency_ms == null ? format.NONE : format.age(item.latency_ms)}</td><td class="r num c-avg">${item.since ? format.time(item.since) : format.NONE}</td><td class="wrap">${item.detail} ${item.mend && html`<b class="warn">${item.mend}</b>`}</td></tr>`;
+      return html`<tr key=${item.name} data-health=${item.state}><th scope="row">${item.name}</th><td><i class="dot ${kind}" aria-hidden="true"></i> ${word}</td><td class="r num c-latency">${item.latency_ms == null ? format.NONE : format.age(item.latency_ms)}</td><td class="r num c-avg">${item.since ? format.time(item.since) : format.NONE}</td><td class="wrap">${item.detail} ${item.mend && html`<b class="warn">${item.mend}</b>`}</td></tr>`;
     })}</tbody></table></div>`;
 }
 
@@ -78,9 +78,9 @@ export function System() {
     return () => clearInterval(timer);
   }, []);
   return html`<div class="tab-system">
-    <${Panel} name="system" title="Health" resource=${resources.system} pushed=${false} rows=${9} class="health" isEmpty=${(data) => !data.items.length} empty=${{ text: "No part reports.", step: "Try again in a moment." }}>${(data) => html`<${Health} data=${data} />`}<//>
-    <${Panel} name="status" title="Release" resource=${status} rows=${5} class="release">${(data) => html`<${Release} data=${data} />`}<//>
-    <${Panel} name="status" title="Edge" resource=${status} rows=${4} class="edge-panel">${(data) => html`<${Edge} data=${data} />`}<//>
-    <${NotYet} title="Backups, limits, users, audit"><p>Backups and drills, editing of limits and flags, MFA, audit search, logs and the learning centre are not in this version. CPU, memory and NPU of the edge come with its models.</p><p class="muted">Risk limits in force: ₹${format.count(session.value.engine.risk.daily_loss)} daily loss, ₹${format.count(session.value.engine.risk.order)} per order, ₹${format.count(session.value.engine.risk.position)} exposure. Users are managed by <code>te user</code>.</p><//>
+    <div class="column"><${Panel} name="system" title="Health" resource=${resources.system} pushed=${false} rows=${9} class="health" isEmpty=${(data) => !data.items.length} empty=${{ text: "No part reports.", step: "Try again in a moment." }}>${(data) => html`<${Health} data=${data} />`}<//>
+    <${NotYet} title="Backups, limits, users, audit"><p>Backups and drills, editing of limits and flags, MFA, audit search, logs and the learning centre are not in this version. CPU, memory and NPU of the edge come with its models.</p><p class="muted">Risk limits in force: ₹${format.count(session.value.engine.risk.daily_loss)} daily loss, ₹${format.count(session.value.engine.risk.order)} per order, ₹${format.count(session.value.engine.risk.position)} exposure. Users are managed by <code>te user</code>.</p><//></div>
+    <div class="column"><${Panel} name="status" title="Release" resource=${status} rows=${5} class="release">${(data) => html`<${Release} data=${data} />`}<//>
+    <${Panel} name="status" title="Edge" resource=${status} rows=${4} class="edge-panel">${(data) => html`<${Edge} data=${data} />`}<//></div>
   </div>`;
 }

@@ -41,7 +41,7 @@ function Clock() {
   if (market.source === "broker") return html`<span class="clock num"><b>${real}</b> IST</span>`;
   const word = market.source === "replay" ? "REPLAY" : "SIMULATED";
   return html`<span class="clock num" title="These prices are not real. Market time of the tape; wall time is ${real} IST.">
-    <b class="unreal"><span class="word">${word}</span> <span class="tape-date">${at === null ? "" : format.date(at)} </span>${format.time(at)}</b>${speed !== 1 && html` <span class="muted">×${speed}</span>`}
+    <b>${word}</b>${speed !== 1 && html`<span class="muted speed">×${speed}</span>`}<b class="tape"><span class="tape-date">${at === null ? "" : format.date(at)} </span>${format.time(at)}</b>
   </span>`;
 }
 

@@ -77,7 +77,7 @@ function Row({ order }) {
   const mayCancel = OPEN.has(order.state) && mayTrade.value;
   const where = shownPrice(order);
   return html`<tr data-order=${order.id} data-state=${order.state}>
-    <td class="num muted c-time">${time(order.created_at, { ms: true })}</td>
+    <td class="num muted c-time">${time(order.created_at)}<span class="c-milli">${time(order.created_at, { ms: true }).slice(8)}</span></td>
     <td class=${order.side === "BUY" ? "buy-text" : "sell-text"}>${order.side}</td>
     <th scope="row">${ticker(order.symbol)} <span class="tag c-tag">${order.product}</span>${order.purpose !== "ENTRY" && html` <span class="tag c-tag">${order.purpose.toLowerCase()}</span>`}<span class="phone-line muted num">${time(order.created_at)} · ${count(order.quantity)} @ ${where === null ? order.type : price(where)}</span></th>
     <td class="r num c-qty">${count(order.quantity)}</td>

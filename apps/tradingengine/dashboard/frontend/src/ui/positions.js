@@ -4,9 +4,8 @@ import { call, load, newKey } from "../lib/api.js";
 import * as format from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { ageOf, chosen, edge, exiting, keyOf, link, livePosition, mayTrade, positions, putOrder, say } from "../lib/store.js";
-import { Panel } from "./panel.js";
+import { Panel, Trouble } from "./panel.js";
 import { Last, priceLevel } from "./price.js";
-import { Trouble } from "./panel.js";
 import { fillTicket } from "./ticket.js";
 
 const { count, percent, price, rupees, ticker, tone } = format;
@@ -17,7 +16,7 @@ const TotalNote = ({ items }) => {
   return html`<span class="num">${open.length} open · <span class=${tone(total)}>${rupees(total, { plus: true })}</span></span>`;
 };
 
-/** Rows that lose most stand first in nothing: the order is the server's, closed ones last. */
+/** The server's order, closed ones last. */
 const sorted = (items) => [...items].sort((a, b) => Number(b.quantity !== 0) - Number(a.quantity !== 0));
 
 export function Positions() {
@@ -48,7 +47,7 @@ function Row({ item }) {
       <td class="r num c-last"><${Last} symbol=${item.symbol} /></td>
       <td class="r num ${tone(pnlNow)}" data-level=${priceLevel()}>${price(pnlNow, { plus: true })}</td>
       <td class="r num c-pct ${tone(percentNow)}" data-level=${priceLevel()}>${closed ? "closed" : percent(percentNow)}</td>
-      <td class="r num c-stop">${closed ? "" : item.stop ? html`${price(item.stop.price)} <span class="muted">${item.stop.where}</span>` : html`<span class="warn">none <span aria-hidden="true">▲</span></span>`}</td>
+      <td class="r num c-stop">${closed ? "" : item.stop ? html`${price(item.stop.price)} <span class="muted">${item.stop.where}</span>` : html`<span class="warn">none <span aria-hidden="true">⚠\uFE0E</span></span>`}</td>
       <td class="c-strategy muted">${item.strategy ?? ""}</td>
       <td class="r actions">${!closed && mayTrade.value && html`<button type="button" class="button small exit" aria-expanded=${exiting.value === key} onClick=${(event) => { event.stopPropagation(); chosen.value = key; exiting.value = exiting.value === key ? null : key; }}>Exit${lost && html`<small> qty ${format.age(ageOf(positions.value))} old</small>`}</button>`}</td>
     </tr>
@@ -77,7 +76,7 @@ function ExitForm({ item }) {
     setBusy(true);
     setProblem(null);
     try {
-      const body = { symbol: item.symbol, product: item.product, quantity: units };
+      const body = { symbol: item.symbol, product: item.product, quantity: units, account: item.account, broker: item.broker };
       putOrder(await call("POST", "/v1/positions/exit", { body, key: key.current }));
       say(`Exit of ${count(units)} ${ticker(item.symbol)} is on its way`, "good");
       close();

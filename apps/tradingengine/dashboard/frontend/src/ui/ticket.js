@@ -69,6 +69,7 @@ const body = () => {
 const line = () => {
   const { side, type, quantity, price, trigger_price: trigger, product } = draft.value;
   const name = format.ticker(ticketSymbol.value ?? "");
+  if (!name || !quantity) return `${side === "BUY" ? "Buy" : "Sell"} ${name}`;
   const at = needsPrice(type) ? ` @ ${format.price(price)}` : type === "MARKET" ? " at market" : ` when ${format.price(trigger)}`;
   return `${side === "BUY" ? "Buy" : "Sell"} ${format.count(quantity)} ${name}${at}${mode.value === "live" ? ` ${product}` : ""}`;
 };
