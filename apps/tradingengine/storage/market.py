@@ -8,12 +8,14 @@ import msgspec
 
 from tradingengine.domain.candles import Candle
 from tradingengine.domain.instruments import Instrument, InstrumentKind, Segment
+from tradingengine.domain.search import search
 from tradingengine.storage.postgres import Connection
 
 COLUMNS: Final = (
     "symbol, exchange, segment, name, kind, lot_size, tick_paise, freeze_quantity, tradable, lower_band_paise, "
     "upper_band_paise"
 )
+MOST_SEARCHED: Final = 5_000
 
 
 async def save_instruments(connection: Connection, instruments: Sequence[Instrument]) -> None:
@@ -51,19 +53,15 @@ async def instrument(connection: Connection, symbol: str) -> Instrument | None:
 
 
 async def search_instruments(connection: Connection, query: str, *, limit: int) -> list[Instrument]:
-    """Active instruments whose symbol or name holds every word of `query`; best match first, indices before shares."""
-    words = query.lower().split()[:8]
+    """Active instruments that `domain.search` finds for a query, best match first; indices and shares for now.
+
+    Ranking needs all names at hand: at most MOST_SEARCHED are read, indices first.
+    """
     rows = await connection.fetch(
-        f"select {COLUMNS} from instruments where active and not exists ("  # noqa: S608 - own columns
-        "  select 1 from unnest($1::text[]) word where position(word in lower(symbol || ' ' || name)) = 0) "
-        "order by (lower(split_part(symbol, ':', 2)) = $2 or lower(symbol) = $2) desc, "
-        "  starts_with(lower(split_part(symbol, ':', 2)), $2) desc, starts_with(lower(name), $2) desc, "
-        "  (kind = 'index') desc, symbol limit $3",
-        words,
-        query.lower().strip(),
-        limit,
+        f"select {COLUMNS} from instruments where active order by (kind = 'index') desc, symbol limit $1",  # noqa: S608
+        MOST_SEARCHED,
     )
-    return [instrument_of(row) for row in rows]
+    return search([instrument_of(row) for row in rows], query, limit)
 
 
 def instrument_of(row: Mapping[str, Any]) -> Instrument:

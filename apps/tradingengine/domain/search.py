@@ -5,8 +5,6 @@ short form ("bn" for BANK NIFTY). Order: whole ticker, short form, whole name, t
 of the name, inside the ticker; among equals indices come first, then the shorter ticker.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final

@@ -1,18 +1,18 @@
 """Search over indices and shares as people type."""
 
 import pytest
-from tradingengine.domain.calendar import Calendar
+from tradingengine.domain.calendar import load_calendar
 from tradingengine.domain.instruments import Instrument
-from tradingengine.marketdata.search import search
+from tradingengine.domain.search import search
 from tradingengine.marketdata.simulator.tape import SimulatorTape
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture(scope="module")
-def instruments(calendar: Calendar) -> list[Instrument]:
+def instruments() -> list[Instrument]:
     """What the simulator prices."""
-    return list(SimulatorTape(calendar, 1).session(0).instruments)
+    return list(SimulatorTape(load_calendar(), 1).session(0).instruments)
 
 
 @pytest.mark.parametrize(
