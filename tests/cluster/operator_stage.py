@@ -54,6 +54,7 @@ class Stage:
         self.error_rates: dict[str, float] = {}
         self.broken: set[str] = set()
         self.unready: set[str] = set()
+        self.held: set[str] = set()
         self.gateway_accepts = True
         self.prometheus_port = 0
         self.token = ""
@@ -100,6 +101,8 @@ class Stage:
 
     async def _play_pod(self, pod: Manifest) -> None:
         component = labels_of(pod).get(names.LABEL_COMPONENT, "")
+        if component in self.held:
+            return
         if component == "migrations":
             await self._finish_job_pod(pod)
             return
@@ -132,6 +135,12 @@ class Stage:
         pod = await self.client.get(kinds.POD, self.namespace, staged.name)
         assert pod is not None
         await self.set_status(staged.name, {"containerStatuses": [container_status(pod, ready=True, restarts=1)]})
+
+    async def wait_with(self, component: str, waiting: Manifest) -> None:
+        """Every container of a component waits for this reason."""
+        for pod in await self.client.list_all(kinds.POD, self.namespace, {names.LABEL_COMPONENT: component}):
+            status = container_status(pod, ready=False, restarts=0) | {"state": {"waiting": waiting}, "started": False}
+            await self.set_status(pod["metadata"]["name"], {"containerStatuses": [status]})
 
     async def set_status(self, name: str, status: Manifest) -> None:
         """What a kubelet writes."""
