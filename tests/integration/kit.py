@@ -179,6 +179,12 @@ def quote_message(last: int = 250_000, symbol: str = SYMBOL) -> str:
     return streams.dumps({"at": rfc3339(datetime.now(UTC)), "run": RUN, "q": [quote]})
 
 
+async def entries(client: streams.Client, stream: str) -> list[dict[str, str]]:
+    """The fields of all entries of a stream."""
+    found: Any = await client.xrange(stream)
+    return [fields for _, fields in found]
+
+
 async def set_price(client: streams.Client, last: int = 250_000, symbol: str = SYMBOL) -> None:
     """Publish a price, and keep it for late comers."""
     message = quote_message(last, symbol)

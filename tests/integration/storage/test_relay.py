@@ -12,7 +12,7 @@ from tradingengine.storage.postgres import Database
 from tradingengine.storage.relay import Relay
 from tradingengine.telemetry.metrics import Metrics
 
-from tests.integration.kit import new_order, wait_until
+from tests.integration.kit import entries, new_order, wait_until
 from tests.integration.servers import Redis
 
 pytestmark = pytest.mark.integration
@@ -35,7 +35,7 @@ async def queue(database: Database, *commands: Command) -> None:
 async def sent(cache: streams.Client) -> dict[str, list[str]]:
     """Ids by stream."""
     return {
-        stream: [fields["id"] for _, fields in await cache.xrange(stream)]
+        stream: [fields["id"] for fields in await entries(cache, stream)]
         for stream in (streams.COMMANDS, streams.PRIORITY_COMMANDS)
     }
 
@@ -55,7 +55,7 @@ async def test_each_command_goes_to_its_stream_and_only_one_pod_claims_it(
     assert sum(counts) == 2
     found = await sent(cache)
     assert found == {streams.COMMANDS: [place.id], streams.PRIORITY_COMMANDS: [cancel.id]}
-    ((_, fields),) = await cache.xrange(streams.COMMANDS)
+    (fields,) = await entries(cache, streams.COMMANDS)
     body = streams.loads(fields["body"])
     assert (body["kind"], body["order"]["price_paise"], body["origin"]["user"]) == ("place", 250_000, "asha")
 
