@@ -30,6 +30,8 @@ from .world import World, read_world
 WAIT_SECONDS = 10.0
 #: Conditions whose change is worth an Event.
 _ANNOUNCED = frozenset({"Ready", "SpecValid", "DatabaseReady", "CacheReady", "SecretsReady", "EdgeReady", "Degraded"})
+#: Reasons of what is only under way.
+_PASSING = frozenset({"Starting", "Updating", "Recovering", "NotServing"})
 logger = logging.getLogger(__name__)
 
 
@@ -172,7 +174,7 @@ class EngineReconciler:
         flips, p.conditions.flips = p.conditions.flips, []
         for flip in flips:
             if flip.type in _ANNOUNCED and flip.status != "Unknown":
-                warning = (flip.status == "True") == (flip.type == "Degraded")
+                warning = (flip.status == "True") == (flip.type == "Degraded") and flip.reason not in _PASSING
                 message = f"{flip.type} is {flip.status}: {_words(flip)}"
                 await p.tools.announcer.announce(p.engine, flip.type + flip.reason, message, warning=warning)
 

@@ -21,8 +21,8 @@ from .clock import utc_now
 LEASE_SECONDS = 6.0
 RENEW_DEADLINE_SECONDS = 4.0
 RETRY_SECONDS = 2.0
-#: One try may last this long, so that two of them fit between a late renewal and the deadline.
-TRY_SECONDS = 1.0
+#: A standby's try may last this long; a renewal as long as the deadline leaves.
+TRY_SECONDS = 2.0
 logger = logging.getLogger(__name__)
 
 
@@ -44,6 +44,7 @@ class Elector:
         self._holder = holder
         self._monotonic = monotonic
         self._renewed: float | None = None
+        self._held: Manifest | None = None
         self._seen: tuple[str, str] | None = None
         self._seen_at = 0.0
 
@@ -79,10 +80,11 @@ class Elector:
         """One try to take or renew the Lease. Errors of the API server count as a failed try."""
         started = self._monotonic()
         try:
-            async with asyncio.timeout(TRY_SECONDS):
+            async with asyncio.timeout(self._patience()):
                 taken = await self._try()
         except (ApiError, TimeoutError) as error:
-            logger.warning("lease %s: %s", self._name, error)
+            logger.warning("lease %s: %s", self._name, str(error) or "no answer in time")
+            self._held = None
             return False
         if taken:
             # From before the request: the server's clock of the lease cannot have begun earlier.
@@ -104,15 +106,33 @@ class Elector:
         except ApiError as error:
             logger.warning("lease %s was not released: %s", self._name, error.message)
 
+    def _patience(self) -> float:
+        if self._renewed is None:
+            return TRY_SECONDS
+        return max(0.2, RENEW_DEADLINE_SECONDS - (self._monotonic() - self._renewed))
+
     async def _try(self) -> bool:
+        # Our own last write is most likely still the newest, and one request is faster than two.
+        held, self._held = self._held, None
+        if held is not None:
+            try:
+                self._held = await self._client.replace(self._taken(held))
+            except ConflictError:
+                logger.info("lease %s was written by somebody else", self._name)
+            else:
+                return True
+        return await self._take()
+
+    async def _take(self) -> bool:
+        """Takes or renews it after a look at who holds it."""
         lease = await self._client.get(kinds.LEASE, self._namespace, self._name)
         try:
             if lease is None:
-                await self._client.create(self._fresh())
-                return True
-            if not self._may_take(lease):
+                self._held = await self._client.create(self._fresh())
+            elif not self._may_take(lease):
                 return False
-            await self._client.replace(self._taken(lease))
+            else:
+                self._held = await self._client.replace(self._taken(lease))
         except ConflictError:
             return False
         return True
