@@ -93,7 +93,7 @@ def _watch_weight(product: Product, tally: Tally, live: str, end: float) -> floa
 
 
 def _withdrawn(status: dict[str, Any]) -> bool:
-    return bool(status.get("phase") == "Withdrawn")
+    return status.get("phase") == "Withdrawn" and condition(status, "ReleaseHealthy") == "False"
 
 
 def report(outcome: Outcome) -> str:
