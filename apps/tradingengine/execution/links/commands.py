@@ -49,6 +49,10 @@ class CommandReader:
                 await self._source.disconnect()
                 await backoff.wait()
 
+    def _holds_back(self) -> bool:
+        """Commands that add risk wait in the stream: whoever reads them next drops those that are late."""
+        return self._engine.inputs.draining or not self._engine.inputs.recovered or self._engine.busy
+
     def _is_stopped(self) -> bool:
         return not self.taking
 
@@ -64,13 +68,12 @@ class CommandReader:
             await asyncio.sleep(BLOCK_MS / 1000)
             return
         wanted = dict(self._cursors)
-        if self._engine.inputs.draining or not self._engine.inputs.recovered or self._engine.busy:
-            # Commands that add risk wait in the stream: whoever reads them next drops those that are late.
+        if self._holds_back():
             del wanted[streams.COMMANDS]
         answer = await self._source.read(wanted, block_ms=BLOCK_MS if len(wanted) == 2 else BLOCK_MS // 10)
         for stream in (streams.PRIORITY_COMMANDS, streams.COMMANDS):
             for entry_id, fields in answer.get(stream, ()):
-                if self._is_stopped():  # stopped while it waited: the next process reads them
-                    return
+                if self._is_stopped() or (stream == streams.COMMANDS and self._holds_back()):
+                    return  # since it began to wait; they stay in the stream
                 self._engine.accept(fields.get("body", ""), command_id=fields.get("id", ""))
                 self._cursors[stream] = entry_id
