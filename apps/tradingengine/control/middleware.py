@@ -1,6 +1,7 @@
 """ASGI middleware of pods that serve people: releases that are gone, other sites' requests, headers, long bodies."""
 
 import json
+from collections import deque
 from typing import Any, Final
 
 from tradingengine.control.state import ControlState
@@ -55,7 +56,7 @@ class ReleaseGuard:
 
 
 class BodyLimit:
-    """Refuses bodies above 64 KiB by their announced length, and stops reading those that announced none."""
+    """Refuses bodies above 64 KiB: by the announced length, or by reading ahead those that announce none."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -66,21 +67,30 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         length = header(scope, b"content-length")
-        too_long = BodyTooLongError(f"At most {MAX_BODY_BYTES} bytes are taken.")
-        if length and (not length.isdigit() or int(length) > MAX_BODY_BYTES):
-            await send_problem(send, too_long)
+        if length is not None:
+            fits = length.isdigit() and int(length) <= MAX_BODY_BYTES
+        else:
+            receive, fits = await _read_ahead(receive)
+        if not fits:
+            await send_problem(send, BodyTooLongError(f"At most {MAX_BODY_BYTES} bytes are taken."))
             return
-        read = 0
+        await self._app(scope, receive, send)
 
-        async def bounded() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > MAX_BODY_BYTES:
-                raise too_long
-            return message
 
-        await self._app(scope, bounded, send)
+async def _read_ahead(receive: Receive) -> tuple[Receive, bool]:
+    """A `receive` that gives what was read once more, and whether the body fits."""
+    messages: deque[Message] = deque()
+    size, more = 0, True
+    while more and size <= MAX_BODY_BYTES:
+        message = await receive()
+        messages.append(message)
+        size += len(message.get("body", b""))
+        more = message["type"] == "http.request" and bool(message.get("more_body"))
+
+    async def again() -> Message:
+        return messages.popleft() if messages else await receive()
+
+    return again, size <= MAX_BODY_BYTES
 
 
 class SecurityHeaders:

@@ -1,0 +1,85 @@
+"""Starting and stopping in good order."""
+
+import asyncio
+import socket
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from tradingengine.control.server import Listener, serve
+from tradingengine.control.state import ControlState
+
+from tests.unit.apps.control.conftest import make_state
+
+pytestmark = pytest.mark.unit
+
+
+def free_port() -> int:
+    """A port that nobody used a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def pod() -> ControlState:
+    """A pod on a free control port."""
+    return make_state(TE_HTTP_HOST="127.0.0.1", TE_CONTROL_PORT=str(free_port()))
+
+
+async def wait_started(state: ControlState) -> None:
+    """Until the pod serves."""
+
+    async def started() -> None:
+        while not state.started:
+            await asyncio.sleep(0.005)
+
+    await asyncio.wait_for(started(), timeout=20)
+
+
+async def test_readiness_falls_before_the_hooks_run_and_tasks_end_after_requests(pod: ControlState) -> None:
+    order: list[str] = []
+    stop = asyncio.Event()
+
+    async def worker() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            order.append("task")
+
+    def hook() -> None:
+        order.append(f"hook ready={not pod.unready_reasons()}")
+
+    pod.on_stop.append(hook)
+    listener = Listener("console", Starlette(), "127.0.0.1", free_port())
+    task = asyncio.create_task(serve(pod, [listener], background=[worker], stop=stop))
+    await wait_started(pod)
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(f"http://127.0.0.1:{pod.settings.control_port}/readyz")).status_code == 200
+    stop.set()
+    await asyncio.wait_for(task, timeout=30)
+    assert order == ["hook ready=False", "task"]
+
+
+async def test_a_failing_task_ends_the_process_with_its_error(pod: ControlState) -> None:
+    async def broken() -> None:
+        raise RuntimeError("no disk")
+
+    with pytest.raises(RuntimeError, match="no disk"):
+        await asyncio.wait_for(serve(pod, background=[broken]), timeout=30)
+
+
+async def test_a_hook_that_hangs_is_left_behind(pod: ControlState, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradingengine.control.server.GRACE_SECONDS", 0.2)
+    stop = asyncio.Event()
+
+    async def hang() -> None:
+        await asyncio.sleep(60)
+
+    pod.on_stop.append(hang)
+    task = asyncio.create_task(serve(pod, stop=stop))
+    await wait_started(pod)
+    stop.set()
+    await asyncio.wait_for(task, timeout=30)
+    assert pod.stopping
