@@ -7,9 +7,8 @@ stream, everything above the acknowledgement is sent again; doubles are dropped 
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from typing import Final
-
-import msgspec
 
 from tradingengine.domain.clock import WallClock
 from tradingengine.execution.journal import Draft, Entry, Journal
@@ -21,7 +20,9 @@ log = logging.getLogger(__name__)
 
 _BATCH: Final = 500
 _ACK_SECONDS: Final = 1.0
+_MOST_BATCHES: Final = 2000
 STALL_SECONDS: Final = 10.0
+LONGEST_PATIENCE: Final = 600.0
 MARK_SECONDS: Final = 5.0
 
 
@@ -39,6 +40,8 @@ class Shipper:
         self._ack_due = wall.monotonic()
         self._stalled_at = 0
         self._stalled_since = wall.monotonic()
+        self._patience = STALL_SECONDS
+        self._batches: deque[tuple[int, str]] = deque(maxlen=_MOST_BATCHES)
         self.shipped = 0
         self.connected = False
         self.rewinds = 0
@@ -83,6 +86,7 @@ class Shipper:
     def rewind(self) -> None:
         """Send everything again that the cloud has not acknowledged."""
         self.shipped = self._journal.acked
+        self._batches.clear()
         self.rewinds += 1
         self._wake.set()
 
@@ -92,7 +96,8 @@ class Shipper:
             batch = await self._journal.read(self.shipped, _BATCH)
             if not batch:
                 return
-            await self._sink.add([entry.body(self._journal.uuid).decode() for entry in batch])
+            first_id = await self._sink.add([entry.body(self._journal.uuid).decode() for entry in batch])
+            self._batches.append((batch[0].seq, first_id))
             self.shipped = batch[-1].seq
 
     async def _wait(self) -> None:
@@ -115,13 +120,20 @@ class Shipper:
         """The acknowledgement stands still while more was shipped: is the next entry gone from the stream?"""
         now, acked = self._wall.monotonic(), self._journal.acked
         if acked != self._stalled_at or acked >= self.shipped:
-            self._stalled_at, self._stalled_since = acked, now
-        elif now - self._stalled_since >= STALL_SECONDS:
+            self._stalled_at, self._stalled_since, self._patience = acked, now, STALL_SECONDS
+        elif now - self._stalled_since >= self._patience:
             self._stalled_since = now
-            first = _sequence(await self._sink.first_body(), self._journal.uuid)
-            if first is None or first > acked + 1:
-                log.warning("the stream lost entries; shipping again", extra={"acknowledged": acked, "first": first})
+            if self._is_lost(await self._sink.first_id(), acked + 1):
+                log.warning("the stream lost entries; shipping again", extra={"acknowledged": acked})
+                self._patience = min(2 * self._patience, LONGEST_PATIENCE)
                 self.rewind()
+
+    def _is_lost(self, first_id: str | None, seq: int) -> bool:
+        """Whether the stream begins after the batch that held `seq`."""
+        if first_id is None:
+            return True
+        held = [batch_id for first_seq, batch_id in self._batches if first_seq <= seq]
+        return not held or streams.id_key(first_id) > streams.id_key(held[-1])
 
     async def mark(self) -> None:
         """Journal a mark whenever nothing else was for five seconds, until cancelled."""
@@ -131,13 +143,3 @@ class Shipper:
                 await self._journal.record(Draft("mark", {"shipped": self.shipped}))
                 quiet = 0.0
             await asyncio.sleep(max(MARK_SECONDS - quiet, 0.05))
-
-
-def _sequence(body: str | None, journal: str) -> int | None:
-    if not body:
-        return None
-    try:
-        document = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return None
-    return int(document["seq"]) if isinstance(document, dict) and document.get("journal") == journal else None

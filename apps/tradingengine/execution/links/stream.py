@@ -29,16 +29,16 @@ class EventSink(Protocol):
         """Changes when the server restarted."""
         ...
 
-    async def add(self, bodies: Sequence[str]) -> None:
-        """Append events in order."""
+    async def add(self, bodies: Sequence[str]) -> str:
+        """Append events in order; the stream id of the first."""
         ...
 
     async def ack(self) -> dict[str, int]:
         """Journal -> highest sequence that the cloud stored without a gap."""
         ...
 
-    async def first_body(self) -> str | None:
-        """The oldest event that the stream still holds, None when it holds none."""
+    async def first_id(self) -> str | None:
+        """The id of the oldest event that the stream still holds, None when it holds none."""
         ...
 
     async def beat(self, document: str) -> None:
@@ -65,18 +65,21 @@ class RedisLink:
         """XREAD with BLOCK."""
         return await streams.read_streams(self._client, cursors, count=200, block_ms=block_ms)
 
-    async def add(self, bodies: Sequence[str]) -> None:
+    async def add(self, bodies: Sequence[str]) -> str:
         """Pipelined XADD."""
-        await streams.add_events(self._client, bodies)
+        pipeline = self._client.pipeline(transaction=False)
+        for body in bodies:
+            pipeline.xadd(streams.EVENTS, {"body": body}, maxlen=streams.EVENTS_MAXLEN, approximate=True)
+        return str((await pipeline.execute())[0])
 
     async def ack(self) -> dict[str, int]:
         """The key `te:events:ack`."""
         return await streams.read_ack(self._client)
 
-    async def first_body(self) -> str | None:
-        """The body of the stream's first entry."""
+    async def first_id(self) -> str | None:
+        """The id of the stream's first entry."""
         entries = await self._client.xrange(streams.EVENTS, count=1)
-        return str((entries[0][1] or {}).get("body", "")) if entries else None
+        return str(entries[0][0]) if entries else None
 
     async def beat(self, document: str) -> None:
         """SET with the heartbeat's time to live."""

@@ -33,6 +33,7 @@ class FakeRedis:
         self.run = new_id()
         self.commands: dict[str, list[tuple[str, dict[str, str]]]] = {}
         self.events: list[dict[str, Any]] = []
+        self.added = 0
         self.acks: dict[str, int] = {}
         self.heartbeat: dict[str, Any] = {}
 
@@ -72,17 +73,21 @@ class FakeRedis:
                 found[stream] = [(entry_id, dict(fields)) for entry_id, fields in new]
         return found
 
-    async def add(self, bodies: Sequence[str]) -> None:
+    async def add(self, bodies: Sequence[str]) -> str:
         self._check()
-        self.events += [json.loads(text) for text in bodies]
+        first = f"{self.added + 1}-0"
+        for text in bodies:
+            self.added += 1
+            self.events.append({**json.loads(text), "stream_id": f"{self.added}-0"})
+        return first
 
     async def ack(self) -> dict[str, int]:
         self._check()
         return dict(self.acks)
 
-    async def first_body(self) -> str | None:
+    async def first_id(self) -> str | None:
         self._check()
-        return json.dumps(self.events[0]) if self.events else None
+        return str(self.events[0]["stream_id"]) if self.events else None
 
     async def beat(self, document: str) -> None:
         self._check()
@@ -327,11 +332,24 @@ async def test_a_quiet_journal_is_marked(link: Link, monkeypatch: pytest.MonkeyP
     assert (entry.type, entry.data) == ("mark", {"shipped": 0})
 
 
-async def test_events_of_strangers_in_the_stream_count_as_loss(link: Link) -> None:
+async def test_an_older_journal_at_the_head_of_the_stream_is_no_loss(link: Link) -> None:
+    link.redis.events = [{"journal": "another", "seq": 1, "stream_id": "0-1"}]
     await link.edge.journal.record(Draft("mark", {}))
     link.start(link.shipper.run)
     await until(lambda: link.shipper.shipped == link.edge.journal.sequence)
-    link.redis.events = [{"journal": "another", "seq": 1}]
-    before = link.shipper.rewinds
-    link.edge.wall.move(11)
-    await until(lambda: link.shipper.rewinds > before)
+    for _ in range(3):
+        link.edge.wall.move(11)
+        await asyncio.sleep(0.03)
+    assert link.shipper.rewinds == 1
+
+
+async def test_a_loss_that_nobody_heals_is_answered_less_and_less_often(link: Link) -> None:
+    await link.edge.journal.record(Draft("mark", {}))
+    link.start(link.shipper.run)
+    await until(lambda: link.shipper.shipped == link.edge.journal.sequence)
+    await asyncio.sleep(0.03)
+    for _number in range(40):
+        link.redis.events.clear()
+        link.edge.wall.move(11)
+        await asyncio.sleep(0.03)
+    assert 3 <= link.shipper.rewinds <= 8, "after 10, 20, 40, 80, 160 and 320 seconds of 440"
