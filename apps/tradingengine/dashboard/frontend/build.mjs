@@ -13,11 +13,19 @@ const BUDGET = 100 * 1024;
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 
+// Templates need no indentation, and minifiers leave strings alone.
+const flatten = {
+  name: "flatten",
+  setup: (plugin) =>
+    plugin.onLoad({ filter: /\/src\/.*\.js$/ }, ({ path }) => ({ contents: readFileSync(path, "utf8").replace(/\n[ \t]+/g, "\n"), loader: "js" })),
+};
+
 const result = await build({
   absWorkingDir: here,
   entryPoints: { app: "src/main.js", login: "src/login.js", "app-style": "src/css/app.css" },
   outdir: out,
   bundle: true,
+  plugins: [flatten],
   splitting: true,
   format: "esm",
   target: ["es2022"],

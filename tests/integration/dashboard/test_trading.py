@@ -1,0 +1,342 @@
+"""What acts: ticket, positions, orders, HALT; and what draws: the chart and its watchlist."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.integration.dashboard.conftest import PHONE, Complaints, Opener
+from tests.integration.dashboard.pages import Site
+from tests.integration.dashboard.world import Document, World
+
+pytestmark = pytest.mark.integration
+
+
+def pick(page: Page, words: str) -> None:
+    """Choose a symbol in the ticket by the keyboard."""
+    page.locator(".symbol-pick").click()
+    field = page.get_by_role("combobox", name="Symbol of the order")
+    field.fill(words)
+    expect(page.get_by_role("option").first).to_be_visible()
+    page.keyboard.press("Enter")
+
+
+def placed(world: World, symbol: str) -> list[Document]:
+    """Orders of people in a symbol, oldest first."""
+    return [o for o in world.orders.values() if o["symbol"] == symbol and o["source"] == "person"]
+
+
+def posts(world: World, path: str) -> list[dict[str, str]]:
+    """Headers of the POSTs to a path."""
+    return [headers for method, called, headers in world.requests if (method, called) == ("POST", path)]
+
+
+def test_an_order_goes_from_the_ticket_to_its_fill(open_page: Opener, world: World, complaints: Complaints) -> None:
+    page = open_page("/dashboard")
+    pick(page, "icici")
+    page.locator("[name=quantity]").fill("25")
+    page.locator("[name=product]").select_option("MIS")
+    page.locator("[name=type]").select_option("MARKET")
+    expect(page.locator(".ticket .send")).to_have_text("Buy 25 ICICIBANK at market")
+    page.locator(".ticket .send").click()
+    row = page.locator(".orders tbody tr").first
+    expect(row).to_contain_text("ICICIBANK")
+    expect(row).to_contain_text("Filled")
+    expect(row.locator(".step.done")).to_have_count(4)
+    expect(row.get_by_role("img")).to_have_attribute(
+        "aria-label", re.compile("intent .*, 0 ms; sent .*, 4 ms; acknowledged .*, 39 ms; filled")
+    )
+    expect(page.locator(".positions tr[data-symbol='NSE:ICICIBANK']")).to_contain_text("+25")
+    order = placed(world, "NSE:ICICIBANK")[0]
+    assert (order["side"], order["quantity"], order["type"], order["product"], order["price"]) == (
+        "BUY", 25, "MARKET", "MIS", None,
+    )  # fmt: skip
+    assert complaints.texts == []
+
+
+def test_price_steps_by_the_tick_and_the_quote_fills_it(open_page: Opener) -> None:
+    page = open_page("/dashboard")
+    price = page.locator("[name=price]")
+    price.fill("2200.00")
+    page.get_by_role("button", name="Price: one tick of 0.05 up").click()
+    expect(price).to_have_value("2200.05")
+    price.press("ArrowDown")
+    price.press("ArrowDown")
+    expect(price).to_have_value("2199.95")
+    page.get_by_role("button", name=re.compile("Bid .*: use as price")).click()
+    expect(price).not_to_have_value("2199.95")
+
+
+def test_a_hand_that_clicks_twice_sends_one_order(open_page: Opener, world: World) -> None:
+    page = open_page("/dashboard")
+    before = len(placed(world, "NSE:RELIANCE"))
+    page.locator("[name=quantity]").fill("3")
+    page.locator(".ticket .send").dblclick()
+    page.locator(".ticket .send").click()
+    expect(page.locator(".orders tbody tr").first).to_contain_text("RELIANCE")
+    expect(page.locator(".ticket")).to_have_attribute("data-phase", "idle")
+    assert len(placed(world, "NSE:RELIANCE")) == before + 1
+    page.locator(".ticket .send").click()
+    expect(page.locator(".ticket")).to_have_attribute("data-phase", "sent")
+    assert len(placed(world, "NSE:RELIANCE")) == before + 2
+    assert len({headers["idempotency-key"] for headers in posts(world, "/v1/orders")}) == 2
+
+
+def test_a_try_after_an_unclear_answer_carries_the_same_key(open_page: Opener, world: World) -> None:
+    page = open_page("/dashboard")
+    page.locator("[name=quantity]").fill("3")
+    world.broken["/v1/orders"] = (502, {"type": "/problems/bad_gateway", "title": "Bad gateway"})
+    page.locator(".ticket .send").click()
+    expect(page.locator(".ticket [role=alert]")).to_contain_text("Bad gateway")
+    del world.broken["/v1/orders"]
+    page.locator(".ticket .send").click()
+    expect(page.locator(".ticket")).to_have_attribute("data-phase", "sent")
+    keys = [headers["idempotency-key"] for headers in posts(world, "/v1/orders")]
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong", "message"),
+    [
+        ({"quantity": ""}, "quantity", "A whole number above zero."),
+        ({"quantity": "5", "price": "2200.03"}, "price", "In steps of 0.05."),
+        ({"quantity": "200000"}, "quantity", "At most 100000 in one order."),
+    ],
+)
+def test_a_bad_order_is_stopped_at_its_field(
+    open_page: Opener, world: World, fields: dict[str, str], wrong: str, message: str
+) -> None:
+    page = open_page("/dashboard")
+    for name, value in fields.items():
+        page.locator(f"[name={name}]").fill(value)
+    page.locator(".ticket .send").click()
+    expect(page.locator(f"[data-field={wrong}] .field-error")).to_have_text(message)
+    expect(page.locator(f"[name={wrong}]")).to_be_focused()
+    expect(page.locator(f"[name={wrong}]")).to_have_attribute("aria-invalid", "true")
+    assert posts(world, "/v1/orders") == []
+
+
+def test_a_refusal_of_the_server_stands_at_its_field_with_its_mend(open_page: Opener) -> None:
+    page = open_page("/dashboard")
+    page.locator("[name=quantity]").fill("1")
+    page.locator("[name=price]").fill("1000000.05")
+    page.locator(".ticket .send").click()
+    expect(page.locator("[data-field=price] .field-error")).to_have_text(
+        "The price is above the upper band. Lower the price."
+    )
+    page.locator("[name=price]").fill("2200.00")
+    expect(page.locator("[data-field=price] .field-error")).to_have_count(0)
+
+
+def test_an_order_that_the_edge_cannot_get_is_shown_at_once_as_not_delivered(
+    open_page: Opener, world: World, site: Site
+) -> None:
+    page = open_page("/dashboard")
+    page.locator("[name=quantity]").fill("4")
+    # The cut happens while the page still believes in the link: it is the api that must say no.
+    world.broken["/v1/orders"] = (503, {
+        "type": "/problems/edge_unreachable", "title": "The edge is unreachable",
+        "detail": "The edge did not answer for more than 3 s; the order was not sent.",
+        "mend": "It is never sent later.", "order_id": "x"})  # fmt: skip
+    page.locator(".ticket .send").click()
+    expect(page.locator("[data-undelivered]")).to_contain_text("Not delivered.")
+    expect(page.locator("[data-undelivered]")).to_contain_text("never sent later")
+    world.broken.clear()
+    world.edge_up = False
+    order = world.place({"symbol": "NSE:RELIANCE", "side": "BUY", "quantity": 4})
+    expect(page.locator(f"[data-order='{order['id']}'] .verdict")).to_contain_text("Not delivered")
+
+
+def test_the_keyboard_alone_buys_sells_and_exits_the_chosen_row(open_page: Opener, world: World) -> None:
+    page = open_page("/dashboard")
+    page.wait_for_selector(".positions tbody tr")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".positions tr[aria-selected=true]")).to_have_attribute("data-symbol", "NSE:TCS")
+    page.keyboard.press("s")
+    expect(page.locator(".ticket")).to_have_attribute("data-side", "SELL")
+    expect(page.locator(".symbol-pick")).to_contain_text("TCS")
+    expect(page.locator("[name=quantity]")).to_be_focused()
+    page.locator(".brand").click()
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("x")
+    field = page.get_by_role("textbox", name="Quantity to exit")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("40")
+    field.fill("15")
+    page.keyboard.press("Enter")
+    expect(page.locator(".positions tr[data-symbol='NSE:TCS']")).to_contain_text("+25")
+    exits = [order for order in world.orders.values() if order["purpose"] == "EXIT" and order["symbol"] == "NSE:TCS"]
+    assert [(order["side"], order["quantity"]) for order in exits] == [("SELL", 15)]
+
+
+def test_an_exit_never_exceeds_the_position_and_goes_out_once(open_page: Opener, world: World) -> None:
+    page = open_page("/dashboard")
+    row = page.locator(".positions tr[data-symbol='NSE:SBIN']")
+    row.get_by_role("button", name="Exit").click()
+    field = page.get_by_role("textbox", name="Quantity to exit")
+    field.fill("501")
+    submit = page.locator(".exit-form button[type=submit]")
+    expect(submit).to_be_disabled()
+    page.get_by_role("button", name="50%").click()
+    expect(submit).to_have_text("Sell 250 SBIN at market")
+    submit.dblclick()
+    expect(row).to_contain_text("+250")
+    exits = [order for order in world.orders.values() if order["purpose"] == "EXIT" and order["symbol"] == "NSE:SBIN"]
+    assert [order["quantity"] for order in exits] == [250]
+
+
+def test_an_open_order_is_cancelled_from_its_row(open_page: Opener) -> None:
+    page = open_page("/dashboard")
+    row = page.locator(".orders tr[data-state=OPEN]").first
+    order_id = row.get_attribute("data-order")
+    row.get_by_role("button", name=re.compile("Cancel BUY 90 TCS")).click()
+    expect(page.locator(f"[data-order='{order_id}'] .verdict")).to_have_text("Cancelled")
+    page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.locator("[data-panel=orders]")).to_have_attribute("data-state", "empty")
+
+
+def test_who_only_looks_has_nothing_that_trades(open_page: Opener, world: World) -> None:
+    world.roles = ("viewer",)
+    page = open_page("/dashboard")
+    expect(page.locator(".positions tbody tr").first).to_be_visible()
+    expect(page.locator(".halt")).to_have_count(0)
+    expect(page.locator(".positions .exit")).to_have_count(0)
+    expect(page.locator("#ticket-why")).to_contain_text("Your role only looks")
+
+
+def hold(page: Page, how: str) -> None:
+    """Hold HALT until it acts."""
+    if how == "keys":
+        page.keyboard.down("Control")
+        page.keyboard.down("Shift")
+        page.keyboard.down("H")
+    elif how == "focus":
+        page.locator(".halt").focus()
+        page.keyboard.down("Enter")
+    else:
+        box = page.locator(".halt").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 20, box["y"] + 15)
+        page.mouse.down()
+    page.wait_for_selector(".strip.halted")
+
+
+@pytest.mark.parametrize("how", ["pointer", "keys", "focus"])
+def test_halt_is_held_confirmed_and_released(open_page: Opener, world: World, how: str) -> None:
+    page = open_page("/dashboard")
+    hold(page, how)
+    bar = page.locator(".strip.halted")
+    expect(bar).to_contain_text("TRADING IS HALTED")
+    expect(bar).to_contain_text("by asha")
+    expect(bar).to_contain_text("1 of 1 entries cancelled")
+    expect(bar).to_contain_text("may release it")
+    expect(page.locator("html")).to_have_attribute("data-halted", "")
+    expect(page.locator(".halt")).to_contain_text("HALTED")
+    expect(page.locator("#ticket-why")).to_contain_text("Trading is halted")
+    assert page.locator(".edge").evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(255, 59, 48)"
+    for key in ("H", "Shift", "Control", "Enter"):
+        page.keyboard.up(key)
+    page.mouse.up()
+    assert len(posts(world, "/v1/halt")) == 1
+    box = page.locator("button.release").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 10, box["y"] + 10)
+    page.mouse.down()
+    expect(bar).to_have_count(0)
+    page.mouse.up()
+    expect(page.locator("html")).not_to_have_attribute("data-halted", "")
+
+
+def test_letting_go_early_halts_nothing(open_page: Opener, world: World) -> None:
+    page = open_page("/dashboard")
+    page.clock.install()
+    button = page.locator(".halt")
+    button.dispatch_event("pointerdown", {"button": 0, "pointerId": 1})
+    expect(button).to_have_attribute("data-held", "true")
+    page.clock.run_for(900)
+    button.dispatch_event("pointerup", {"button": 0, "pointerId": 1})
+    expect(button).to_have_attribute("data-held", "false")
+    page.clock.run_for(2000)
+    assert posts(world, "/v1/halt") == []
+
+
+def test_halt_by_touch(open_page: Opener, world: World) -> None:
+    page = open_page("/dashboard", size=PHONE)
+    page.locator(".halt").dispatch_event("pointerdown", {"button": 0, "pointerId": 1, "pointerType": "touch"})
+    expect(page.locator(".strip.halted")).to_contain_text("TRADING IS HALTED")
+    assert len(posts(world, "/v1/halt")) == 1
+
+
+def test_a_halt_that_does_not_arrive_says_so_after_five_seconds(open_page: Opener, world: World) -> None:
+    world.halt_delivers = False
+    page = open_page("/dashboard")
+    hold(page, "pointer")
+    expect(page.locator(".strip.halted")).to_contain_text("HALT SENT")
+    expect(page.locator(".strip.undelivered")).to_contain_text("HALT NOT DELIVERED")
+    expect(page.locator(".strip.undelivered")).to_contain_text("127.0.0.1:8090")
+
+
+def test_a_halt_that_the_api_refuses_says_so(open_page: Opener, world: World) -> None:
+    world.broken["/v1/halt"] = (
+        403,
+        {"type": "/problems/forbidden", "title": "Forbidden", "detail": "Your role may not halt."},
+    )
+    page = open_page("/dashboard")
+    hold(page, "pointer")
+    expect(page.locator(".strip.undelivered")).to_contain_text("Your role may not halt.")
+
+
+def test_halt_works_while_the_socket_is_gone(open_page: Opener, world: World, site: Site) -> None:
+    page = open_page("/dashboard")
+    world.unanswered.add("/ws")
+    site.api.close_sockets(1011)
+    expect(page.locator(".strip", has_text="Connection lost")).to_be_visible()
+    hold(page, "pointer")
+    expect(page.locator(".strip.halted")).to_contain_text("TRADING IS HALTED")
+
+
+def test_the_chart_shows_candles_own_orders_and_moves(open_page: Opener, world: World, complaints: Complaints) -> None:
+    page = open_page("/charts")
+    chart = page.locator("[data-panel=chart]")
+    expect(chart).to_have_attribute("data-state", "live")
+    expect(chart.locator("canvas").first).to_be_visible()
+    page.get_by_role("button", name="TCS", exact=True).click()
+    expect(chart.locator("h2")).to_have_text("TCS")
+    expect(chart).to_have_attribute("data-state", "live")
+    close = chart.locator(".legend")
+    before = close.inner_text()
+    expect(close).not_to_have_text(before)
+    for interval in ("5m", "15m", "1h", "1d"):
+        page.get_by_role("button", name=interval, exact=True).click()
+        expect(chart.locator(".chart-host")).to_have_attribute("aria-label", re.compile(f"interval {interval}"))
+        expect(chart).to_have_attribute("data-state", "live")
+    expect(page.get_by_role("link", name="TradingView")).to_be_visible()
+    page.reload()
+    expect(chart.locator("h2")).to_have_text("TCS")
+    assert complaints.texts == []
+
+
+def test_buy_from_the_chart_fills_the_ticket(open_page: Opener) -> None:
+    page = open_page("/charts")
+    page.get_by_role("button", name="INFY", exact=True).click()
+    page.locator(".chart").get_by_role("button", name="Sell").click()
+    expect(page).to_have_url(re.compile("/dashboard$"))
+    expect(page.locator(".symbol-pick")).to_contain_text("INFY")
+    expect(page.locator(".ticket")).to_have_attribute("data-side", "SELL")
+
+
+def test_the_watchlist_is_searched_extended_and_kept(open_page: Opener) -> None:
+    page = open_page("/charts")
+    page.get_by_role("button", name="Take SBIN off the watchlist").click()
+    expect(page.get_by_role("button", name="SBIN", exact=True)).to_have_count(0)
+    page.reload()
+    expect(page.get_by_role("button", name="ITC", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="SBIN", exact=True)).to_have_count(0)
+    page.get_by_role("combobox", name="Add a symbol to the watchlist").fill("sbin")
+    page.get_by_role("option", name=re.compile("SBIN")).click()
+    expect(page.get_by_role("button", name="SBIN", exact=True)).to_be_visible()
+    expect(page.locator("[data-panel=chart] h2")).to_have_text("SBIN")
+    page.get_by_role("combobox", name="Add a symbol to the watchlist").fill("nothing like this")
+    expect(page.get_by_role("option")).to_contain_text("Nothing found")
