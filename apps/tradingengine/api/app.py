@@ -16,7 +16,7 @@ from tradingengine.api.halt.endpoints import router as halt
 from tradingengine.api.instruments.endpoints import router as instruments
 from tradingengine.api.orders.endpoints import router as orders
 from tradingengine.api.positions.endpoints import router as positions
-from tradingengine.api.problems import Problem, add_handlers
+from tradingengine.api.problems import Problem, add_handlers, problems
 from tradingengine.api.quotes.endpoints import router as quotes
 from tradingengine.api.release.endpoints import router as release
 from tradingengine.api.responses import Json
@@ -89,6 +89,9 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        for call in (call for calls in document["paths"].values() for call in calls.values()):
+            if "422" in call["responses"]:
+                call["responses"]["422"] = problems(422)[422]
         app.openapi_schema = document
     return app.openapi_schema
 
