@@ -142,7 +142,7 @@ function SymbolField({ wrong }) {
     return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol"><${SymbolSearch} label="Symbol of the order" tradableOnly invalid=${Boolean(wrong)} onPick=${(item) => { picked.value = item; fillTicket({ symbol: item.symbol }); }} />
       ${wrong && html`<p class="field-error" role="alert">${wrong}</p>`}</div>`;
   }
-  return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol"><button ref=${change} type="button" class="symbol-pick" onClick=${() => { ticketSymbol.value = null; requestAnimationFrame(() => document.querySelector(".ticket .search input")?.focus()); }} aria-label="Symbol ${format.ticker(symbol)}: choose another">
+  return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol"><button ref=${change} type="button" class="symbol-pick" onClick=${() => { ticketSymbol.value = null; requestAnimationFrame(() => document.querySelector(".ticket .search input")?.focus()); }} title="Choose another symbol">
       <b>${format.ticker(symbol)}</b> <span class="muted">${instrument.value.exchange} ${instrument.value.kind}</span><span class="spacer"></span><b class="num"><${Last} symbol=${symbol} /></b> <${ChangePercent} symbol=${symbol} /></button>
     ${wrong && html`<p class="field-error" role="alert">${wrong}</p>`}</div>`;
 }
@@ -151,8 +151,8 @@ function Book({ symbol }) {
   const now = quote(symbol).value;
   if (!now) return html`<p class="muted small">No quote for ${format.ticker(symbol)} yet.</p>`;
   const set = (value) => () => edit({ type: needsPrice(draft.peek().type) ? draft.peek().type : "LIMIT", price: String(value) });
-  return html`<div class="book num"><button type="button" class="plain" onClick=${set(now.bid)} aria-label="Bid ${now.bid}: use as price"><span class="muted">Bid</span> <b class="buy-text">${format.price(now.bid)}</b> <span class="muted">${format.volume(now.bid_quantity)}</span></button>
-    <button type="button" class="plain" onClick=${set(now.ask)} aria-label="Ask ${now.ask}: use as price"><span class="muted">Ask</span> <b class="sell-text">${format.price(now.ask)}</b> <span class="muted">${format.volume(now.ask_quantity)}</span></button></div>`;
+  return html`<div class="book num"><button type="button" class="plain" onClick=${set(now.bid)} title="Use the bid as price"><span class="muted">Bid</span> <b class="buy-text">${format.price(now.bid)}</b> <span class="muted">${format.volume(now.bid_quantity)}</span></button>
+    <button type="button" class="plain" onClick=${set(now.ask)} title="Use the ask as price"><span class="muted">Ask</span> <b class="sell-text">${format.price(now.ask)}</b> <span class="muted">${format.volume(now.ask_quantity)}</span></button></div>`;
 }
 
 function Figures() {
