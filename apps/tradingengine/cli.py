@@ -104,6 +104,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _run_edge(arguments: argparse.Namespace) -> int:
+    if arguments.act == "export":
+        from tradingengine.execution.export import export
+
+        return export()
     from tradingengine.execution.main import run as run_edge
 
     run_edge()
@@ -133,7 +137,10 @@ def _add_process(
 
 
 def _add_edge(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    _add_process(commands, "edge", "run the execution engine on the edge node", "TE_COMPONENT=edge te edge")
+    example = "TE_COMPONENT=edge te edge\n  te edge export > edge-orders.json"
+    edge = _add_process(commands, "edge", "run the execution engine on the edge node", example)
+    acts = "run (default): the engine itself; export: the orders of the edge that runs on this node, as JSON lines"
+    edge.add_argument("act", nargs="?", choices=("run", "export"), default="run", help=acts)
 
 
 def _add_user(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

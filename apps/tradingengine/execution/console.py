@@ -10,13 +10,15 @@ from typing import Any, Final
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from tradingengine.domain.clock import WallClock
 from tradingengine.domain.errors import DomainError
-from tradingengine.domain.ids import new_id
+from tradingengine.domain.ids import broker_tag, new_id
 from tradingengine.domain.money import format_rupees
 from tradingengine.domain.orders import Order, Side
 from tradingengine.domain.positions import Position
@@ -24,7 +26,7 @@ from tradingengine.execution.commands import Command, CommandKind, Origin
 from tradingengine.execution.engine import Engine
 from tradingengine.execution.page import PAGE
 
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_LOOPBACK: Final = ("127.0.0.1", "localhost")
 _MOST_ORDERS: Final = 500
 _USER: Final = "edge console"
 
@@ -42,12 +44,15 @@ class Console:
                 Route("/", self._page, methods=["GET"]),
                 Route("/v1/state", self._state, methods=["GET"]),
                 Route("/v1/orders", self._orders, methods=["GET"]),
+                Route("/v1/orders/export", self._export, methods=["GET"]),
                 Route("/v1/orders/{order_id}", self._cancel, methods=["DELETE"]),
                 Route("/v1/positions", self._positions, methods=["GET"]),
                 Route("/v1/positions/exit", self._exit, methods=["POST"]),
                 Route("/v1/halt", self._halt, methods=["POST"]),
                 Route("/v1/halt", self._release, methods=["DELETE"]),
-            ]
+            ],
+            # A name that resolves to loopback is not enough: a foreign page could bring one.
+            middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK, www_redirect=False)],
         )
 
     async def _page(self, request: Request) -> Response:
@@ -65,6 +70,20 @@ class Console:
     def _order(self, order: Order) -> dict[str, Any]:
         document: dict[str, Any] = msgspec.to_builtins(order)
         return {**document, "timeline": self._engine.book.timeline(order.id)}
+
+    async def _export(self, request: Request) -> Response:
+        lines = [
+            msgspec.json.encode(
+                {
+                    "id": order.id,
+                    "state": str(order.state),
+                    "filled_quantity": order.filled_quantity,
+                    "tag": broker_tag(order.id),
+                }
+            ).decode()
+            for order in self._engine.book.orders.values()
+        ]
+        return PlainTextResponse("".join(f"{line}\n" for line in lines), media_type="application/x-ndjson")
 
     async def _positions(self, request: Request) -> Response:
         return JSONResponse({"items": [_position(position) for position in self._engine.book.positions.values()]})
@@ -104,8 +123,8 @@ class Console:
         raise DomainError(f"there is no position in {wanted.symbol} {wanted.product}")
 
     async def _command(self, request: Request, kind: CommandKind, **fields: Any) -> Response:
-        if request.headers.get("x-te-console") != "1" or _host(request) not in _LOOPBACK:
-            return _problem(403, "forbidden", "send the header x-te-console: 1, to a loopback address")
+        if request.headers.get("x-te-console") != "1":
+            return _problem(403, "forbidden", "send the header x-te-console: 1")
         command = Command(
             id=new_id(), kind=kind, origin=Origin(user=_USER), created_at=self._wall.now(), expires_at=None, **fields
         )
@@ -123,10 +142,6 @@ class _ExitRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
-
-
-def _host(request: Request) -> str:
-    return request.headers.get("host", "").rsplit(":", 1)[0]
 
 
 def _position(position: Position) -> dict[str, Any]:

@@ -44,10 +44,13 @@ class Recovery:
         self._router = router
         self._wall = wall
         self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._queued: set[str] = set()
 
     def resolve(self, order_id: str) -> None:
-        """Have an order of unknown outcome looked up; returns at once."""
-        self._queue.put_nowait(order_id)
+        """Have an order of unknown outcome looked up; returns at once. Asking again while it waits changes nothing."""
+        if order_id not in self._queued:
+            self._queued.add(order_id)
+            self._queue.put_nowait(order_id)
 
     async def run(self) -> RecoveryReport:
         """Reconcile everything once, however long the broker takes to answer; then journal the result."""
@@ -133,6 +136,7 @@ class Recovery:
         """Settle orders whose outcome became unknown, until cancelled."""
         while True:
             order_id = await self._queue.get()
+            self._queued.discard(order_id)
             if not self._book.orders[order_id].state.terminal:
                 await self.settle(order_id)
 

@@ -1,18 +1,21 @@
 """Carries out what strategies ask for: their orders take the same way as everybody's."""
 
+import logging
 from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
 
 from tradingengine.domain.clock import WallClock
-from tradingengine.domain.orders import Order, OrderType, Product, Source
+from tradingengine.domain.orders import Order, OrderState, OrderType, Product, Source
 from tradingengine.domain.reasons import ReasonCode
 from tradingengine.execution.engine import Engine
 from tradingengine.execution.journal import Draft, Entry
 from tradingengine.marketdata.port import Feed, FeedEvent
 from tradingengine.strategies.catalogue import default_strategies
 from tradingengine.strategies.host import Action, CancelOrder, PlaceOrder, StrategyHost
+
+log = logging.getLogger(__name__)
 
 MARKET_LIFETIME: Final = timedelta(seconds=5)
 LIMIT_LIFETIME: Final = timedelta(seconds=30)
@@ -54,12 +57,22 @@ class StrategyRunner:
     def _carry_out(self, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, PlaceOrder):
-                self._engine.start(self._order(action))
+                self._place(self._order(action))
             elif isinstance(action, CancelOrder):
                 self._engine.start_cancel(action.order_id, by=action.strategy, code=ReasonCode.CANCELLED_BY_USER)
             else:
                 data = {"strategy": action.strategy, "state": action.state, "reason": action.reason}
                 self._engine.note(Draft("strategy.state", data))
+
+    def _place(self, order: Order) -> None:
+        """Send it on its way; while the gate is shut, an order that adds risk does not even begin."""
+        shut = self._engine.gate.closed_for_new_risk()
+        if shut is None or self._engine.gate.reduces(order, ()):
+            self._engine.start(order)
+            return
+        log.info("a strategy's order was held back", extra={"strategy": order.strategy, "reason": shut.code})
+        refused = msgspec.structs.replace(order, state=OrderState.REJECTED, reason=shut)
+        self._carry_out(self.host.order_changed(refused))
 
     def _order(self, action: PlaceOrder) -> Order:
         now = self._wall.now()

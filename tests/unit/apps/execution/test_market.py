@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tradingengine.domain.candles import Candle
 from tradingengine.domain.clock import epoch_ms
-from tradingengine.domain.ids import new_id
+from tradingengine.domain.ids import broker_tag, new_id
 from tradingengine.domain.instruments import Instrument
 from tradingengine.domain.orders import Order, OrderRequest, OrderState, OrderType, Purpose, Side, Source
 from tradingengine.domain.quotes import Quote
@@ -224,6 +224,22 @@ async def test_people_s_orders_do_not_reach_strategies_and_theirs_do(
     assert told == [("INTENT", 0, 0), ("SENT", 0, 0), ("OPEN", 0, 0), ("FILLED", 10, 10005)]
 
 
+async def test_a_shut_gate_holds_strategies_back_and_lets_them_reduce(edge: Edge) -> None:
+    made = runner(edge)
+    await made.take(started())
+    await edge.engine.submit(order(source=Source.STRATEGY, strategy="ema-cross"))
+    await edge.engine.halts.halt(new_id(), by="asha", why="")
+    before = edge.journal.sequence
+    entry = OrderRequest(symbol=SHARE, side=Side.BUY, quantity=10, type=OrderType.MARKET)
+    leave = OrderRequest(symbol=SHARE, side=Side.SELL, quantity=10, type=OrderType.MARKET, purpose=Purpose.EXIT)
+    made._carry_out([PlaceOrder(strategy="ema-cross", order_id=new_id(), request=entry, reason="a test")])
+    assert await edge.engine.settle(5)
+    assert edge.journal.sequence == before
+    made._carry_out([PlaceOrder(strategy="ema-cross", order_id=new_id(), request=leave, reason="a test")])
+    assert await edge.engine.settle(5)
+    assert edge.engine.book.flat
+
+
 # The console.
 
 
@@ -278,16 +294,29 @@ async def test_the_console_exits_a_short_position_by_buying(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "url"),
-    [({"x-te-console": ""}, "http://127.0.0.1:8090"), ({"x-te-console": "1"}, "http://evil.example:8090")],
+    ("headers", "url", "status"),
+    [({"x-te-console": ""}, "http://127.0.0.1:8090", 403), ({"x-te-console": "1"}, "http://evil.example:8090", 400)],
 )
 async def test_the_console_refuses_what_a_foreign_page_could_send(
-    edge: Edge, headers: dict[str, str], url: str
+    edge: Edge, headers: dict[str, str], url: str, status: int
 ) -> None:
     async with client(edge) as http:
         answer = await http.post(f"{url}/v1/halt", headers=headers)
-    assert answer.status_code == 403
+    assert answer.status_code == status
     assert edge.engine.document()["tradingState"] == "ACTIVE"
+
+
+async def test_the_console_exports_what_the_planes_are_compared_by(edge: Edge) -> None:
+    made = order()
+    await edge.engine.submit(made)
+    async with client(edge) as http:
+        (line,) = (await http.get("/v1/orders/export")).text.splitlines()
+    assert json.loads(line) == {
+        "id": made.id,
+        "state": "FILLED",
+        "filled_quantity": 10,
+        "tag": broker_tag(made.id),
+    }
 
 
 # Loops.

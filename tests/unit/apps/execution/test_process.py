@@ -1,0 +1,155 @@
+"""The whole process without its ports: start, trade, stop, refuse; with a Redis that never answers."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tradingengine.config import Broker, EngineConfig, Settings
+from tradingengine.errors import ConfigError, UnavailableError
+from tradingengine.execution import main
+from tradingengine.execution.export import export
+from tradingengine.execution.journal import StateLock, StateLockedError
+from tradingengine.telemetry.metrics import Metrics
+
+from tests.unit.apps.execution.kit import Edge, FakeMarket, order
+from tests.unit.apps.execution.test_flow import state_of
+from tests.unit.apps.execution.test_links import until
+from tests.unit.apps.execution.test_market import FakeFeed, started
+
+pytestmark = pytest.mark.unit
+
+
+def settings(folder: Path, **changes: Any) -> Settings:
+    values: dict[str, Any] = {
+        "component": "edge",
+        "slot": "",
+        "release": "7",
+        "version": "test",
+        "pod": "edge",
+        "engine": EngineConfig(),
+        "database_url": "",
+        "cache_url": "redis://127.0.0.1:1/0",
+        "control_token": "a-token-for-tests",
+        "state_dir": folder / "state",
+        "data_dir": None,
+        "http_host": "127.0.0.1",
+        "http_port": 0,
+        "control_port": 0,
+        "console_port": 0,
+        "log_level": "INFO",
+    }
+    return Settings(**{**values, **changes})
+
+
+class WaitingFeed(FakeFeed):
+    """Starts its run and then stays quiet."""
+
+    async def events(self) -> Any:
+        yield started()
+        await asyncio.Event().wait()
+
+
+@pytest.fixture
+def feed(monkeypatch: pytest.MonkeyPatch) -> FakeFeed:
+    made = WaitingFeed(FakeMarket())
+    monkeypatch.setattr(main, "make_feed", lambda config, data_dir, state_dir: made)
+    return made
+
+
+def process(folder: Path, **changes: Any) -> main.EdgeProcess:
+    return main.EdgeProcess(settings(folder, **changes), Metrics(component="edge"))
+
+
+async def test_it_starts_trades_and_stops_without_a_cloud(tmp_path: Path, feed: FakeFeed) -> None:
+    edge = process(tmp_path)
+    assert edge.unready() == "the journal is being opened"
+    running = asyncio.create_task(edge.run())
+    await until(lambda: edge.unready() is None)
+    assert edge.opened
+    made = order(expires_at=None)
+    await edge.engine.submit(made)
+    assert str(edge.engine.book.orders[made.id].state) == "FILLED"
+    await edge._journal_candles([{"symbol": "NSE:ABC", "interval": "1m", "candles": [[0, 1, 1, 1, 1, 1]]}])
+    await edge.stop_intake()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    again = process(tmp_path)
+    running = asyncio.create_task(again.run())
+    await until(lambda: again.unready() is None)
+    assert str(again.engine.book.orders[made.id].state) == "FILLED"
+    again.engine.inputs.journal_failed = True
+    assert again.unready() == "the journal cannot be written"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_the_heartbeat_is_complete(tmp_path: Path, feed: FakeFeed) -> None:
+    edge = process(tmp_path)
+    running = asyncio.create_task(edge.run())
+    await until(lambda: edge.unready() is None)
+    beat = edge._heart.document()
+    assert set(beat) >= {"v", "journal", "epoch", "release", "version", "at", "trading_state", "flat", "idle"}
+    assert [strategy["name"] for strategy in beat["strategies"]] == ["ema-cross"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_second_executor_is_refused(tmp_path: Path, feed: FakeFeed, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = StateLock(tmp_path / "state")
+    await lock.acquire()
+    edge = process(tmp_path)
+    acquire = edge._lock.acquire
+    monkeypatch.setattr(edge._lock, "acquire", lambda: acquire(timeout=0))
+    with pytest.raises(StateLockedError, match="in use"):
+        await edge.run()
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (EngineConfig(mode="live"), "mode live"),
+        (EngineConfig(brokers=(Broker(name="flattrade"),)), "flattrade"),
+        (EngineConfig(brokers=(Broker(name="paper"), Broker(name="paper"))), "paper"),
+    ],
+)
+def test_what_this_version_cannot_do_is_refused_before_anything_is_opened(
+    tmp_path: Path, feed: FakeFeed, config: EngineConfig, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        process(tmp_path, engine=config)
+    assert not (tmp_path / "state").exists()
+
+
+async def test_an_edge_that_stops_with_orders_in_flight_says_so(
+    tmp_path: Path, feed: FakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "_STOP_SECONDS", 0.01)
+    edge = process(tmp_path)
+    running = asyncio.create_task(edge.run())
+    await until(lambda: edge.unready() is None)
+
+    called = asyncio.Event()
+
+    async def never(*_: Any) -> Any:
+        called.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(edge.broker, "place", never)
+    made = order(expires_at=None)
+    assert edge.engine.start(made) is not None
+    await called.wait()
+    await edge.stop_intake()
+    assert not edge.engine.idle
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    after = await Edge(tmp_path / "state").start()
+    assert state_of(after, made) == ("REJECTED", 0, "not_at_broker")
+    await after.stop()
+
+
+def test_export_says_when_there_is_no_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TE_CONSOLE_PORT", "1")
+    with pytest.raises(UnavailableError, match="no edge answers on port 1"):
+        export()
