@@ -1,6 +1,7 @@
 """Comparing both planes."""
 
 import json
+from typing import Any
 
 import pytest
 from tradingengine.domain.ids import new_id
@@ -37,7 +38,7 @@ def test_what_is_wrong_is_named_with_its_place(text: str, named: str) -> None:
 
 
 def test_states_quantities_and_missing_orders_are_found() -> None:
-    edge = {
+    edge: dict[str, dict[str, Any]] = {
         A: {"id": A, "state": "FILLED", "filled_quantity": 5},
         B: {"id": B, "state": "OPEN"},
         C: {"id": C, "state": "FILLED", "filled_quantity": 5},
