@@ -92,6 +92,25 @@ async def applied(connection: Connection) -> dict[str, int]:
     return {row["journal"]: row["applied_seq"] for row in rows}
 
 
+class Upkeep(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pod looks at each second: `applied` as in `applied`, `due` when a command or an order is past its time."""
+
+    applied: dict[str, int]
+    due: bool
+    pending: int
+
+
+async def upkeep(connection: Connection) -> Upkeep:
+    """The look of each second in one round trip; an idle engine costs no more than this."""
+    row = await connection.fetchrow(
+        "select (select jsonb_object_agg(journal::text, applied_seq) from edge_journals) as applied, "
+        "exists (select 1 from outbox where done_at is null and expires_at <= now()) "
+        "or exists (select 1 from orders where state = 'INTENT' and delivery in ('pending', 'unknown') "
+        "and expires_at < now()) as due, (select count(*) from outbox where done_at is null) as pending"
+    )
+    return Upkeep(applied=row["applied"] or {}, due=row["due"], pending=row["pending"])
+
+
 async def store(connection: Connection, events: Sequence[EdgeEvent]) -> None:
     """Keep entries as they came; one that is there already is left alone."""
     await connection.executemany(

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from tradingengine.errors import DatabaseUnavailableError, TradingEngineError
 
-_LOCK_KEY: Final = 7_410_223_904_611_001
+LOCK_KEY: Final = 7_410_223_904_611_001
 _POLL_SECONDS: Final = 0.5
 Say = Callable[[str], None]
 
@@ -115,7 +115,7 @@ async def _connect(engine: AsyncEngine, wait_seconds: float, say: Say) -> AsyncC
 async def _take_lock(connection: AsyncConnection, wait_seconds: float, say: Say) -> None:
     deadline, said = time.monotonic() + wait_seconds, False
     while True:
-        taken = await connection.scalar(text("select pg_try_advisory_lock(:key)"), {"key": _LOCK_KEY})
+        taken = await connection.scalar(text("select pg_try_advisory_lock(:key)"), {"key": LOCK_KEY})
         await connection.commit()
         if taken:
             return

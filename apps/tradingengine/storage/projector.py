@@ -67,6 +67,9 @@ class Projector:
         self._known: set[str] = set()
         self._applied: dict[str, int] = {}
         self._lag = Gauge(names.PROJECTOR_LAG, "Journal entries seen and not applied yet.", registry=metrics.registry)
+        self._pending = Gauge(
+            names.OUTBOX_PENDING, "Commands that the edge has not confirmed.", registry=metrics.registry
+        )
         self._projected = Counter(
             names.EVENTS_PROJECTED, "Journal entries applied by this pod.", ("type",), registry=metrics.registry
         )
@@ -145,7 +148,9 @@ class Projector:
             if batch:
                 changes = await apply.apply_batch(connection, batch, careful=careful)
                 highest = received[-1][0] if received else state.stream_id
-                await events.advance(connection, batch[-1], seen=seen, stream_id=highest, trading_state=_trading_state(batch))
+                await events.advance(
+                    connection, batch[-1], seen=seen, stream_id=highest, trading_state=_trading_state(batch)
+                )
             elif fresh:
                 await events.note_seen(connection, journal, seen)
         self._applied[journal] = batch[-1].seq if batch else state.applied
@@ -168,14 +173,15 @@ class Projector:
     async def _upkeep(self) -> None:
         """Each second: conclude what the journal's silence means, and write the acknowledgement."""
         await asyncio.sleep(1.0)
-        async with self._database.transaction(hold_ms=_HOLD_MS) as connection:
-            changes = await apply.conclude_from_silence(connection)
         async with self._database.connection() as connection:
-            applied = await events.applied(connection)
-        self._applied.update(applied)
-        if applied:
-            await streams.write_ack(self._client, applied)
-        if changes:
+            found = await events.upkeep(connection)
+        self._pending.set(found.pending)
+        self._applied.update(found.applied)
+        if found.applied:
+            await streams.write_ack(self._client, found.applied)
+        if found.due:
+            async with self._database.transaction(hold_ms=_HOLD_MS) as connection:
+                changes = await apply.conclude_from_silence(connection)
             self._on_changes(changes)
             await streams.publish_changes(self._client, changes, origin=self._pod)
 

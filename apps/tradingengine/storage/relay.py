@@ -5,17 +5,15 @@ after it, so that no row is locked while Redis is slow, and a pod that hangs del
 """
 
 import asyncio
+import contextlib
 from typing import Final
-
-from prometheus_client import Gauge
 
 from tradingengine.storage import outbox, streams
 from tradingengine.storage.postgres import Database
-from tradingengine.telemetry import names
 from tradingengine.telemetry.loops import run_loop
 from tradingengine.telemetry.metrics import Metrics
 
-POLL_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 1.0
 _BATCH: Final = 100
 
 
@@ -27,9 +25,6 @@ class Relay:
         self._client = client
         self._metrics = metrics
         self._wake = asyncio.Event()
-        self._pending = Gauge(
-            names.OUTBOX_PENDING, "Commands that the edge has not confirmed.", registry=metrics.registry
-        )
 
     def wake(self) -> None:
         """There is a new command: send it now."""
@@ -52,15 +47,8 @@ class Relay:
             if len(claims) < _BATCH:
                 return sent
 
-    async def count_pending(self) -> None:
-        """Refresh the gauge of pending commands."""
-        async with self._database.connection() as connection:
-            self._pending.set(await outbox.pending(connection))
-
     async def _round(self) -> None:
         self._wake.clear()
         await self.send_due()
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), timeout=POLL_SECONDS)
-        except TimeoutError:
-            await self.count_pending()

@@ -158,6 +158,8 @@ async def write_ack(client: Client, acknowledged: Mapping[str, int]) -> None:
 
 async def publish_changes(client: Client, changes: Sequence[tuple[str, str]], *, origin: str) -> None:
     """Wake all api pods for (kind, id) pairs, in one round trip; `origin` is the pod that knows already."""
+    if not changes:
+        return
     pipeline = client.pipeline(transaction=False)
     for kind, ref in dict.fromkeys(changes):
         pipeline.publish(CHANGES, dumps({"kind": kind, "id": ref, "from": origin}))
