@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Final, TypedDict
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -14,6 +14,7 @@ from tradingengine.api.metrics import ApiMetrics
 from tradingengine.api.stream.hub import Hub
 from tradingengine.config import Settings
 from tradingengine.control.state import ControlState
+from tradingengine.errors import DatabaseUnavailableError
 from tradingengine.security.passwords import PasswordChecker
 from tradingengine.storage import streams
 from tradingengine.storage.postgres import Database
@@ -23,6 +24,9 @@ from tradingengine.storage.relay import Relay
 from tradingengine.telemetry.loops import run_loop
 
 log = logging.getLogger(__name__)
+
+POOL_SIZE: Final = 5
+"""Two slots of six pods each stay within the hundred connections of the embedded Postgres, dashboards beside them."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class LifespanState(TypedDict):
 async def running_state(control: ControlState) -> AsyncGenerator[ApiState]:
     """Connect lazily, start relay, projector and hub; stop them in the reverse order."""
     settings = control.settings
-    database = Database(settings.database_url, application_name=f"te-api {settings.pod}", size=8)
+    database = Database(settings.database_url, application_name=f"te-api {settings.pod}", size=POOL_SIZE)
     name = settings.pod
     cache = streams.command_client(settings.cache_url, name=f"{name}-commands")
     reader = streams.blocking_client(settings.cache_url, block_seconds=BLOCK_SECONDS, name=f"{name}-events")
@@ -99,6 +103,7 @@ async def running_state(control: ControlState) -> AsyncGenerator[ApiState]:
             "projector": projector.run(),
             "hub": hub.run(),
             "samples": run_loop("samples", _sample(state), control.metrics),
+            "warm": _warm(database),
         }.items()
     ]
     try:
@@ -111,6 +116,12 @@ async def running_state(control: ControlState) -> AsyncGenerator[ApiState]:
             with contextlib.suppress(*streams.CACHE_ERRORS):
                 await client.aclose()
         await database.close()
+
+
+async def _warm(database: Database) -> None:
+    """Connections for the first requests; without Postgres they are made later."""
+    with contextlib.suppress(DatabaseUnavailableError):
+        await database.warm(POOL_SIZE - 1)
 
 
 def _sample(state: ApiState) -> Any:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ import uvicorn
 
 from tradingengine.control.app import create_control_app
 from tradingengine.control.state import ControlState, run_hooks
+from tradingengine.errors import TradingEngineError
 from tradingengine.telemetry.metrics import measure_loop_lag
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,13 @@ class Listener:
     app: Any
     host: str
     port: int
+
+
+class PortError(TradingEngineError):
+    """A port cannot be bound."""
+
+    code = "port"
+    title = "A port cannot be bound"
 
 
 class _Server(uvicorn.Server):
@@ -48,15 +57,19 @@ async def serve(
     """Serve the control port and `listeners` until SIGTERM, SIGINT or `stop`; then in order: readiness false, the
     state's `on_stop` hooks (WebSockets close with 1012), requests finish, background tasks end, control port last.
 
-    A background task that ends by an error, or a port that cannot be bound, ends the process with that error.
+    A background task that ends by an error ends the process with it; PortError when a port cannot be bound.
     """
     settings = state.settings
     stop = stop or asyncio.Event()
-    control = _server(Listener("control", create_control_app(state), settings.http_host, settings.control_port))
-    servers = [_server(listener) for listener in listeners]
+    control_port = Listener("control", create_control_app(state), settings.http_host, settings.control_port)
+    ports = [*listeners, control_port]
+    sockets = _bind(ports)
+    *servers, control = (_server(listener) for listener in ports)
     with _signals(stop):
-        running = [asyncio.create_task(server.serve(), name="http") for server in servers]
-        control_task = asyncio.create_task(control.serve(), name="control")
+        *running, control_task = (
+            asyncio.create_task(server.serve(sockets=[bound]), name=listener.name)
+            for server, bound, listener in zip([*servers, control], sockets, ports, strict=True)
+        )
         tasks = [asyncio.create_task(measure_loop_lag(state.metrics), name="loop-lag")]
         tasks += [asyncio.create_task(start(), name=getattr(start, "__name__", "background")) for start in background]
         try:
@@ -76,6 +89,23 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     import uvloop
 
     uvloop.run(main())
+
+
+def _bind(listeners: Sequence[Listener]) -> list[socket.socket]:
+    """One listening socket per port; all or none, so that a pod never serves by half."""
+    bound: list[socket.socket] = []
+    for listener in listeners:
+        family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+        try:
+            bound.append(socket.create_server((listener.host, listener.port), family=family, backlog=2048))
+        except OSError as error:
+            for other in bound:
+                other.close()
+            raise PortError(
+                f"port {listener.port} ({listener.name}) of {listener.host} cannot be had: {error.strerror}",
+                mend="End what uses it, or set another port by TE_HTTP_PORT, TE_CONTROL_PORT, TE_CONSOLE_PORT.",
+            ) from None
+    return bound
 
 
 def _server(listener: Listener) -> _Server:

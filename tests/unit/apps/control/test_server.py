@@ -6,7 +6,7 @@ import socket
 import httpx
 import pytest
 from starlette.applications import Starlette
-from tradingengine.control.server import Listener, serve
+from tradingengine.control.server import Listener, PortError, serve
 from tradingengine.control.state import ControlState
 
 from tests.unit.apps.control.conftest import make_state
@@ -68,6 +68,19 @@ async def test_a_failing_task_ends_the_process_with_its_error(pod: ControlState)
 
     with pytest.raises(RuntimeError, match="no disk"):
         await asyncio.wait_for(serve(pod, background=[broken]), timeout=30)
+
+
+async def test_a_port_in_use_is_named_and_nothing_is_served(pod: ControlState) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        listeners = [
+            Listener("console", Starlette(), "127.0.0.1", free_port()),
+            Listener("http", None, "127.0.0.1", port),
+        ]
+        with pytest.raises(PortError, match=rf"port {port} \(http\) of 127\.0\.0\.1"):
+            await serve(pod, listeners)
+    socket.create_server(("127.0.0.1", listeners[0].port)).close()
+    assert not pod.started
 
 
 async def test_a_hook_that_hangs_is_left_behind(pod: ControlState, monkeypatch: pytest.MonkeyPatch) -> None:
