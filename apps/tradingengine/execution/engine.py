@@ -149,7 +149,7 @@ class Engine:
 
     async def handle(self, command: Command) -> None:
         """Carry out one command to its end, once."""
-        if not self.book.complete and await self.journal.contains(command.id):
+        if await self._was_handled(command.id):
             return
         if command.makes_order:
             await self._handle_order(command)
@@ -164,6 +164,12 @@ class Engine:
             await self._done(command, await self._cancel(command, by))
         else:
             await self._done(command, await self.halts.release(command.id, by=by, why=why))
+
+    async def _was_handled(self, command_id: str) -> bool:
+        """Whether a command that memory has forgotten is in the journal; a failed journal holds nobody up."""
+        if self.book.complete or self.journal.failure is not None:
+            return False
+        return await self.journal.contains(command_id)
 
     async def _handle_order(self, command: Command) -> None:
         try:

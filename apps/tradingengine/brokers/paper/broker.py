@@ -65,10 +65,13 @@ class PaperBroker:
         return 0.05 + 2 * self._latency
 
     async def start(self) -> None:
-        """Open the book and take up the orders that rest in it."""
+        """Open the book and take up the orders that rest in it; those of another day expired while nobody was here."""
         for resting in await self._book.open():
             self._resting[resting.row.tag] = resting
         self._started = True
+        today = trading_day(self._market.now())
+        stale = [item for item in self._resting.values() if item.day != today]
+        await self._end(stale, RowState.EXPIRED, reason(ReasonCode.RUN_ENDED))
 
     async def close(self) -> None:
         """Close the book; `updates` ends."""

@@ -272,6 +272,21 @@ async def test_the_book_survives_a_kill(tmp_path: Path) -> None:
     await after.broker.close()
 
 
+async def test_orders_of_another_day_are_expired_at_the_start(tmp_path: Path) -> None:
+    before = Paper(tmp_path)
+    await before.broker.start()
+    made, _ = await before.place(price_paise=9990)
+    before.broker.abandon()
+    after = Paper(tmp_path)
+    after.market.at = NOW.replace(day=6)
+    await after.broker.start()
+    row = await after.row(made)
+    assert row.state is RowState.EXPIRED
+    assert row.reason is not None
+    assert row.reason.code == "run_ended"
+    await after.broker.close()
+
+
 async def test_updates_tell_every_change_and_end_with_the_broker(tmp_path: Path) -> None:
     paper = Paper(tmp_path)
     await paper.broker.start()
