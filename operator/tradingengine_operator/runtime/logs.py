@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 #: Libraries that log every request or every cycle.
 _QUIET = ("kopf", "aiohttp.access", "asyncio", "kubernetes")
+
+#: What kopf hangs on its own records, for handlers of its own; its settings cannot even be copied.
+_KOPF_ATTRIBUTES = ("settings", "k8s_ref", "k8s_skip")
 
 
 def configure_logs(level: str = "INFO") -> None:
@@ -19,6 +23,7 @@ def configure_logs(level: str = "INFO") -> None:
             "%(asctime)s %(levelname)s %(name)s %(message)s",
             rename_fields={"asctime": "at", "levelname": "level", "name": "logger"},
             datefmt="%Y-%m-%dT%H:%M:%S%z",
+            reserved_attrs=[*RESERVED_ATTRS, *_KOPF_ATTRIBUTES],
         )
     )
     root = logging.getLogger()
