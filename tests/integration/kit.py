@@ -131,7 +131,10 @@ class Journal:
     async def ship(self, client: streams.Client, *numbers: int) -> None:
         """Send entries by number from 1, all of them when none is named."""
         chosen = numbers or tuple(range(1, len(self.bodies) + 1))
-        await streams.add_events(client, [self.bodies[number - 1] for number in chosen])
+        pipeline = client.pipeline(transaction=False)
+        for number in chosen:
+            pipeline.xadd(streams.EVENTS, {"body": self.bodies[number - 1]})
+        await pipeline.execute()
 
 
 def heartbeat(**changes: Any) -> dict[str, Any]:

@@ -106,16 +106,6 @@ async def touched_since(connection: Connection, since: datetime, *, limit: int =
     return [row["id"] for row in rows]
 
 
-async def for_symbol(connection: Connection, symbol: str, *, limit: int) -> list[StoredOrder]:
-    """The newest orders of one symbol, for a chart."""
-    rows = await connection.fetch(
-        f"select {_COLUMNS} from orders where symbol = $1 order by id desc limit $2",  # noqa: S608 - as above
-        symbol,
-        limit,
-    )
-    return [order_of_row(row) for row in rows]
-
-
 async def pending_exit_quantity(connection: Connection, account: str, broker: str, symbol: str, product: str) -> int:
     """Units of one position that open exit orders already ask for."""
     total = await connection.fetchval(

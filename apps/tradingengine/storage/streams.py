@@ -80,10 +80,9 @@ def loads(text: str | bytes) -> Any:
     return orjson.loads(text)
 
 
-async def add_command(client: Client, command_id: str, body: str, *, priority: bool) -> str:
-    """Append one command; the stream id. Repeating it is safe: the edge drops a second one by `command_id`."""
-    stream = PRIORITY_COMMANDS if priority else COMMANDS
-    return str(await client.xadd(stream, {"id": command_id, "body": body}, maxlen=COMMANDS_MAXLEN, approximate=True))
+async def add_command(client: Client, command_id: str, body: str, *, priority: bool) -> None:
+    """Append one command. Repeating it is safe: the edge drops a second one by `command_id`."""
+    await add_commands(client, [(command_id, body, priority)])
 
 
 async def add_commands(client: Client, commands: Sequence[tuple[str, str, bool]]) -> None:
@@ -92,14 +91,6 @@ async def add_commands(client: Client, commands: Sequence[tuple[str, str, bool]]
     for command_id, body, priority in commands:
         stream = PRIORITY_COMMANDS if priority else COMMANDS
         pipeline.xadd(stream, {"id": command_id, "body": body}, maxlen=COMMANDS_MAXLEN, approximate=True)
-    await pipeline.execute()
-
-
-async def add_events(client: Client, bodies: Sequence[str | bytes]) -> None:
-    """Append journal entries in their order, in one round trip; doubles are allowed."""
-    pipeline = client.pipeline(transaction=False)
-    for body in bodies:
-        pipeline.xadd(EVENTS, {"body": body}, maxlen=EVENTS_MAXLEN, approximate=True)
     await pipeline.execute()
 
 
