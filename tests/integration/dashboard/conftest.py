@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.integration.dashboard.fake_api import TOKEN
 from tests.integration.dashboard.pages import ARGUMENTS, CHROMIUM, Site, running_site
@@ -31,6 +31,9 @@ class Complaints:
         if kind in ("error", "warning") and not expected:
             self.texts.append(f"{kind}: {text}")
 
+
+# The build machine is shared: a page may take its time, a wait ends as soon as its condition holds.
+expect.set_options(timeout=20_000)
 
 Opener = Callable[..., Page]
 
@@ -78,6 +81,7 @@ def open_page(browser: Browser, site: Site, complaints: Complaints) -> Iterator[
         logged_in: bool = True,
         live: bool = True,
         reduced_motion: bool = True,
+        clock: bool = False,
     ) -> Page:
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
@@ -92,6 +96,9 @@ def open_page(browser: Browser, site: Site, complaints: Complaints) -> Iterator[
         page = context.new_page()
         page.set_default_timeout(10_000)
         complaints.watch(page)
+        if clock:
+            # Before anything of the page has looked at the time.
+            page.clock.install()
         page.goto(f"{site.url}{path}")
         if live:
             page.wait_for_selector(".chip[data-kind=ok] >> text=/feed|edge/", state="attached")

@@ -87,8 +87,8 @@ class FakeApi:
         task.cancel()
 
     async def _pump(self) -> None:
+        before: dict[str, str] = {}
         while True:
-            before = {i: o["updated_at"] for i, o in self.world.orders.items()}
             moved = self.world.step()
             if moved:
                 await self.send("quotes", [self.world.quote(symbol) for symbol in moved])
@@ -96,6 +96,7 @@ class FakeApi:
                     bar = self.world.history[symbol][-1]
                     await self.send("candle", {"symbol": symbol, **_bar(bar)})
             changed = [o for i, o in self.world.orders.items() if before.get(i) != o["updated_at"]]
+            before = {i: o["updated_at"] for i, o in self.world.orders.items()}
             for order in changed:
                 await self.send("order", order)
             await self.send("position", self.world.position_documents())

@@ -96,20 +96,18 @@ def test_empty_says_so_and_names_the_next_step(
 
 @pytest.mark.parametrize(("tab", "name"), [(w[0], w[1]) for w in WIDGETS if w[1] != "system"], ids=lambda v: str(v))
 def test_stale_shows_the_age_then_dims(open_page: Opener, site: Site, world: World, tab: str, name: str) -> None:
-    page = open_page(f"/{tab}")
+    page = open_page(f"/{tab}", clock=True)
     panel(page, name, "live")
     world.unanswered.add("/ws")
     for path in ("/v1/status", "/v1/positions", "/v1/orders", "/v1/alerts", "/v1/instruments"):
         world.broken[path] = PROBLEM
-    page.clock.install()
     site.api.close_sockets(1011)
     expect(page.locator(".strip", has_text="Connection lost")).to_be_visible()
-    page.clock.run_for(6000)
-    panel(page, name, "stale")
     widget = page.locator(f"[data-panel={name}]").first
     expect(widget).to_have_attribute("data-level", "aged")
+    panel(page, name, "stale")
     expect(widget.locator(".age").first).to_contain_text("old")
-    page.clock.run_for(12_000)
+    page.clock.fast_forward(12_000)
     expect(widget).to_have_attribute("data-level", "stale")
     expect(widget.locator(".panel-body")).to_have_class("panel-body dimmed")
 

@@ -1,6 +1,7 @@
 """What acts: ticket, positions, orders, HALT; and what draws: the chart and its watchlist."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -71,8 +72,7 @@ def test_a_hand_that_clicks_twice_sends_one_order(open_page: Opener, world: Worl
     page = open_page("/dashboard")
     before = len(placed(world, "NSE:RELIANCE"))
     page.locator("[name=quantity]").fill("3")
-    page.locator(".ticket .send").dblclick()
-    page.locator(".ticket .send").click()
+    page.locator(".ticket .send").evaluate("button => { button.click(); button.click(); button.click(); }")
     expect(page.locator(".orders tbody tr").first).to_contain_text("RELIANCE")
     expect(page.locator(".ticket")).to_have_attribute("data-phase", "idle")
     assert len(placed(world, "NSE:RELIANCE")) == before + 1
@@ -250,8 +250,8 @@ def test_halt_is_held_confirmed_and_released(open_page: Opener, world: World, ho
 
 
 def test_letting_go_early_halts_nothing(open_page: Opener, world: World) -> None:
-    page = open_page("/dashboard")
-    page.clock.install()
+    page = open_page("/dashboard", clock=True)
+    page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=2))
     button = page.locator(".halt")
     button.dispatch_event("pointerdown", {"button": 0, "pointerId": 1})
     expect(button).to_have_attribute("data-held", "true")
