@@ -130,9 +130,10 @@ class SqliteFile:
         while (job := self._jobs.get()) is not None:
             self._one(connection, *job)
             if self._wal_pages >= _CHECKPOINT_PAGES and self._jobs.empty():
-                self._checkpoint(connection)
+                # Passive: somebody who reads the file meanwhile never makes the next order wait.
+                self._checkpoint(connection, apsw.SQLITE_CHECKPOINT_PASSIVE)
         if self._failure is None:
-            self._checkpoint(connection)
+            self._checkpoint(connection, apsw.SQLITE_CHECKPOINT_TRUNCATE)
         with contextlib.suppress(apsw.Error):
             connection.close()
 
@@ -154,12 +155,12 @@ class SqliteFile:
         self._wal_pages = pages
         return 0
 
-    def _checkpoint(self, connection: apsw.Connection) -> None:
+    def _checkpoint(self, connection: apsw.Connection, mode: int) -> None:
+        self._wal_pages = 0
         try:
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-            self._wal_pages = 0
+            connection.wal_checkpoint(mode=mode)
         except apsw.BusyError:
-            self._wal_pages = 0
+            return  # a reader holds the log; the next burst tries again
         except apsw.Error as error:
             self._fail(error)
 
