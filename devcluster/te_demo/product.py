@@ -171,7 +171,7 @@ class Product:
 
 
 def engine_manifest(version: str, changes: Mapping[str, Any] | None = None) -> Manifest:
-    """The demo's engine with this version; `changes` are merged into its spec, folder by folder."""
+    """The demo's engine with this version; `changes` are merged into its spec, and None takes a field out."""
     manifest: Manifest = yaml.safe_load((checkout() / ENGINE_FILE).read_text())
     manifest["spec"]["version"] = version
     _merge(manifest["spec"], changes or {})
@@ -180,7 +180,9 @@ def engine_manifest(version: str, changes: Mapping[str, Any] | None = None) -> M
 
 def _merge(into: dict[str, Any], changes: Mapping[str, Any]) -> None:
     for key, value in changes.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+        if value is None:
+            into.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(into.get(key), dict):
             _merge(into[key], value)
         else:
             into[key] = value

@@ -13,7 +13,7 @@ from te_demo.canary import report as canary_report
 from te_demo.cut import Comparison, CutResult, Refused, compare
 from te_demo.cut import report as cut_report
 from te_demo.edge import EdgeDisk, EdgeOrder
-from te_demo.product import describe, engine_manifest, explain, recordings, running
+from te_demo.product import DATA_CLAIM, describe, engine_manifest, explain, recordings, running
 from te_demo.traffic import Tally
 from te_demo.up import closing_words, replay_changes
 from te_devcluster.errors import DevclusterError
@@ -82,7 +82,7 @@ def test_the_demo_engine_takes_a_version_and_changes() -> None:
     made = engine_manifest("9.9.9", replay_changes(Path("/somewhere")))
     assert made["kind"] == "TradingEngine"
     assert made["spec"]["version"] == "9.9.9"
-    assert made["spec"]["marketData"]["source"] == "replay"
+    assert made["spec"]["marketData"] == {"source": "replay", "replay": {"claimName": DATA_CLAIM, "speed": 1}}
     assert made["spec"]["rollout"]["steps"][-1] == {"weight": 100}
 
 
