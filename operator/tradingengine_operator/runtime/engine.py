@@ -20,7 +20,7 @@ from .documents import DocumentPusher, release_document
 from .edges import EdgeRunner
 from .foundation import Reached, ensure_foundation, ensure_secrets
 from .judgement import judge_release, judge_whole
-from .passes import Pass, Tools
+from .passes import Blueprint, Pass, Tools
 from .records import stored_state
 from .releases import ReleaseRunner
 from .status import compose_status, overview_of, status_manifest
@@ -47,6 +47,7 @@ class EngineReconciler:
         self._documents = DocumentPusher()
         self._reached = Reached()
         self._secrets: dict[str, dict[str, str]] = {}
+        self._blueprint: Blueprint | None = None
 
     async def reconcile(self) -> Outcome:
         """One idempotent pass. Every failure becomes a condition; only a lost Lease leaves as an error."""
@@ -88,7 +89,8 @@ class EngineReconciler:
         """Foundation, release, edge, prune. A broken foundation never keeps a release with weight from being judged."""
         p.world = await read_world(p.tools.client, self._namespace, self._name)
         p.state = stored_state(p)
-        p.secrets = dict(self._secrets)
+        p.secrets, p.blueprint = dict(self._secrets), self._blueprint
+        self._blueprint = p.plan()
         broken: OperatorError | None = None
         may_start = False
         try:

@@ -12,11 +12,6 @@ from urllib.parse import urlsplit
 
 from tradingengine_operator.api import ConditionType
 from tradingengine_operator.builders import names
-from tradingengine_operator.builders.access import build_access
-from tradingengine_operator.builders.cache import build_cache
-from tradingengine_operator.builders.config import build_config
-from tradingengine_operator.builders.database import build_database
-from tradingengine_operator.builders.prometheus import build_prometheus
 from tradingengine_operator.builders.secrets import build_secrets
 from tradingengine_operator.flows.conditions import explain
 from tradingengine_operator.flows.sight import first_trouble, of_component
@@ -61,11 +56,7 @@ async def ensure_secrets(p: Pass) -> bool:
 
 async def ensure_foundation(p: Pass, reached: Reached) -> None:
     """Applies everything that is not part of a release, and judges database and cache."""
-    await p.ensure(build_config(p.ctx))
-    await p.ensure_all(build_access(p.ctx))
-    await p.ensure_all(build_database(p.ctx))
-    await p.ensure_all(build_cache(p.ctx))
-    await p.ensure_all(build_prometheus(p.ctx))
+    await p.ensure_all(p.plan().foundation)
     await _judge_store(p, reached, "DatabaseReady", "database", p.ctx.spec.database)
     await _judge_store(p, reached, "CacheReady", "cache", p.ctx.spec.cache)
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from tradingengine_operator.builders import EngineContext, OperatorImages
+from tradingengine_operator.builders.access import build_access
+from tradingengine_operator.builders.cache import build_cache
+from tradingengine_operator.builders.config import build_config
+from tradingengine_operator.builders.database import build_database
+from tradingengine_operator.builders.prometheus import build_prometheus
+from tradingengine_operator.builders.release import render_release
 from tradingengine_operator.clients.applier import Applier
 from tradingengine_operator.clients.control import ControlClient
 from tradingengine_operator.clients.kubernetes import KubernetesClient
@@ -36,6 +43,28 @@ class Tools:
     clock: Clock = utc_now
 
 
+@dataclass(frozen=True)
+class Blueprint:
+    """What follows from a specification alone, built once for each of its generations."""
+
+    uid: str
+    generation: int
+    foundation: tuple[Manifest, ...]
+    template_hash: str
+
+    @classmethod
+    def of(cls, ctx: EngineContext) -> Blueprint:
+        """Everything that is not part of a release, in the order of applying, and the hash of the release."""
+        foundation = (
+            build_config(ctx),
+            *build_access(ctx),
+            *build_database(ctx),
+            *build_cache(ctx),
+            *build_prometheus(ctx),
+        )
+        return cls(ctx.uid, ctx.generation, foundation, render_release(ctx, 1, "").template_hash())
+
+
 @dataclass
 class Pass:
     """One pass. `wanted` are the children that someone asked for in it; the others may be pruned."""
@@ -46,6 +75,7 @@ class Pass:
     conditions: Conditions
     world: World
     now: datetime
+    blueprint: Blueprint | None = None
     wanted: set[Key] = field(default_factory=set)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     state: ReleaseState = INITIAL
@@ -56,6 +86,13 @@ class Pass:
     def namespace(self) -> str:
         """Namespace of the engine."""
         return self.ctx.namespace
+
+    def plan(self) -> Blueprint:
+        """The blueprint of this generation."""
+        known = self.blueprint
+        if known is None or (known.uid, known.generation) != (self.ctx.uid, self.ctx.generation):
+            self.blueprint = known = Blueprint.of(self.ctx)
+        return known
 
     def look_again(self, seconds: float | None) -> None:
         """Asks for the next pass in so many seconds at the latest."""
@@ -70,7 +107,7 @@ class Pass:
         self.world.objects[key] = applied
         return applied
 
-    async def ensure_all(self, manifests: list[Manifest]) -> None:
+    async def ensure_all(self, manifests: Iterable[Manifest]) -> None:
         """Applies children in order."""
         for manifest in manifests:
             await self.ensure(manifest)

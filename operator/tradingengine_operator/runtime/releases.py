@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from tradingengine_operator.api import seconds
 from tradingengine_operator.builders import names
 from tradingengine_operator.builders.migrations import build_migration
-from tradingengine_operator.builders.release import ReleaseRecord, render_release
+from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.builders.route import build_route
 from tradingengine_operator.errors import (
     ConflictError,
@@ -115,7 +115,7 @@ class ReleaseRunner:
         candidate = p.state.candidate
         name = names.migration(p.ctx.name, candidate.release) if candidate is not None else ""
         seen = Observation(
-            template_hash=render_release(p.ctx, 1, "", p.now).template_hash(),
+            template_hash=p.plan().template_hash,
             records={number: record.template_hash() if record else "" for number, record in records.items()},
             may_start=may_start,
             slots=slots,

@@ -1,0 +1,101 @@
+"""The edge flow: the pod that trades is replaced with nothing in flight, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tradingengine_operator.flows.edge import (
+    DRAIN_SECONDS,
+    RETRY_SECONDS,
+    Act,
+    EdgeMemory,
+    EdgeSight,
+    edge_step,
+)
+
+pytestmark = pytest.mark.unit
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+SERVING = EdgeSight(wanted=1, template=1, pod=1, pod_exists=True, reachable=True, idle=False, recovered=True)
+PROMOTED = replace(SERVING, wanted=2)
+
+
+def test_nothing_before_a_release_serves() -> None:
+    assert edge_step(EdgeMemory(), EdgeSight(wanted=None), NOW).acts == ()
+
+
+def test_the_first_one_is_simply_placed() -> None:
+    decision = edge_step(EdgeMemory(), EdgeSight(wanted=1), NOW)
+    assert decision.acts == (Act.WRITE_TEMPLATE,)
+    assert decision.recheck is not None
+
+
+def test_a_settled_edge_needs_no_second_look() -> None:
+    decision = edge_step(EdgeMemory(), SERVING, NOW)
+    assert decision.acts == (Act.WRITE_TEMPLATE,)
+    assert decision.recheck is None
+
+
+def test_drain_then_idle_then_template_and_pod_together() -> None:
+    drain = edge_step(EdgeMemory(), PROMOTED, NOW)
+    assert drain.acts == (Act.DRAIN,)
+    waiting = edge_step(drain.memory, replace(PROMOTED, draining=True), NOW + timedelta(seconds=5))
+    assert waiting.acts == ()
+    idle = edge_step(waiting.memory, replace(PROMOTED, draining=True, idle=True), NOW + timedelta(seconds=6))
+    assert idle.acts == (Act.WRITE_TEMPLATE, Act.REPLACE_POD)
+
+
+def test_idle_without_a_drain_is_not_enough() -> None:
+    assert edge_step(EdgeMemory(), replace(PROMOTED, idle=True), NOW).acts == (Act.DRAIN,)
+
+
+def test_a_drain_that_finds_no_end_is_taken_back_and_tried_later() -> None:
+    draining = replace(PROMOTED, draining=True)
+    memory = EdgeMemory(draining_since=NOW)
+    late = NOW + timedelta(seconds=DRAIN_SECONDS)
+    decision = edge_step(memory, draining, late)
+    assert decision.acts == (Act.RESUME,)
+    assert decision.postponed
+    soon = edge_step(decision.memory, PROMOTED, late + timedelta(seconds=1))
+    assert soon.acts == ()
+    assert soon.recheck is not None
+    again = edge_step(decision.memory, PROMOTED, late + timedelta(seconds=RETRY_SECONDS))
+    assert again.acts == (Act.DRAIN,)
+
+
+def test_an_edge_that_cannot_be_asked_is_left_alone() -> None:
+    decision = edge_step(EdgeMemory(), replace(PROMOTED, reachable=False), NOW)
+    assert decision.acts == ()
+    assert decision.postponed
+
+
+def test_a_pod_that_does_not_run_is_replaced_without_asking() -> None:
+    decision = edge_step(EdgeMemory(), replace(PROMOTED, reachable=False, stopped=True), NOW)
+    assert decision.acts == (Act.WRITE_TEMPLATE, Act.REPLACE_POD)
+
+
+def test_a_drain_that_a_killed_operator_left_is_taken_back() -> None:
+    assert Act.RESUME in edge_step(EdgeMemory(), replace(SERVING, draining=True), NOW).acts
+
+
+def test_killed_between_template_and_pod_it_goes_through_the_drain_again() -> None:
+    half = replace(PROMOTED, template=2)
+    assert edge_step(EdgeMemory(), half, NOW).acts == (Act.DRAIN,)
+    assert edge_step(EdgeMemory(), replace(half, draining=True, idle=True), NOW).acts == (Act.REPLACE_POD,)
+
+
+@given(st.builds(EdgeSight, wanted=st.integers(1, 3), template=st.integers(1, 3), pod=st.integers(1, 3),
+                 pod_exists=st.just(True), terminating=st.booleans(), stopped=st.just(False), reachable=st.booleans(),
+                 draining=st.booleans(), idle=st.booleans(), recovered=st.booleans()))  # fmt: skip
+def test_a_running_pod_goes_only_when_it_is_drained_and_idle(seen: EdgeSight) -> None:
+    decision = edge_step(EdgeMemory(), seen, NOW)
+    if Act.REPLACE_POD in decision.acts:
+        assert seen.reachable
+        assert seen.draining
+        assert seen.idle
+        assert seen.pod != seen.wanted
+    if Act.WRITE_TEMPLATE in decision.acts and seen.template != seen.wanted and not seen.terminating:
+        assert seen.pod == seen.wanted or Act.REPLACE_POD in decision.acts

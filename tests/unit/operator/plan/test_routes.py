@@ -1,0 +1,113 @@
+"""The HTTPRoute: our rules changed, everybody else's left, and what the Gateway said of it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import jsonpatch
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tradingengine_operator.builders import names
+from tradingengine_operator.builders.route import build_route
+from tradingengine_operator.plan.routes import foreign_rules, merged_rules, read_route, route_patch
+
+from tests.unit.operator.builders.engines import context
+
+pytestmark = pytest.mark.unit
+CTX = context()
+WEIGHTS: dict[names.Slot, int] = {"a": 900, "b": 100}
+FOREIGN = {"name": "docs", "matches": [{"path": {"type": "PathPrefix", "value": "/manual"}}]}
+
+
+def stored(weights: dict[names.Slot, int] | None = None, live: dict[names.Slot, int] | None = None) -> dict[str, Any]:
+    """A route as the API server gives it back."""
+    route = build_route(CTX, live or {"a": 1, "b": 2}, weights or WEIGHTS)
+    route["metadata"] |= {"resourceVersion": "17", "generation": 4}
+    return route
+
+
+def accepted(generation: int, status: str = "True", gateway: str = "web") -> dict[str, Any]:
+    """What a Gateway writes."""
+    condition = {"type": "Accepted", "status": status, "reason": "Why", "message": "because"}
+    parent = {"name": gateway, "namespace": "gateway"}
+    return {"parents": [{"parentRef": parent, "conditions": [condition | {"observedGeneration": generation}]}]}
+
+
+def test_no_patch_when_all_is_as_desired() -> None:
+    assert route_patch(stored(), build_route(CTX, {"a": 1, "b": 2}, WEIGHTS)) == []
+
+
+def test_weights_and_cookie_rules_go_in_one_tested_patch() -> None:
+    observed = stored()
+    desired = build_route(CTX, {"a": 1}, {"a": 1000, "b": 0})
+    operations = route_patch(observed, desired)
+    assert operations[0] == {"op": "test", "path": "/metadata/resourceVersion", "value": "17"}
+    assert [entry["path"] for entry in operations[1:]] == ["/spec/rules"]
+    patched = jsonpatch.apply_patch(observed, operations)
+    facts = read_route(patched, "desk", "web", "gateway")
+    assert facts.weights == {"a": 1000, "b": 0}
+    assert facts.live == {("a", 1)}
+
+
+def test_a_stale_patch_fails_its_test() -> None:
+    operations = route_patch(stored(), build_route(CTX, {"a": 1}, {"a": 1000, "b": 0}))
+    newer = stored()
+    newer["metadata"]["resourceVersion"] = "18"
+    with pytest.raises(jsonpatch.JsonPatchTestFailed):
+        jsonpatch.apply_patch(newer, operations)
+
+
+@given(st.lists(st.sampled_from(["docs", "", "api", "dashboard", "api-release-a", None]), max_size=8))
+def test_foreign_rules_keep_their_order_and_are_never_lost(order: list[str | None]) -> None:
+    observed = [{"name": name, "matches": [number]} for number, name in enumerate(order)]
+    own = build_route(CTX, {"a": 1}, WEIGHTS)["spec"]["rules"]
+    merged = merged_rules(observed, own)
+    foreign = [rule for rule in observed if rule["name"] in {"docs", "", None}]
+    assert foreign_rules({"spec": {"rules": merged}}) == foreign
+    assert [rule for rule in merged if rule not in foreign] == own
+
+
+def test_host_and_gateway_follow_the_specification() -> None:
+    other = context({"host": "other.localhost", "gateway": {"name": "edge", "namespace": "gw"}})
+    operations = route_patch(stored(), build_route(other, {"a": 1, "b": 2}, WEIGHTS))
+    assert {entry["path"] for entry in operations[1:]} == {"/spec/parentRefs", "/spec/hostnames"}
+
+
+def test_weights_that_differ_between_api_and_dashboard_are_no_weights() -> None:
+    observed = stored()
+    rule = next(rule for rule in observed["spec"]["rules"] if rule["name"] == "dashboard")
+    rule["backendRefs"][0]["weight"] = 1
+    assert read_route(observed, "desk", "web", "gateway").weights == {}
+
+
+def test_cookie_rules_that_name_different_releases_match_none() -> None:
+    observed = stored()
+    rule = next(rule for rule in observed["spec"]["rules"] if rule["name"] == "api-release-a")
+    header = copy.deepcopy(rule["matches"][0]["headers"][0])
+    for match in rule["matches"]:
+        match["headers"] = [header | {"value": header["value"].replace("=1", "=9")}]
+    assert read_route(observed, "desk", "web", "gateway").live == {("a", 0), ("b", 2)}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (accepted(4), "Accepted"),
+        (accepted(3), "RoutePending"),
+        (accepted(4, "False"), "RouteNotAccepted"),
+        (accepted(4, gateway="another"), "GatewaySilent"),
+        ({}, "GatewaySilent"),
+    ],
+)
+def test_what_the_gateway_said(status: dict[str, Any], reason: str) -> None:
+    facts = read_route(stored() | {"status": status}, "desk", "web", "gateway")
+    assert facts.reason == reason
+    assert facts.accepted is (reason == "Accepted")
+
+
+def test_an_absent_route() -> None:
+    facts = read_route(None, "desk", "web", "gateway")
+    assert not facts.exists
+    assert facts.weights == {}

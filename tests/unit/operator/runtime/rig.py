@@ -1,0 +1,171 @@
+"""Reconcilers on the API server in memory, with pods that answer as the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+from tradingengine_operator.api import API_VERSION, KIND
+from tradingengine_operator.clients.applier import Applier
+from tradingengine_operator.clients.control import ControlClient, EdgeFacts, PodState
+from tradingengine_operator.clients.kubernetes import KubernetesClient
+from tradingengine_operator.clients.prometheus import PrometheusClient
+from tradingengine_operator.errors import ControlError
+from tradingengine_operator.flows.observation import Kind, Sample
+from tradingengine_operator.flows.state import ReleaseState, load_state
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.announcer import Announcer
+from tradingengine_operator.runtime.engine import EngineReconciler
+from tradingengine_operator.runtime.metrics import OperatorMetrics
+from tradingengine_operator.runtime.passes import Tools
+from tradingengine_operator.runtime.work import Outcome
+
+from tests.unit.operator.builders.engines import IMAGES
+
+from .fake_api import NAMESPACE, FakeApi
+
+
+@dataclass
+class FakeControl:
+    """Pods' control API: every address answers alike."""
+
+    reachable: bool = True
+    draining: bool = False
+    withdrawn: bool = False
+    calls: list[str] = field(default_factory=list)
+    documents: list[dict[str, Any]] = field(default_factory=list)
+
+    async def state(self, address: str, token: str) -> PodState:
+        """State of any pod."""
+        if not self.reachable or not token:
+            raise ControlError(f"pod {address} does not answer")
+        word = "withdrawn" if self.withdrawn else "draining" if self.draining else "serving"
+        edge = EdgeFacts(epoch=1, sequence=5, idle=True, flat=True, trading_state="ACTIVE", recovered=True)
+        return PodState("any", "1", "1.4.2", "0001", word, requests=0, web_sockets=0, edge=edge)
+
+    async def withdraw(self, address: str, token: str, release: int, spread: float) -> PodState:
+        """Withdraws."""
+        self.calls.append(f"withdraw {release} {spread:g}")
+        self.withdrawn = True
+        return await self.state(address, token)
+
+    async def drain(self, address: str, token: str) -> PodState:
+        """Drains."""
+        self.calls.append("drain")
+        self.draining = True
+        return await self.state(address, token)
+
+    async def resume(self, address: str, token: str) -> PodState:
+        """Resumes."""
+        self.calls.append("resume")
+        self.draining = False
+        return await self.state(address, token)
+
+    async def put_release(self, address: str, token: str, document: dict[str, Any]) -> None:
+        """Takes a document."""
+        if not self.reachable:
+            raise ControlError(f"pod {address} does not answer")
+        self.documents.append(document)
+
+
+@dataclass
+class FakePrometheus:
+    """Error rates by release; none means no data."""
+
+    rates: dict[int, str] = field(default_factory=dict)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    async def error_rate(self, _url: str, _slot: str, release: int) -> Sample:
+        """The rate that the test set."""
+        value = self.rates.get(release)
+        now = self.clock()
+        return Sample(Kind.NO_DATA, now) if value is None else Sample(Kind.VALUE, now, Decimal(value))
+
+
+class Bench:
+    """One engine `desk`; `operator()` makes a fresh process's reconciler on the same cluster."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.api = FakeApi()
+        self.control = FakeControl()
+        self.now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+        self.prometheus = FakePrometheus(dict.fromkeys(range(1, 50), "0"), lambda: self.now)
+        self.metrics = OperatorMetrics()
+        self.ask(**spec)
+        self.engine = self.operator()
+
+    def ask(self, **spec: Any) -> None:
+        """What a person applies."""
+        steps = [{"weight": 10, "hold": "2s"}, {"weight": 100}]
+        rollout = {"steps": steps, "warmSlot": "4s", "historyLimit": 2}
+        old = self.api.objects.get((KIND, "desk"), {"metadata": {"name": "desk", "generation": 0}})
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": old["metadata"],
+            "spec": {"version": "1.4.2", "rollout": rollout, **spec},
+        }
+        if "status" in old:
+            manifest["status"] = old["status"]
+        self.api.put(manifest)
+
+    def fork(self) -> Bench:
+        """The same cluster once more, with an operator that was just started."""
+        other = Bench()
+        other.api.take_over(self.api)
+        other.now = self.now
+        return other
+
+    def operator(self) -> EngineReconciler:
+        """A reconciler that remembers nothing."""
+        client = cast(KubernetesClient, self.api)
+        tools = Tools(
+            client=client,
+            applier=Applier(client),
+            control=cast(ControlClient, self.control),
+            prometheus=cast(PrometheusClient, self.prometheus),
+            announcer=Announcer(client, "test"),
+            metrics=self.metrics,
+            images=IMAGES,
+            operator_version="0.1.0",
+            clock=lambda: self.now,
+        )
+        return EngineReconciler(tools, NAMESPACE, "desk")
+
+    async def turn(self) -> Outcome:
+        """One pass, then the cluster does its part and two seconds go by."""
+        outcome = await self.engine.reconcile()
+        self.api.play()
+        self.now += timedelta(seconds=2)
+        return outcome
+
+    async def settle(self, turns: int = 40) -> None:
+        """Passes until the release flow rests."""
+        for _ in range(turns):
+            await self.turn()
+            state = self.state()
+            if state.stable is not None and state.candidate is None and state.retiring is None:
+                await self.turn()
+                return
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The engine's status."""
+        found: dict[str, Any] = self.api.objects[KIND, "desk"].get("status") or {}
+        return found
+
+    def state(self) -> ReleaseState:
+        """The release flow's state."""
+        progress = (self.status.get("release") or {}).get("progress")
+        return load_state(progress) if progress else ReleaseState()
+
+    def condition(self, type_: str) -> dict[str, Any]:
+        """A condition."""
+        return next((entry for entry in self.status.get("conditions", ()) if entry["type"] == type_), {})
+
+    def names(self, kind: kinds.Kind) -> set[str]:
+        """Names of the objects of a kind."""
+        return {name for kind_name, name in self.api.objects if kind_name == kind.kind}
