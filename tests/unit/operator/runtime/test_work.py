@@ -1,0 +1,255 @@
+"""Loop, Lease, fleet, health, command line."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from tradingengine_operator import cli
+from tradingengine_operator.clients.kubernetes import KubernetesClient
+from tradingengine_operator.errors import ApiError, LeaseLostError, OperatorError
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.announcer import COOL_DOWN_SECONDS, Announcer
+from tradingengine_operator.runtime.health import HealthServer, Heart
+from tradingengine_operator.runtime.lease import LEASE_SECONDS, RENEW_DEADLINE_SECONDS, Elector
+from tradingengine_operator.runtime.metrics import OperatorMetrics
+from tradingengine_operator.runtime.work import BACKOFF_MOST, Outcome, WorkLoop
+
+from .fake_api import NAMESPACE, FakeApi
+
+pytestmark = pytest.mark.unit
+
+
+class Passes:
+    """A reconciler that is told what to answer; it notices two passes at a time."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome | Exception] = []
+        self.count = 0
+        self.inside = 0
+        self.done = asyncio.Event()
+
+    async def __call__(self) -> Outcome:
+        self.inside += 1
+        assert self.inside == 1, "two passes at a time"
+        await asyncio.sleep(0)
+        self.count += 1
+        self.inside -= 1
+        self.done.set()
+        outcome = self.outcomes.pop(0) if self.outcomes else Outcome()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+async def next_pass(passes: Passes) -> None:
+    """Waits for one more pass."""
+    passes.done.clear()
+    async with asyncio.timeout(10):
+        await passes.done.wait()
+
+
+async def test_wake_ups_that_come_together_are_one_pass() -> None:
+    passes, stopped = Passes(), asyncio.Event()
+    loop = WorkLoop("x", passes, coalesce=0.05)
+    task = asyncio.create_task(loop.run(stopped))
+    await next_pass(passes)
+    for _ in range(20):
+        loop.wake()
+    await next_pass(passes)
+    assert passes.count == 2
+    stopped.set()
+    async with asyncio.timeout(5):
+        await task
+
+
+async def test_a_recheck_needs_no_wake_up_and_a_gone_engine_ends_the_loop() -> None:
+    passes = Passes()
+    passes.outcomes = [Outcome(recheck=0.01), Outcome(recheck=0.01), Outcome(gone=True)]
+    async with asyncio.timeout(10):
+        await WorkLoop("x", passes, coalesce=0.0).run(asyncio.Event())
+    assert passes.count == 3
+
+
+async def test_failures_back_off_and_are_counted() -> None:
+    passes, results = Passes(), []
+    passes.outcomes = [OperatorError("no"), RuntimeError("bug"), Outcome(failed=True), Outcome()]
+    loop = WorkLoop("x", passes, observe=lambda result, _: results.append(result), rng=random.Random(1))
+    pauses = []
+    for _ in range(4):
+        outcome = await loop.once()
+        pauses.append(loop._pause(outcome))
+    assert results == ["error", "error", "failed", "ok"]
+    first, second, third, last = pauses
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert 0.5 <= first <= 1.0
+    assert 1.0 <= second <= 2.0
+    assert 2.0 <= third <= 4.0
+    assert last is None
+
+
+async def test_backoff_has_an_end() -> None:
+    passes = Passes()
+    passes.outcomes = [Outcome(failed=True)] * 30
+    loop = WorkLoop("x", passes)
+    for _ in range(30):
+        outcome = await loop.once()
+    pause = loop._pause(outcome)
+    assert pause is not None
+    assert pause <= BACKOFF_MOST
+
+
+async def test_a_release_with_weight_is_judged_on_through_failures() -> None:
+    passes = Passes()
+    passes.outcomes = [Outcome(failed=True, urgent=True, recheck=1.0)] * 8
+    loop = WorkLoop("x", passes)
+    for _ in range(8):
+        outcome = await loop.once()
+    assert loop._pause(outcome) == 1.0
+
+
+async def test_a_lost_lease_leaves_the_loop() -> None:
+    passes = Passes()
+    passes.outcomes = [LeaseLostError("gone")]
+    with pytest.raises(LeaseLostError):
+        await WorkLoop("x", passes).once()
+
+
+class Watch:
+    """A clock for the Lease."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def electors(count: int) -> tuple[FakeLeases, Watch, list[Elector]]:
+    """Candidates for one Lease on one clock."""
+    api, watch = FakeLeases(), Watch()
+    made = [Elector(cast(KubernetesClient, api), NAMESPACE, "te", f"pod-{n}", monotonic=watch) for n in range(count)]
+    return api, watch, made
+
+
+class FakeLeases(FakeApi):
+    """Leases with a test on resourceVersion."""
+
+    async def replace(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """As of the client."""
+        from tradingengine_operator.errors import ConflictError
+
+        old = self.objects[manifest["kind"], manifest["metadata"]["name"]]
+        if "down" in self.fail:
+            raise self.fail["down"]
+        if old["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
+            raise ConflictError(409, "Conflict", "lease")
+        return self.put(manifest)
+
+
+def leaders(*made: Elector) -> list[bool]:
+    """Who may write."""
+    return [elector.leading for elector in made]
+
+
+async def test_one_leads_and_the_other_waits_for_a_whole_lease() -> None:
+    _, watch, (first, second) = electors(2)
+    assert await first.attempt()
+    assert not await second.attempt()
+    assert leaders(first, second) == [True, False]
+    watch.now += LEASE_SECONDS - 0.1
+    assert not await second.attempt()
+    watch.now += 0.2
+    assert leaders(first, second) == [False, False], "the first stopped writing before the second could begin"
+    assert await second.attempt()
+    assert leaders(first, second) == [False, True]
+
+
+async def test_never_do_two_lead_at_a_time() -> None:
+    _, watch, made = electors(3)
+    rng = random.Random(7)
+    for _ in range(400):
+        watch.now += rng.uniform(0.1, 3.0)
+        await rng.choice(made).attempt()
+        assert sum(elector.leading for elector in made) <= 1
+
+
+async def test_without_renewal_no_write_passes() -> None:
+    api, watch, (first,) = electors(1)
+    assert await first.attempt()
+    first.guard()
+    api.fail["down"] = ApiError(0, "Unreachable", "no answer")
+    watch.now += RENEW_DEADLINE_SECONDS - 0.1
+    assert not await first.attempt()
+    first.guard()
+    watch.now += 0.1
+    with pytest.raises(LeaseLostError):
+        first.guard()
+
+
+async def test_a_released_lease_is_taken_at_once() -> None:
+    _, _, (first, second) = electors(2)
+    assert await first.attempt()
+    assert not await second.attempt()
+    await first.release()
+    assert not first.leading
+    assert await second.attempt()
+
+
+async def test_events_are_not_repeated_within_their_time() -> None:
+    api, watch = FakeApi(), Watch()
+    announcer = Announcer(cast(KubernetesClient, api), "x", watch)
+    engine = {"metadata": {"name": "desk", "namespace": NAMESPACE, "uid": "u"}}
+    for _ in range(3):
+        await announcer.announce(engine, "Ready", "serving")
+    assert len(await api.list_all(kinds.EVENT, NAMESPACE)) == 1
+    watch.now += COOL_DOWN_SECONDS
+    await announcer.announce(engine, "Ready", "serving")
+    await announcer.announce(engine, "Ready", "something else", warning=True)
+    events = await api.list_all(kinds.EVENT, NAMESPACE)
+    assert sorted(event["type"] for event in events) == ["Normal", "Normal", "Warning"]
+
+
+async def test_health_tells_a_stuck_pass() -> None:
+    metrics = OperatorMetrics()
+    heart, stuck = Heart(metrics), list[str]()
+    server = HealthServer(metrics, heart, lambda: stuck, lambda: True)
+    port = await server.start(0, "127.0.0.1")
+    async with aiohttp.ClientSession() as session:
+        base = f"http://127.0.0.1:{port}"
+        assert (await session.get(f"{base}/healthz")).status == 200
+        assert (await session.get(f"{base}/readyz")).status == 200
+        assert "tradingengine_operator_lease_held" in await (await session.get(f"{base}/metrics")).text()
+        stuck.append("trading/desk")
+        answer = await session.get(f"{base}/healthz")
+        assert answer.status == 500
+        assert (await answer.json())["engines"] == ["trading/desk"]
+    await server.stop()
+
+
+def test_a_wrong_command_line_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["walk"])
+    assert caught.value.code == 2
+    assert "invalid choice" in capsys.readouterr().err
+
+
+def test_without_a_namespace_it_says_how_to_name_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TE_NAMESPACES", "POD_NAMESPACE"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli.main(["uninstall-check"]) == 1
+    assert "mend: give --namespace" in capsys.readouterr().err
+
+
+def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help"])
+    assert caught.value.code == 0
+    assert "examples:" in capsys.readouterr().out
