@@ -46,6 +46,10 @@ class ApiState:
     async def changed(self, *changes: tuple[str, str]) -> None:
         """Tell this pod's browsers, and wake the other pods; a lost wake-up is healed by their polls."""
         self.hub.changed(list(changes))
+        await self.wake_others(*changes)
+
+    async def wake_others(self, *changes: tuple[str, str]) -> None:
+        """Wake the other pods alone."""
         with contextlib.suppress(*streams.CACHE_ERRORS):
             await streams.publish_changes(self.cache, list(changes), origin=self.settings.pod)
 

@@ -48,7 +48,6 @@ async def _apply(connection: Connection, batch: Sequence[EdgeEvent]) -> list[tup
     await orders.add_timeline(connection, projection.timeline)
     await orders.add_fills(connection, projection.fills)
     await positions.save(connection, projection.changed_positions.values())
-    await outbox.mark_seen(connection, sorted(projection.seen_commands))
     changes = [("order", order_id) for order_id in projection.changed_orders]
     changes += [("position", key.symbol) for key in projection.changed_positions]
     for event in batch:

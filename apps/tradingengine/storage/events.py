@@ -150,10 +150,18 @@ async def next_in_sequence(connection: Connection, journal: str, after: int, *, 
 
 
 async def advance(
-    connection: Connection, last: EdgeEvent, *, seen: int, stream_id: str, trading_state: str | None
+    connection: Connection,
+    last: EdgeEvent,
+    *,
+    seen: int,
+    stream_id: str,
+    trading_state: str | None,
+    commands: Sequence[str],
 ) -> None:
-    """The journal was applied up to `last`."""
+    """The journal was applied up to `last`; `commands` need not be sent again."""
     await connection.execute(
+        "with done as (update outbox set done_at = now(), outcome = 'seen' "
+        "where id = any($8::uuid[]) and done_at is null) "
         "update edge_journals set applied_seq = $2, seen_seq = greatest(seen_seq, $3), epoch = greatest(epoch, $4), "
         "read_until = greatest(read_until, $5), stream_id = $6, trading_state = coalesce($7, trading_state), "
         "updated_at = now() where journal = $1",
@@ -164,6 +172,7 @@ async def advance(
         last.at,
         stream_id,
         trading_state,
+        list(commands),
     )
 
 

@@ -1,6 +1,5 @@
 """Commands on their way to the edge, as rows of the same transaction that stores what they are about."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -118,15 +117,6 @@ async def claim(connection: Connection, *, limit: int = 100) -> list[Claim]:
     )
     ordered = sorted(rows, key=lambda row: (not row["priority"], row["created_at"]))
     return [Claim(id=row["id"], body=row["body"], priority=row["priority"]) for row in ordered]
-
-
-async def mark_seen(connection: Connection, ids: Sequence[str]) -> None:
-    """The edge's journal has an entry about these commands: they need not be sent again."""
-    if ids:
-        await connection.execute(
-            "update outbox set done_at = now(), outcome = 'seen' where id = any($1::uuid[]) and done_at is null",
-            list(ids),
-        )
 
 
 async def mark_expired(connection: Connection) -> int:

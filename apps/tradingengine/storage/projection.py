@@ -4,6 +4,7 @@ Entries come in their sequence without a gap. One that cannot follow (a double, 
 changes nothing and is reported as a problem.
 """
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -43,6 +44,14 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+_FIRST_WORDS: Final = frozenset({"order.intent", "order.rejected", "order.expired", "command.done"})
+
+
+def spoken_of(batch: Sequence[EdgeEvent]) -> list[str]:
+    """Ids of commands that the edge has taken up: the journal's first word about one is of these types."""
+    return sorted({e.id for e in batch if e.id is not None and e.type in _FIRST_WORDS and is_id(e.id)})
+
+
 class Projection:
     """Accumulates what a batch changes. `orders` and `positions` hold what was loaded; `changed_*` what to write."""
 
@@ -54,14 +63,11 @@ class Projection:
         self.timeline: list[TimelineEntry] = []
         self.fills: list[tuple[Any, ...]] = []
         self.alerts: list[Alert] = []
-        self.seen_commands: set[str] = set()
         self.problems: list[tuple[EdgeEvent, str]] = []
         self.candles: dict[tuple[str, str, int], tuple[int, ...]] = {}
 
     def apply(self, event: EdgeEvent) -> None:
         """Apply one entry about an order, or note why it could not be."""
-        if event.id is not None and is_id(event.id):
-            self.seen_commands.add(event.id)
         if event.type not in EVENT_TYPES:
             return
         try:

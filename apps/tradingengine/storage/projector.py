@@ -17,6 +17,7 @@ from prometheus_client import Counter, Gauge
 from tradingengine.storage import apply, events, streams
 from tradingengine.storage.events import EdgeEvent
 from tradingengine.storage.postgres import Connection, Database
+from tradingengine.storage.projection import spoken_of
 from tradingengine.telemetry import names
 from tradingengine.telemetry.loops import run_loop
 from tradingengine.telemetry.metrics import Metrics
@@ -149,7 +150,12 @@ class Projector:
                 changes = await apply.apply_batch(connection, batch, careful=careful)
                 highest = received[-1][0] if received else state.stream_id
                 await events.advance(
-                    connection, batch[-1], seen=seen, stream_id=highest, trading_state=_trading_state(batch)
+                    connection,
+                    batch[-1],
+                    seen=seen,
+                    stream_id=highest,
+                    trading_state=_trading_state(batch),
+                    commands=spoken_of(batch),
                 )
             elif fresh:
                 await events.note_seen(connection, journal, seen)
@@ -165,8 +171,7 @@ class Projector:
     async def _tell(self, changes: Changes) -> None:
         """Wake the pods and acknowledge to the edge; lost ones are made good by polls and by `_upkeep`."""
         try:
-            await streams.publish_changes(self._client, changes, origin=self._pod)
-            await streams.write_ack(self._client, self._applied)
+            await streams.publish_changes(self._client, changes, origin=self._pod, ack=self._applied)
         except streams.CACHE_ERRORS as error:
             log.info("changes were not published", extra={"error": type(error).__name__})
 

@@ -147,11 +147,18 @@ async def write_ack(client: Client, acknowledged: Mapping[str, int]) -> None:
     await client.set(EVENTS_ACK, dumps(dict(acknowledged)))
 
 
-async def publish_changes(client: Client, changes: Sequence[tuple[str, str]], *, origin: str) -> None:
-    """Wake all api pods for (kind, id) pairs, in one round trip; `origin` is the pod that knows already."""
-    if not changes:
+async def publish_changes(
+    client: Client, changes: Sequence[tuple[str, str]], *, origin: str, ack: Mapping[str, int] | None = None
+) -> None:
+    """Wake all api pods for (kind, id) pairs, and write the acknowledgement too if given, in one round trip.
+
+    `origin` is the pod that knows already.
+    """
+    if not changes and not ack:
         return
     pipeline = client.pipeline(transaction=False)
     for kind, ref in dict.fromkeys(changes):
         pipeline.publish(CHANGES, dumps({"kind": kind, "id": ref, "from": origin}))
+    if ack:
+        pipeline.set(EVENTS_ACK, dumps(dict(ack)))
     await pipeline.execute()

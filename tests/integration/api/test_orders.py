@@ -117,6 +117,11 @@ async def test_while_the_edge_is_silent_new_risk_is_stored_and_never_sent(
     trader: Person, cache: streams.Client, database: Database
 ) -> None:
     await cache.delete(streams.HEARTBEAT)
+
+    async def silent() -> bool:
+        return bool((await trader.http.get("/v1/status")).json()["edge"]["state"] == "unreachable")
+
+    await wait_until("the edge counts as silent", silent)
     key = str(uuid4())
     answer = await trader.place(key)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/edge_unreachable")

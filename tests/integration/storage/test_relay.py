@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from tradingengine.domain.ids import new_id
-from tradingengine.storage import outbox, streams
+from tradingengine.storage import events, outbox, streams
 from tradingengine.storage.outbox import Command
 from tradingengine.storage.postgres import Database
+from tradingengine.storage.projection import spoken_of
 from tradingengine.storage.relay import Relay
 from tradingengine.telemetry.metrics import Metrics
 
-from tests.integration.kit import entries, new_order, wait_until
+from tests.integration.kit import Journal, entries, new_order, wait_until
 from tests.integration.servers import Redis
 
 pytestmark = pytest.mark.integration
@@ -38,6 +39,17 @@ async def sent(cache: streams.Client) -> dict[str, list[str]]:
         stream: [fields["id"] for fields in await entries(cache, stream)]
         for stream in (streams.COMMANDS, streams.PRIORITY_COMMANDS)
     }
+
+
+async def confirm(database: Database, command_id: str) -> None:
+    """What the projector does when the edge's journal speaks of a command."""
+    journal = Journal()
+    entry = journal.add("command.done", {"kind": "cancel", "result": "done"}, ref=command_id)
+    async with database.transaction() as connection:
+        await events.ensure_journal(connection, journal.id)
+        await events.advance(
+            connection, entry, seen=1, stream_id="1-0", trading_state=None, commands=spoken_of([entry])
+        )
 
 
 def relay_of(database: Database, cache: streams.Client) -> Relay:
@@ -70,8 +82,7 @@ async def test_a_command_is_repeated_until_it_was_seen(database: Database, cache
         return len((await sent(cache))[streams.PRIORITY_COMMANDS]) >= 3
 
     await wait_until("three copies", repeated)
-    async with database.connection() as connection:
-        await outbox.mark_seen(connection, [item.id])
+    await confirm(database, item.id)
     assert await relay.send_due() == 0
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -96,8 +107,7 @@ async def test_a_release_waits_for_the_halt_before_it(database: Database, cache:
     relay = relay_of(database, cache)
     await relay.send_due()
     assert (await sent(cache))[streams.PRIORITY_COMMANDS] == [halt.id]
-    async with database.connection() as connection:
-        await outbox.mark_seen(connection, [halt.id])
+    await confirm(database, halt.id)
     await relay.send_due()
     assert (await sent(cache))[streams.PRIORITY_COMMANDS] == [halt.id, release.id]
 

@@ -188,7 +188,7 @@ class OrderService:
             document = await self.store_in(connection, stored, kind, key, digest)
             if document is None:
                 return await self.repeated(connection, key, digest, stored.order.symbol), False
-        await self.announce(stored, sent=kind is not None)
+        await self.announce(document, sent=kind is not None)
         return document, True
 
     async def store_in(
@@ -210,12 +210,13 @@ class OrderService:
         row = {"state": str(order.state), "at": order.created_at, "quantity": None, "price_paise": None}
         return order_document(stored, [row])
 
-    async def announce(self, stored: StoredOrder, *, sent: bool) -> None:
+    async def announce(self, document: dict[str, Any], *, sent: bool) -> None:
         """After the commit: send the command, tell the browsers, count."""
         if sent:
             self._state.relay.wake()
         self._state.metrics.orders.labels("taken" if sent else "refused", "" if sent else "edge_unreachable").inc()
-        await self._state.changed(("order", stored.order.id))
+        self._state.hub.tell_order(document)
+        await self._state.wake_others(("order", document["id"]))
 
     def command(
         self, kind: str, command_id: str, expires_at: datetime | None, *, order: Order | None = None, **more: Any

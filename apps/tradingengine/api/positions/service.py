@@ -37,7 +37,7 @@ class ExitService:
             document = await self._orders.store_in(connection, stored, "exit", key, digest)
             if document is None:
                 return await self._orders.repeated(connection, key, digest, body.symbol), False
-        await self._orders.announce(stored, sent=True)
+        await self._orders.announce(document, sent=True)
         return document, True
 
     async def _order(self, connection: Connection, body: ExitRequest) -> StoredOrder:

@@ -193,6 +193,11 @@ class Hub:
         if kinds & {"status", "halt"}:
             await self._tell_status()
 
+    def tell_order(self, document: dict[str, Any]) -> None:
+        """An order as this pod has just stored it."""
+        if self.clients:
+            self._tell_order(document["id"], envelope.encode(document))
+
     def _tell_order(self, order_id: str, data: bytes) -> None:
         """To everybody, unless it was the last thing said of this order."""
         if self._orders.get(order_id) == data:

@@ -13,7 +13,7 @@ from tradingengine.domain.orders import EVENT_TYPES, Delivery, Order, OrderState
 from tradingengine.domain.positions import key_of
 from tradingengine.storage.events import EdgeEvent
 from tradingengine.storage.outbox import wire_order
-from tradingengine.storage.projection import Projection, market_day, never_arrived
+from tradingengine.storage.projection import Projection, market_day, never_arrived, spoken_of
 from tradingengine.storage.records import StoredOrder
 
 pytestmark = pytest.mark.unit
@@ -69,7 +69,8 @@ def test_an_order_born_at_the_edge_is_made_from_its_intent() -> None:
     assert (made.order.state, made.delivery, made.run) == (OrderState.INTENT, Delivery.DELIVERED, "r1")
     assert made.order.expires_at == NOW
     assert [entry.state for entry in projection.timeline] == ["INTENT"]
-    assert projection.seen_commands == {order.id}
+    events = [tape.intent(order), tape("order.sent", new_id()), tape("mark", None), tape("command.done", "x")]
+    assert spoken_of(events) == [order.id]
 
 
 def test_a_persons_order_runs_through_and_is_measured() -> None:
