@@ -28,10 +28,14 @@ CONNECTION_ERRORS: Final = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
 )
-"""Postgres, or the way to it, is gone or too slow; what was asked may or may not have been committed."""
-CONFLICT_ERRORS: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-"""Rolled back for the sake of another transaction; the same transaction may be tried again."""
+"""Postgres, or the way to it, is gone, not ready, too slow, or gave way to another transaction: asking again later may
+help. What was asked may or may not have been committed."""
 
 _SESSION: Final = {
     "statement_timeout": "5000",
