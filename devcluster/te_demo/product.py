@@ -228,10 +228,10 @@ def condition(status: Mapping[str, Any], kind: str) -> str:
 
 
 def running(version: str) -> Callable[[dict[str, Any]], bool]:
-    """The condition: this version serves, everything is ready, and nothing is under way."""
+    """The condition: this version serves, everything is ready, the edge too, and nothing is under way."""
 
     def met(status: dict[str, Any]) -> bool:
-        ready = condition(status, "Ready") == "True"
+        ready = all(condition(status, kind) == "True" for kind in ("Ready", "EdgeReady"))
         return status.get("phase") == "Running" and ready and status.get("version") == version
 
     return met

@@ -49,8 +49,9 @@ def test_next_versions_refuse_what_is_no_version() -> None:
         next_versions("latest")
 
 
-def status(phase: str, version: str, ready: str) -> dict[str, Any]:
-    return {"phase": phase, "version": version, "conditions": [{"type": "Ready", "status": ready, "reason": "X"}]}
+def status(phase: str, version: str, ready: str, edge: str = "True") -> dict[str, Any]:
+    conditions = [{"type": "Ready", "status": ready}, {"type": "EdgeReady", "status": edge}]
+    return {"phase": phase, "version": version, "conditions": conditions}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,7 @@ def status(phase: str, version: str, ready: str) -> dict[str, Any]:
         (status("Running", "0.1.0", "True"), False),
         (status("Releasing", "0.2.0", "True"), False),
         (status("Running", "0.2.0", "False"), False),
+        (status("Running", "0.2.0", "True", "Unknown"), False),
         ({}, False),
     ],
 )
