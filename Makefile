@@ -57,7 +57,7 @@ integration: venv ## real Postgres, Redis and browser on loopback, servers from 
 
 .PHONY: cluster
 cluster: venv ## a real API server in a network namespace of its own, also beside a running demo (root)
-	$(DEVCLUSTER) build --only etcd --only kubernetes
+	$(DEVCLUSTER) build --only etcd --only kubernetes --only helm --only gateway-api
 	$(PYTEST) -m cluster tests/cluster $(ARGS)
 
 .PHONY: e2e
@@ -72,8 +72,13 @@ coverage: venv ## branch coverage of the last unit and integration runs; 90 % on
 	$(BIN)/coverage report --skip-covered --sort=cover | tail -n 40
 	$(BIN)/coverage report --include='apps/tradingengine/domain/*,apps/tradingengine/execution/*,operator/tradingengine_operator/flows/*' --fail-under=90 | tail -n 3
 
+.PHONY: packages
+packages: ## install the Debian packages that tests and builds need and that are missing (root)
+	$(DEVCLUSTER) packages --tests
+
 .PHONY: test
-test: ## all of them: unit, integration, cluster, e2e
+test: packages ## all of them: unit, integration, cluster, e2e (root)
+	$(MAKE) --no-print-directory tools
 	$(MAKE) --no-print-directory unit frontend-test integration coverage cluster e2e
 
 .PHONY: bench
@@ -85,7 +90,9 @@ bench: venv ## the figures, written to docs/benchmarks.md (root)
 DEMO := $(BIN)/python -m te_demo
 
 .PHONY: demo
-demo: venv ## a live dashboard on a real Kubernetes; DATA_DIR=folder replays recorded prices (root)
+demo: ## a live dashboard on a real Kubernetes; DATA_DIR=folder replays recorded prices (root)
+	$(PYTHON) -m te_demo check
+	$(MAKE) --no-print-directory venv
 	$(DEMO) up $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 .PHONY: demo-canary

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
-from te_devcluster import cluster
 from te_devcluster.errors import DevclusterError
-from te_devcluster.lock import read_owner
+from te_devcluster.lock import standing_owner
 
 EXAMPLES = """examples:
   make demo                              simulated prices
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("up", help="a live dashboard on a real Kubernetes")
     command.add_argument("--data-dir", type=Path, help="replay the recordings in this folder")
+    commands.add_parser("check", help="what this machine lacks; needs no Python package yet")
     commands.add_parser("canary", help="one good release, one bad one")
     command = commands.add_parser("cut", help="cut the edge off for a while")
     command.add_argument("--seconds", type=int, default=120, help="how long (default: 120)")
@@ -42,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code."""
     parsed = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         _run(parsed)
     except DevclusterError as error:
@@ -53,11 +56,20 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Ended from outside is as if by hand: a cut link is healed on the way out."""
+    raise KeyboardInterrupt
+
+
 def _run(parsed: argparse.Namespace) -> None:
     if parsed.command == "up":
         from te_demo.up import up
 
         print(up(parsed.data_dir.resolve() if parsed.data_dir else None))
+    elif parsed.command == "check":
+        from te_demo.preflight import run_preflight
+
+        run_preflight(None, before_venv=True)
     elif parsed.command == "canary":
         from te_demo.canary import canary
 
@@ -76,8 +88,8 @@ def _run(parsed: argparse.Namespace) -> None:
 
 def refuse_if_up() -> None:
     """Raises DevclusterError while a cluster is up on this machine, a demo's or any other."""
-    owner = read_owner()
-    if owner is not None and cluster.running_processes():
+    owner = standing_owner()
+    if owner is not None:
         raise DevclusterError(f"a cluster of {owner.checkout} is up, perhaps a demo", "make demo-down")
 
 

@@ -102,9 +102,9 @@ def run_cut(person: Person, disk: EdgeDisk, seconds: int) -> CutResult:
     """Cuts, waits, heals, waits until all is shipped, and counts. The link is healed whatever happens."""
     node = network.node_named(EDGE_NODE)
     before, orders_before = disk.sequence(), disk.orders()
-    network.cut(node)
     begun = time.monotonic()
     try:
+        network.cut(node)
         say(f"the edge is cut off; journal at sequence {before}")
         person.wait_status("edge unreachable", lambda found: found["edge"]["state"] == "unreachable", timeout=15)
         refused = place_while_cut(person)

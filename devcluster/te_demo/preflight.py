@@ -12,11 +12,12 @@ from te_devcluster.console import say
 from te_devcluster.contexts import host_python
 from te_devcluster.doctor import Finding
 from te_devcluster.errors import CommandError, DevclusterError
-from te_devcluster.lock import read_owner
+from te_devcluster.lock import standing_owner
 from te_devcluster.paths import checkout
 
 HTTP_PORT = 8080
 API_PORT = 6443
+BROUGHT_BY_VENV = frozenset({"traefik"})
 BUILT_BY_THE_DEMO = frozenset({*doctor.BUILT_TOOLS, "gateway-api"})
 MIN_NODE = (20, 0)
 
@@ -44,7 +45,7 @@ def check_node() -> Finding:
 
 def check_owner() -> Finding:
     """There is one full cluster on a machine; another checkout's is left alone."""
-    owner = read_owner()
+    owner = standing_owner()
     if owner is None or owner.mine():
         return Finding("cluster", True, "free" if owner is None else "up already, by this checkout")
     refusal = owner.refusal()
@@ -64,9 +65,16 @@ def check_data(folder: Path) -> Finding:
     return Finding("DATA_DIR", True, doctor.first_line(answer.stdout) or str(folder))
 
 
-def run_preflight(data_dir: Path | None) -> None:
-    """Installs what Debian packages are missing, and raises DevclusterError with everything else that is."""
-    findings = check(data_dir)
+def run_preflight(data_dir: Path | None, *, before_venv: bool = False) -> None:
+    """Installs what Debian packages are missing, and raises DevclusterError with everything else that is.
+
+    `before_venv` leaves out what the Python environment itself brings.
+    """
+
+    def check_all() -> list[Finding]:
+        return [found for found in check(data_dir) if not (before_venv and found.name in BROUGHT_BY_VENV)]
+
+    findings = check_all()
     packages = doctor.missing_packages(findings)
     rooted = next(finding.ok for finding in findings if finding.name == "root")
     if packages and rooted:
@@ -75,7 +83,7 @@ def run_preflight(data_dir: Path | None) -> None:
             doctor.install(packages)
         except DevclusterError as error:
             say(f"installing failed: {error.message}")
-        findings = check(data_dir)
+        findings = check_all()
     missing = [finding for finding in findings if not finding.ok]
     for finding in missing:
         sys.stderr.write(f"MISSING  {finding.name}: {finding.detail}\n         mend: {finding.mend}\n")

@@ -71,10 +71,12 @@ def up(data_dir: Path | None) -> str:
     preflight.run_preflight(data_dir)
     built = build_all()
     product = bring_up(built)
+    stable = _status_if_any(product).get("version")
+    if stable is not None and data_dir is not None:
+        raise DevclusterError("a demo is up already, and its prices are not changed while it runs", "make demo-down")
     if data_dir is not None:
         product.add_recordings(data_dir)
     version = images.project_version()
-    stable = _status_if_any(product).get("version")
     if stable is None:
         start_engine(product, version, replay_changes(data_dir))
     else:
@@ -109,8 +111,7 @@ The trading engine runs on a real Kubernetes, with {prices}.
   login       {LOGIN}
   password    {password}
 
-  look around export KUBECONFIG=$(devcluster/bin/devcluster kubeconfig)
-              kubectl -n {NAMESPACE} get te
+  look around devcluster/bin/devcluster kubectl -n {NAMESPACE} get te
 
 Three things to try next:
   make demo-canary   a good release takes over, a bad one is withdrawn, and you see what clients noticed

@@ -23,7 +23,7 @@ from te_devcluster.lock import exclusive
 from te_devcluster.paths import STATE_ROOT, admin_kubeconfig
 from te_devcluster.scale import start_scale
 from te_devcluster.system_images import ensure_system_images
-from te_devcluster.tools import GROUPS, PROGRAM
+from te_devcluster.tools import GROUPS, PROGRAM, require
 
 Handler = Callable[[argparse.Namespace], int]
 EXAMPLES = f"""examples:
@@ -98,6 +98,10 @@ def _add_making(add: Adder) -> None:
     _output(command)
     command.add_argument("--fix", action="store_true", help="install the Debian packages that are missing")
     _ports(command)
+    command = add(
+        "packages", do_packages, "install the Debian packages that are missing", "packages", "packages --tests"
+    )
+    command.add_argument("--tests", action="store_true", help="also what only tests use")
     command = add("build", do_build, "build the tools that the cache lacks", "build", "build --only kwok --jobs 1")
     names = [group.name for group in GROUPS]
     command.add_argument("--only", action="append", default=[], choices=names, metavar="GROUP", help=", ".join(names))
@@ -113,6 +117,8 @@ def _add_running(add: Adder) -> None:
     _profile(command)
     command.add_argument("--force", action="store_true", help="even if it belongs to another checkout")
     _output(add("status", do_status, "what is up", "status", "status --output json"))
+    command = add("kubectl", do_kubectl, "the cluster's own kubectl, as its administrator", "kubectl get nodes")
+    command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what kubectl is given")
     command = add("kubeconfig", do_kubeconfig, "print the path of the administrator's kubeconfig", "kubeconfig")
     _profile(command)
     command = add("logs", do_logs, "print the log of a process", "logs kubelet-edge -f", "logs")
@@ -178,6 +184,25 @@ def do_doctor(arguments: argparse.Namespace) -> int:
             if not finding.ok:
                 print(f"        mend: {finding.mend}")
     return 0 if well else 1
+
+
+def do_packages(arguments: argparse.Namespace) -> int:
+    """`packages`."""
+    missing = doctor.missing_packages(doctor.examine_packages(tests=arguments.tests))
+    if missing:
+        say(f"installing Debian packages: {', '.join(missing)}")
+        doctor.install(missing)
+    left = [finding for finding in doctor.examine_packages(tests=arguments.tests) if not finding.ok]
+    for finding in left:
+        sys.stderr.write(f"MISSING  {finding.name}: {finding.detail}\n         mend: {finding.mend}\n")
+    return 1 if left else 0
+
+
+def do_kubectl(arguments: argparse.Namespace) -> int:
+    """`kubectl`: takes this process's place, so that its exit code and terminal are kubectl's own."""
+    cluster.require_running()
+    environment = {**os.environ, "KUBECONFIG": str(admin_kubeconfig())}
+    os.execve(require("kubectl"), ["kubectl", *arguments.arguments], environment)  # noqa: S606
 
 
 def do_build(arguments: argparse.Namespace) -> int:

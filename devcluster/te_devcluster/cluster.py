@@ -20,14 +20,13 @@ from te_devcluster.console import say, step
 from te_devcluster.control_plane import ControlPlane
 from te_devcluster.errors import CommandError, DevclusterError, TimedOutError
 from te_devcluster.kubectl import Kubectl
-from te_devcluster.lock import Owner, exclusive, forget_owner, new_owner, read_owner, write_owner
+from te_devcluster.lock import Owner, exclusive, forget_owner, new_owner, read_owner, table, write_owner
 from te_devcluster.node import OWN_FOLDERS, PAUSE_IMAGE, Node
-from te_devcluster.paths import RUN_ROOT, STATE_ROOT, admin_kubeconfig
-from te_devcluster.processes import ProcessTable, marked_processes, stop_records
+from te_devcluster.paths import MARK_DIR, RUN_ROOT, STATE_ROOT, admin_kubeconfig
+from te_devcluster.processes import marked_processes, stop_records
 from te_devcluster.system_images import SYSTEM_IMAGES, ensure_system_images
 from te_devcluster.tools import gateway_crds, require, traefik
 
-MARK_DIR = RUN_ROOT / "full"
 READY_TIMEOUT = 120.0
 
 
@@ -37,11 +36,6 @@ class Ports:
 
     api: int = 6443
     http: int = 8080
-
-
-def table() -> ProcessTable:
-    """The full cluster's processes."""
-    return ProcessTable(MARK_DIR, STATE_ROOT / "logs")
 
 
 def control_plane(api_port: int) -> ControlPlane:
@@ -72,7 +66,7 @@ def require_running() -> Owner:
 
 def running_processes() -> list[str]:
     """Names of the cluster's processes that run."""
-    return [record.name for record in table().records() if record.alive()]
+    return table().running()
 
 
 def up(ports: Ports) -> Kubectl:

@@ -14,7 +14,7 @@ from te_devcluster import host, relay, tools
 from te_devcluster.build import available_mb, complete
 from te_devcluster.commands import run
 from te_devcluster.errors import DevclusterError
-from te_devcluster.lock import read_owner
+from te_devcluster.lock import standing_owner
 from te_devcluster.node import CNI_PLUGINS
 from te_devcluster.paths import STATE_ROOT, cache_root
 
@@ -22,6 +22,7 @@ MIN_GO = (1, 26, 4)
 MIN_MEMORY_MB = 6 * 1024
 MIN_DISK_GB = 12
 MIN_OPENSSL = (3, 0, 0)
+MIN_KERNEL = (5, 13)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def _cni(plugin: str) -> HostTool:
 
 
 HOST_TOOLS = (
+    HostTool("venv", (sys.executable, "-c", "import ensurepip, venv"), "python3-venv"),
     HostTool("ip", ("ip", "-V"), "iproute2"),
     HostTool("nft", ("nft", "--version"), "nftables"),
     HostTool("runc", ("runc", "--version"), "runc"),
@@ -64,6 +66,8 @@ HOST_TOOLS = (
     HostTool("unshare", ("unshare", "--version"), "util-linux"),
     HostTool("mount", ("mount", "--version"), "mount"),
 )
+
+TEST_TOOLS = (HostTool("chromium", ("chromium", "--version"), "chromium"),)
 
 BUILT_TOOLS: dict[str, tuple[str, ...]] = {
     "etcd": ("--version",),
@@ -97,7 +101,14 @@ def first_line(text: str) -> str:
 
 def examine(ports: dict[str, int]) -> list[Finding]:
     """Looks at everything; `ports` are the wanted ports of 127.0.0.1 by option name."""
-    checks: list[Callable[[], Finding]] = [check_python, check_root, check_cgroups, check_memory, check_disk]
+    checks: list[Callable[[], Finding]] = [
+        check_python,
+        check_root,
+        check_kernel,
+        check_cgroups,
+        check_memory,
+        check_disk,
+    ]
     findings = [check() for check in checks]
     findings += [check_port(option, port) for option, port in ports.items()]
     findings += [check_host_tool(tool) for tool in HOST_TOOLS]
@@ -120,6 +131,13 @@ def check_root() -> Finding:
     return Finding("root", uid == 0, f"uid {uid}", "" if uid == 0 else "run it as root")
 
 
+def check_kernel() -> Finding:
+    """kube-proxy's nftables mode needs what Linux has since 5.13."""
+    release = os.uname().release
+    ok = parse_version(release)[:2] >= MIN_KERNEL
+    return Finding("kernel", ok, release, "" if ok else f"boot Linux {'.'.join(map(str, MIN_KERNEL))} or newer")
+
+
 def check_cgroups() -> Finding:
     """The kubelet needs at least memory, cpu and pids."""
     trees = host.hierarchies()
@@ -135,7 +153,7 @@ def check_cgroups() -> Finding:
 def check_memory() -> Finding:
     """The cluster takes 1 GiB, the product and the builds some more."""
     there = available_mb(Path("/proc/meminfo").read_text())
-    ok = there >= MIN_MEMORY_MB or read_owner() is not None
+    ok = there >= MIN_MEMORY_MB or standing_owner() is not None
     return Finding("memory", ok, f"{there} MiB available", "" if ok else f"free {MIN_MEMORY_MB} MiB of memory")
 
 
@@ -154,7 +172,7 @@ def check_disk() -> Finding:
 
 def check_port(option: str, port: int) -> Finding:
     """A port that the cluster itself holds is no hindrance."""
-    owner = read_owner()
+    owner = standing_owner()
     if owner is not None and port in (owner.api_port, owner.http_port):
         return Finding(f"port {port}", True, "in use by the cluster")
     taken = relay.port_taken(port)
@@ -216,6 +234,12 @@ def check_crds() -> Finding:
     ok = complete(tools.group_named("gateway-api"))
     mend = "" if ok else f"{tools.PROGRAM} build --only gateway-api"
     return Finding("gateway-api", ok, "CRDs are there" if ok else "CRDs are not there", mend)
+
+
+def examine_packages(*, tests: bool) -> list[Finding]:
+    """Only what Debian's packages bring; with `tests` also what nothing but tests uses."""
+    wanted = (*HOST_TOOLS, *TEST_TOOLS) if tests else HOST_TOOLS
+    return [*(check_host_tool(tool) for tool in wanted), check_openssl()]
 
 
 def missing_packages(findings: list[Finding]) -> list[str]:

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from te_devcluster.errors import OwnedByAnotherError
-from te_devcluster.paths import RUN_ROOT, checkout
+from te_devcluster.paths import MARK_DIR, RUN_ROOT, STATE_ROOT, checkout
+from te_devcluster.processes import ProcessTable
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,17 @@ def read_owner(root: Path = RUN_ROOT) -> Owner | None:
         return Owner(**json.loads(owner_file(root).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
+
+
+def table() -> ProcessTable:
+    """The full cluster's processes."""
+    return ProcessTable(MARK_DIR, STATE_ROOT / "logs")
+
+
+def standing_owner() -> Owner | None:
+    """The owner whose cluster really runs; a record that a crash left behind counts as none, `up` cleans it."""
+    owner = read_owner()
+    return owner if owner is not None and table().running() else None
 
 
 def write_owner(owner: Owner, root: Path = RUN_ROOT) -> None:

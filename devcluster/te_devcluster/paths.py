@@ -7,6 +7,7 @@ from pathlib import Path
 
 STATE_ROOT = Path("/var/lib/tradingengine-devcluster")
 RUN_ROOT = Path("/run/tradingengine-devcluster")
+MARK_DIR = RUN_ROOT / "full"
 
 
 def checkout() -> Path:

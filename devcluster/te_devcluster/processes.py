@@ -71,6 +71,10 @@ class ProcessTable:
         self.log_dir = log_dir
         self._pids = run_dir / "pids"
 
+    def running(self) -> list[str]:
+        """Names of the processes that run."""
+        return [record.name for record in self.records() if record.alive()]
+
     def start(self, name: str, command: list[str], env: Mapping[str, str] | None = None) -> ProcessRecord:
         """Starts a detached process that logs to `NAME.log`, and writes down who it is.
 

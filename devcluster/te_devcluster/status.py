@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from te_devcluster import api_server, network
-from te_devcluster.cluster import table
 from te_devcluster.errors import DevclusterError
 from te_devcluster.kubectl import Kubectl
-from te_devcluster.lock import read_owner
+from te_devcluster.lock import read_owner, table
 from te_devcluster.paths import admin_kubeconfig
 
 

@@ -6,9 +6,10 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from te_devcluster import cluster
+from te_devcluster import cluster, lock
 from te_devcluster.errors import OwnedByAnotherError
 from te_devcluster.lock import exclusive, forget_owner, new_owner, owner_file, read_owner, write_owner
+from te_devcluster.processes import ProcessTable
 
 pytestmark = pytest.mark.unit
 
@@ -49,3 +50,14 @@ def test_commands_on_the_cluster_of_another_checkout_are_refused(monkeypatch: py
     monkeypatch.setattr(cluster, "read_owner", lambda: other)
     with pytest.raises(OwnedByAnotherError):
         cluster.require_running()
+
+
+def test_a_record_that_a_crash_left_behind_owns_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(lock, "RUN_ROOT", tmp_path)
+    monkeypatch.setattr(lock, "read_owner", lambda: new_owner(6443, 8080))
+    monkeypatch.setattr(lock, "table", lambda: ProcessTable(tmp_path, tmp_path))
+    assert lock.standing_owner() is None
+    monkeypatch.setattr(ProcessTable, "running", lambda _self: ["etcd"])
+    found = lock.standing_owner()
+    assert found is not None
+    assert found.mine()
