@@ -28,7 +28,6 @@ from tradingengine.api.summary.endpoints import router as summary
 from tradingengine.api.system.endpoints import router as system
 from tradingengine.control.middleware import COMMON_HEADERS, BodyLimit, ReleaseGuard, SecurityHeaders
 from tradingengine.control.state import ControlState
-from tradingengine.telemetry.middleware import RequestMetrics
 
 ROUTERS: Final = (
     session, orders, positions, halt, instruments, quotes, candles, summary, status, alerts, system, release, stream,
@@ -62,7 +61,6 @@ def create_app(control: ControlState) -> FastAPI:
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
         middleware=[
-            Middleware(RequestMetrics, metrics=control.metrics),
             Middleware(SecurityHeaders, headers=HEADERS),
             Middleware(ReleaseGuard, control=control),
             Middleware(BodyLimit),

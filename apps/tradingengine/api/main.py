@@ -8,12 +8,21 @@ from tradingengine.control.state import ControlState
 from tradingengine.storage.schema import REVISION
 from tradingengine.telemetry.logs import configure_logging
 from tradingengine.telemetry.metrics import Metrics
+from tradingengine.telemetry.middleware import RequestMetrics
 
 
 def make_control(settings: Settings) -> ControlState:
     """Control state and metrics of an api pod."""
     metrics = Metrics(component=settings.component, release=settings.release, slot=settings.slot)
     return ControlState(settings, metrics, schema_revision=REVISION)
+
+
+def http_listener(control: ControlState) -> Listener:
+    """The application behind its port. Requests are counted outside of it: so are answers to errors nobody caught."""
+    settings = control.settings
+    return Listener(
+        "http", RequestMetrics(create_app(control), control.metrics), settings.http_host, settings.http_port
+    )
 
 
 def run() -> int:
@@ -27,6 +36,6 @@ def run() -> int:
         pod=settings.pod,
     )
     control = make_control(settings)
-    listener = Listener("http", create_app(control), settings.http_host, settings.http_port)
+    listener = http_listener(control)
     run_loop(lambda: serve(control, [listener]))
     return 0

@@ -9,10 +9,9 @@ from uuid import uuid4
 
 import httpx
 import websockets
-from tradingengine.api.app import create_app
-from tradingengine.api.main import make_control
+from tradingengine.api.main import http_listener, make_control
 from tradingengine.config import Settings, load_settings
-from tradingengine.control.server import Listener, serve
+from tradingengine.control.server import serve
 from tradingengine.control.state import ControlState
 from tradingengine.security.passwords import hash_password
 from tradingengine.storage import market, users
@@ -52,8 +51,7 @@ def settings_for(postgres_url: str, redis_url: str, **more: str) -> Settings:
 async def running_pod(settings: Settings) -> AsyncIterator[ControlState]:
     """An api pod that serves until the block ends."""
     control, stop = make_control(settings), asyncio.Event()
-    listener = Listener("http", create_app(control), settings.http_host, settings.http_port)
-    task = asyncio.create_task(serve(control, [listener], stop=stop))
+    task = asyncio.create_task(serve(control, [http_listener(control)], stop=stop))
 
     async def started() -> bool:
         if task.done():
