@@ -46,7 +46,7 @@ class Rig:
             "apiVersion": API_VERSION,
             "kind": KIND,
             "metadata": {"name": "desk", "namespace": self.namespace},
-            "spec": {"version": "0.1.0", **spec},
+            "spec": {"version": "0.1.0", "api": {"replicas": {"min": 1, "max": 3}}, **spec},
         }
         await self.client.apply(manifest, manager="person")
 
@@ -75,7 +75,7 @@ class Rig:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while not await check():
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.25)
                 return
         status = json.dumps((await self.engine()).get("status"), indent=1)
         words = self.log.read_text()[-3000:] if self.log.exists() else ""
@@ -90,9 +90,11 @@ class Rig:
         await self.until(f"phase {phase}", reached, timeout)
 
     @asynccontextmanager
-    async def operator(self, *, kubeconfig: Path | None = None, once: bool = False) -> AsyncIterator[OperatorProcess]:
+    async def operator(
+        self, *, kubeconfig: Path | None = None, once: bool = False, lease: str = "tradingengine-operator"
+    ) -> AsyncIterator[OperatorProcess]:
         """The operator as a process of its own; killed at the end if it still runs."""
-        process = await OperatorProcess.start(self, kubeconfig or self.server.kubeconfig, once=once)
+        process = await OperatorProcess.start(self, kubeconfig or self.server.kubeconfig, once=once, lease=lease)
         try:
             yield process
         finally:
@@ -106,7 +108,7 @@ class OperatorProcess:
     process: asyncio.subprocess.Process
 
     @classmethod
-    async def start(cls, rig: Rig, kubeconfig: Path, *, once: bool) -> OperatorProcess:
+    async def start(cls, rig: Rig, kubeconfig: Path, *, once: bool, lease: str) -> OperatorProcess:
         """Starts it; its log goes on in the same file."""
         command = [sys.executable, "-m", "tradingengine_operator", "run", "--namespace", rig.namespace]
         command += [
@@ -117,8 +119,7 @@ class OperatorProcess:
             "--image-registry",
             "localhost",
         ]
-        if once:
-            command.append("--once")
+        command += ["--lease", lease, *(["--once"] if once else [])]
         environment = {
             "PATH": os.environ["PATH"],
             "KUBECONFIG": str(kubeconfig),

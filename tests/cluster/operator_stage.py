@@ -20,7 +20,7 @@ from tradingengine_operator.errors import ApiError
 from tradingengine_operator.flows.sight import labels_of
 from tradingengine_operator.plan import kinds
 
-TICK_SECONDS = 0.1
+TICK_SECONDS = 0.3
 Manifest = dict[str, Any]
 
 

@@ -14,7 +14,7 @@ from tradingengine_operator.plan import kinds
 from .operator_rig import Rig, namespace_of, prepare, rig_in
 
 pytestmark = pytest.mark.cluster
-STEPS = [{"weight": 10, "hold": "2s"}, {"weight": 50, "hold": "2s"}, {"weight": 100}]
+STEPS = [{"weight": 10, "hold": "1s"}, {"weight": 50, "hold": "1s"}, {"weight": 100}]
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +146,9 @@ async def test_killed_again_and_again_it_goes_on(rig: Rig) -> None:
         await installed(rig)
     rig.stage.error_rates |= {"1": 0.0, "2": 0.0}
     await rig.apply(**await spec_of(rig, version="0.2.0"))
+    # A Lease of its own for each, or every start would wait for the end of the killed one's.
     for stage in FlowStage:
-        async with rig.operator() as process:
+        async with rig.operator(lease=f"lease-{stage}") as process:
 
             async def reached(wanted: FlowStage = stage) -> bool:
                 state = await rig.state()
@@ -159,7 +160,7 @@ async def test_killed_again_and_again_it_goes_on(rig: Rig) -> None:
             await rig.until(f"stage {stage} is reached", reached)
             await process.kill()
     before = await rig.state()
-    async with rig.operator():
+    async with rig.operator(lease="lease-last"):
 
         async def promoted() -> bool:
             found = await rig.state()

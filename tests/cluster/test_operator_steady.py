@@ -71,7 +71,7 @@ async def versions(rig: Rig) -> dict[str, Any]:
     for kind in (*kinds.LISTED, kinds.ROUTE, kinds.ENGINE):
         for manifest in await rig.client.list_all(kind, rig.namespace):
             managers = {names.FIELD_MANAGER, names.SCALE_MANAGER}
-            entries = [entry for entry in manifest["metadata"]["managedFields"] if entry["manager"] in managers]
+            entries = [entry for entry in manifest["metadata"].get("managedFields", ()) if entry["manager"] in managers]
             found[f"{kind.kind}/{manifest['metadata']['name']}"] = entries
     return found
 
