@@ -1,5 +1,6 @@
 """What a pod says of itself to the operator, and what the operator may tell it."""
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,8 @@ ServingState = Literal["serving", "draining", "withdrawn"]
 Hook: TypeAlias = Callable[[], "Awaitable[None] | None"]
 WithdrawHook: TypeAlias = Callable[[float], "Awaitable[None] | None"]
 MAX_SPREAD_SECONDS: Final = 120.0
+#: A drain that is not asked for again within this time ends by itself: who asked may be gone, and the market is not.
+DRAIN_LEASE_SECONDS: Final = 90.0
 
 
 class ReleaseMismatchError(ConflictError):
@@ -38,6 +41,9 @@ class ControlState:
         self.state: ServingState = "serving"
         self.started = False
         self.stopping = False
+        self.drain_lease = DRAIN_LEASE_SECONDS
+        self._drain_ends: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
         self.release_document: dict[str, Any] | None = None
         self.readiness: dict[str, Callable[[], str | None]] = {}
         self.websockets: Callable[[], int] = lambda: 0
@@ -104,18 +110,30 @@ class ControlState:
         await run_hooks(self.on_serve)
 
     async def drain(self) -> None:
-        """No new sends (edge). Idempotent."""
+        """No new sends (edge) for `drain_lease` seconds of the monotonic clock; each further call renews that time."""
+        self._drop_lease()
+        self._drain_ends = asyncio.get_running_loop().call_later(self.drain_lease, self._end_drain)
         if self.state != "draining":
             self.state = "draining"
             log.info("draining")
             await run_hooks(self.on_drain)
 
     async def resume(self) -> None:
-        """Take a drain back (edge). Idempotent."""
-        if self.state == "draining":
+        """Take a drain back (edge). Idempotent; a pod that stops stays closed."""
+        self._drop_lease()
+        if self.state == "draining" and not self.stopping:
             self.state = "serving"
             log.info("resumed")
             await run_hooks(self.on_resume)
+
+    def _drop_lease(self) -> None:
+        if self._drain_ends is not None:
+            self._drain_ends.cancel()
+            self._drain_ends = None
+
+    def _end_drain(self) -> None:
+        log.warning("the drain was not renewed and ends", extra={"seconds": self.drain_lease})
+        self._ending = asyncio.get_running_loop().create_task(self.resume())
 
     async def put_release(self, document: dict[str, Any]) -> None:
         """Keep the release document that people see; a document older than the one held is ignored."""

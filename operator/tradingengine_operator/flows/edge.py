@@ -1,7 +1,8 @@
 """The edge flow: the one pod that trades is replaced only after promotion, and only with nothing in flight.
 
 It needs no stored state: the world shows where it stands. Only the bound of one attempt to drain is kept in memory;
-a killed operator begins that attempt again.
+a killed operator begins that attempt again. A drain is a lease that the edge itself ends, so it is asked for again with
+every look; an operator that is gone, paused or refused never keeps the edge closed.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class EdgeDecision:
 def edge_step(memory: EdgeMemory, seen: EdgeSight, now: datetime) -> EdgeDecision:
     """One look at the edge."""
     if seen.wanted is None:
-        return EdgeDecision(EdgeMemory())
+        return EdgeDecision(EdgeMemory(), (Act.RESUME,) if seen.reachable and seen.draining else ())
     if seen.template is None or not seen.pod_exists:
         return _place(seen)
     if seen.terminating:
@@ -106,10 +107,14 @@ def _replace(memory: EdgeMemory, seen: EdgeSight, now: datetime) -> EdgeDecision
         return EdgeDecision(memory, acts, max(POLL_SECONDS, wait), postponed=True)
     if not seen.draining:
         return EdgeDecision(EdgeMemory(draining_since=now), (Act.DRAIN,), POLL_SECONDS)
-    if seen.idle:
-        return EdgeDecision(EdgeMemory(), (*_template(seen), Act.REPLACE_POD), POLL_SECONDS)
     since = memory.draining_since or now
-    if (now - since).total_seconds() < DRAIN_SECONDS:
-        return EdgeDecision(EdgeMemory(draining_since=since), recheck=POLL_SECONDS)
-    later = EdgeMemory(not_before=now + timedelta(seconds=RETRY_SECONDS))
-    return EdgeDecision(later, (Act.RESUME,), RETRY_SECONDS, postponed=True)
+    if (now - since).total_seconds() >= DRAIN_SECONDS:
+        return EdgeDecision(refused(now), (Act.RESUME,), RETRY_SECONDS, postponed=True)
+    # Renewed before the template is written too, so that the edge stays closed until its pod is gone.
+    acts = (Act.DRAIN, *_template(seen), Act.REPLACE_POD) if seen.idle else (Act.DRAIN,)
+    return EdgeDecision(EdgeMemory(draining_since=since), acts, POLL_SECONDS)
+
+
+def refused(now: datetime) -> EdgeMemory:
+    """The memory after an attempt that led to nothing."""
+    return EdgeMemory(not_before=now + timedelta(seconds=RETRY_SECONDS))

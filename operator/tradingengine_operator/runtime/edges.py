@@ -9,9 +9,9 @@ from tradingengine_operator.builders import names
 from tradingengine_operator.builders.edge import build_edge
 from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.clients.control import PodState
-from tradingengine_operator.errors import ControlError
+from tradingengine_operator.errors import ControlError, LeaseLostError, OperatorError
 from tradingengine_operator.flows.conditions import explain
-from tradingengine_operator.flows.edge import Act, EdgeDecision, EdgeMemory, EdgeSight, edge_step
+from tradingengine_operator.flows.edge import Act, EdgeDecision, EdgeMemory, EdgeSight, edge_step, refused
 from tradingengine_operator.flows.sight import is_ready, release_of, trouble_of
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key, Manifest
@@ -52,11 +52,30 @@ class EdgeRunner:
         seen = _sight(p, record, pod, said)
         decision = edge_step(self._memory, seen, p.tools.clock())
         self._memory = decision.memory
-        for act in decision.acts:
-            await self._act(p, act, record, pod)
+        try:
+            for act in decision.acts:
+                await self._act(p, act, record, pod)
+        except LeaseLostError:
+            raise
+        except OperatorError:
+            if seen.draining:
+                self._memory = refused(p.now)
+                await _tell(p, Act.RESUME, pod)
+            raise
+        finally:
+            self.view = EdgeView(_word(seen, decision), said)
         p.look_again(decision.recheck)
-        self.view = EdgeView(_word(seen, decision), said)
         _judge(p, seen, decision, pod)
+
+    async def reopen(self, p: Pass) -> None:
+        """Takes a drain back: nothing is replaced while the engine is paused."""
+        pod = p.world.get(kinds.POD, names.edge_pod(p.ctx.name))
+        if pod is None or not pod_address(pod) or not control_token(p):
+            return
+        said = await ask_state(p, pod, control_token(p))
+        if said is not None and said.state == "draining":
+            self._memory = EdgeMemory()
+            await _tell(p, Act.RESUME, pod)
 
     async def _act(self, p: Pass, act: Act, record: ReleaseRecord | None, pod: Manifest | None) -> None:
         match act:

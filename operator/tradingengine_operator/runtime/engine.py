@@ -18,7 +18,7 @@ from tradingengine_operator.plan.prune import prunable
 
 from .documents import DocumentPusher, release_document
 from .edges import EdgeRunner
-from .foundation import Reached, ensure_foundation, ensure_secrets
+from .foundation import Reached, ensure_foundation, ensure_secrets, known_secrets
 from .judgement import judge_release, judge_whole
 from .passes import Blueprint, Pass, Tools
 from .records import stored_state
@@ -99,8 +99,16 @@ class EngineReconciler:
             raise
         except OperatorError as error:
             broken = error
-        if may_start or p.state.serial > 0:
-            await self._releases.run(p, may_start=may_start)
+        try:
+            if may_start or p.state.serial > 0:
+                await self._releases.run(p, may_start=may_start)
+        except LeaseLostError:
+            raise
+        except OperatorError as error:
+            broken = broken or error
+        except ExceptionGroup as group:
+            broken = broken or _first(group)
+        # Whatever the release met with: an edge that was drained must not be left so.
         await self._edge.run(p, self._releases.sight.records)
         if broken is not None:
             raise broken
@@ -157,6 +165,8 @@ class EngineReconciler:
         p.world = await read_world(p.tools.client, self._namespace, self._name)
         p.state = stored_state(p)
         await self._write(p, overview_of(p, paused=True), complete=False)
+        p.secrets = await known_secrets(p, self._secrets)
+        await self._edge.reopen(p)
         return Outcome()
 
     async def _store(self, p: Pass) -> None:

@@ -54,6 +54,15 @@ async def ensure_secrets(p: Pass) -> bool:
     return True
 
 
+async def known_secrets(p: Pass, kept: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """What earlier passes read, and the token of the control API at least; nothing is written."""
+    name = names.control_secret(p.ctx.name)
+    if name in kept:
+        return dict(kept)
+    secret = await p.tools.client.get(kinds.SECRET, p.namespace, name)
+    return {**kept, name: _decoded(secret)} if secret is not None else dict(kept)
+
+
 async def ensure_foundation(p: Pass, reached: Reached) -> None:
     """Applies everything that is not part of a release, and judges database and cache."""
     await p.ensure_all(p.plan().foundation)

@@ -1,5 +1,6 @@
 """The control port, held to contract/control-v1.schema.json."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -162,3 +163,49 @@ async def test_drain_and_resume_are_the_edges_alone(operator: httpx.AsyncClient)
             assert (await client.post("/control/v1/resume")).json()["state"] == "serving"
         assert (await client.post("/control/v1/withdraw", json={})).status_code == 404
     assert told == ["drain", "resume"]
+
+
+async def test_a_drain_that_nobody_renews_ends_by_itself() -> None:
+    edge = make_state("edge")
+    told: list[str] = []
+    resumed = asyncio.Event()
+    edge.on_drain.append(lambda: told.append("drain"))
+    edge.on_resume.append(resumed.set)
+    edge.drain_lease = 0.05
+    await edge.drain()
+    edge.drain_lease = 3600.0
+    await edge.drain()
+    edge.drain_lease = 0.01
+    assert edge.state == "draining"
+    await edge.drain()
+    async with asyncio.timeout(10):
+        await resumed.wait()
+    assert edge.state == "serving"
+    assert told == ["drain"]
+
+
+async def test_each_drain_renews_the_lease_and_a_resume_drops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    edge = make_state("edge")
+    handles: list[asyncio.TimerHandle] = []
+    loop = asyncio.get_running_loop()
+    plain = loop.call_later
+
+    def call_later(delay: float, callback: Any, *arguments: Any) -> asyncio.TimerHandle:
+        handle = plain(delay, callback, *arguments)
+        handles.append(handle)
+        return handle
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    await edge.drain()
+    await edge.drain()
+    assert [handle.cancelled() for handle in handles] == [True, False]
+    await edge.resume()
+    assert [handle.cancelled() for handle in handles] == [True, True]
+
+
+async def test_a_pod_that_stops_stays_drained() -> None:
+    edge = make_state("edge")
+    await edge.drain()
+    edge.stopping = True
+    await edge.resume()
+    assert edge.state == "draining"

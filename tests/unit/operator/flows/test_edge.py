@@ -43,9 +43,9 @@ def test_drain_then_idle_then_template_and_pod_together() -> None:
     drain = edge_step(EdgeMemory(), PROMOTED, NOW)
     assert drain.acts == (Act.DRAIN,)
     waiting = edge_step(drain.memory, replace(PROMOTED, draining=True), NOW + timedelta(seconds=5))
-    assert waiting.acts == ()
+    assert waiting.acts == (Act.DRAIN,), "each look renews the lease of the drain"
     idle = edge_step(waiting.memory, replace(PROMOTED, draining=True, idle=True), NOW + timedelta(seconds=6))
-    assert idle.acts == (Act.WRITE_TEMPLATE, Act.REPLACE_POD)
+    assert idle.acts == (Act.DRAIN, Act.WRITE_TEMPLATE, Act.REPLACE_POD)
 
 
 def test_idle_without_a_drain_is_not_enough() -> None:
@@ -66,6 +66,22 @@ def test_a_drain_that_finds_no_end_is_taken_back_and_tried_later() -> None:
     assert again.acts == (Act.DRAIN,)
 
 
+def test_a_drained_and_idle_edge_that_is_never_replaced_is_opened_again() -> None:
+    stuck = replace(PROMOTED, draining=True, idle=True)
+    memory, acts = EdgeMemory(), []
+    for second in range(int(DRAIN_SECONDS) + 1):
+        decision = edge_step(memory, stuck, NOW + timedelta(seconds=second))
+        memory = decision.memory
+        acts.append(decision.acts)
+    assert acts[0] == (Act.DRAIN, Act.WRITE_TEMPLATE, Act.REPLACE_POD)
+    assert acts[-1] == (Act.RESUME,)
+
+
+def test_without_a_release_to_change_to_a_drain_is_taken_back() -> None:
+    assert edge_step(EdgeMemory(), replace(PROMOTED, wanted=None, draining=True), NOW).acts == (Act.RESUME,)
+    assert edge_step(EdgeMemory(), replace(PROMOTED, wanted=None, draining=True, reachable=False), NOW).acts == ()
+
+
 def test_an_edge_that_cannot_be_asked_is_left_alone() -> None:
     decision = edge_step(EdgeMemory(), replace(PROMOTED, reachable=False), NOW)
     assert decision.acts == ()
@@ -84,7 +100,7 @@ def test_a_drain_that_a_killed_operator_left_is_taken_back() -> None:
 def test_killed_between_template_and_pod_it_goes_through_the_drain_again() -> None:
     half = replace(PROMOTED, template=2)
     assert edge_step(EdgeMemory(), half, NOW).acts == (Act.DRAIN,)
-    assert edge_step(EdgeMemory(), replace(half, draining=True, idle=True), NOW).acts == (Act.REPLACE_POD,)
+    assert edge_step(EdgeMemory(), replace(half, draining=True, idle=True), NOW).acts == (Act.DRAIN, Act.REPLACE_POD)
 
 
 @given(st.builds(EdgeSight, wanted=st.integers(1, 3), template=st.integers(1, 3), pod=st.integers(1, 3),

@@ -1,0 +1,78 @@
+"""What goes wrong around an engine, in memory: nothing of it closes the edge for ever, hides, or is retried hotly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tradingengine_operator.errors import ApiError
+from tradingengine_operator.flows.state import Placed
+from tradingengine_operator.plan import kinds
+
+from .fake_api import Manifest
+from .rig import Bench
+
+pytestmark = pytest.mark.unit
+
+
+async def running(**spec: Any) -> Bench:
+    """An engine whose first release serves."""
+    bench = Bench(**spec)
+    await bench.settle()
+    assert bench.status["phase"] == "Running"
+    return bench
+
+
+async def draining(bench: Bench) -> None:
+    """Goes on with a release until the edge is told to drain."""
+    bench.ask(version="1.5.0")
+    for _ in range(80):
+        await bench.engine.reconcile()
+        if bench.control.draining:
+            return
+        await bench.turn()
+        if bench.control.draining:
+            return
+    raise AssertionError("the edge was never drained")
+
+
+async def test_an_engine_that_is_paused_in_the_drain_opens_its_edge_again() -> None:
+    bench = await running()
+    await draining(bench)
+    bench.ask(version="1.5.0", paused=True)
+    bench.engine = bench.operator()
+    await bench.turn()
+    assert not bench.control.draining
+    assert bench.status["phase"] == "Paused"
+
+
+async def test_an_edge_whose_template_is_refused_is_opened_again_and_not_closed_with_every_try() -> None:
+    bench = await running()
+    plain = bench.api.apply
+
+    async def apply(manifest: Manifest, **options: Any) -> Manifest:
+        labels = manifest["metadata"].get("labels") or {}
+        if manifest["metadata"]["name"] == "desk-edge" and labels.get("tradingengine.io/release") == "2":
+            raise ApiError(403, "Forbidden", "denied by a webhook")
+        return await plain(manifest, **options)
+
+    bench.api.apply = apply  # type: ignore[method-assign]
+    await draining(bench)
+    for _ in range(100):
+        await bench.turn()
+    assert not bench.control.draining
+    assert bench.control.calls.count("resume") == 1
+    assert bench.state().stable == Placed("b", 2)
+    assert bench.api.objects["Pod", "desk-edge-0"]["metadata"]["labels"]["tradingengine.io/release"] == "1"
+
+
+async def test_a_release_flow_that_fails_does_not_keep_the_edge_from_its_turn() -> None:
+    bench = await running()
+    bench.control.draining = True
+    route = bench.api.objects["HTTPRoute", "desk"]
+    route["metadata"]["ownerReferences"] = [{"uid": "other", "controller": True}]
+    outcome = await bench.turn()
+    assert outcome.failed
+    assert bench.condition("Ready")["reason"] == "RouteTaken"
+    assert not bench.control.draining
+    assert kinds.STATEFUL_SET.kind in {kind for kind, _ in bench.api.objects}
