@@ -50,6 +50,7 @@ class OrderBook:
         self._values: dict[str, int] = {}
         self._cancel_codes: dict[str, str] = {}
         self._commands: OrderedDict[str, None] = OrderedDict()
+        self._cancelled_ahead: OrderedDict[str, None] = OrderedDict()
         self._timeline: dict[str, list[dict[str, Any]]] = {}
 
     def apply(self, entry: Entry) -> Order | None:
@@ -63,8 +64,8 @@ class OrderBook:
             return self._change(entry)
         if entry.type == "trading.state":
             self._set_trading(entry)
-        elif entry.type == "command.done" and entry.id is not None:
-            self._remember(entry.id)
+        elif entry.type == "command.done":
+            self._end_command(entry)
         return None
 
     def _begin(self, entry: Entry) -> Order | None:
@@ -122,10 +123,19 @@ class OrderBook:
                 step[name] = entry.data[name]
         self._timeline.setdefault(order.id, []).append(step)
 
-    def _remember(self, command_id: str) -> None:
-        self._commands[command_id] = None
-        if len(self._commands) > _MOST_COMMANDS:
-            self._commands.popitem(last=False)
+    def _end_command(self, entry: Entry) -> None:
+        if entry.id is not None:
+            _remember(self._commands, entry.id)
+        if entry.data.get("result") == "unknown_order" and entry.data.get("target"):
+            self.cancel_ahead(str(entry.data["target"]))
+
+    def cancel_ahead(self, order_id: str) -> None:
+        """Remember the cancel of an order that has not come yet: it travels on a stream that is read first."""
+        _remember(self._cancelled_ahead, order_id)
+
+    def is_cancelled_ahead(self, order_id: str) -> bool:
+        """Whether an order was cancelled before it came."""
+        return order_id in self._cancelled_ahead
 
     def _forget_ended(self) -> None:
         if len(self.orders) - len(self._open) <= _MOST_ENDED:
@@ -180,6 +190,12 @@ class OrderBook:
     def flat(self) -> bool:
         """No position and nothing open."""
         return not self._open and all(position.quantity == 0 for position in self.positions.values())
+
+
+def _remember(ids: OrderedDict[str, None], new: str) -> None:
+    ids[new] = None
+    if len(ids) > _MOST_COMMANDS:
+        ids.popitem(last=False)
 
 
 def order_of(data: dict[str, Any], *, now: datetime, **more: Any) -> Order:

@@ -86,6 +86,10 @@ class Router:
                 late = reason(ReasonCode.EXPIRED)
                 await self._record(drafts.intent(order), drafts.expired(order.id, late))
                 return late
+            if self._book.is_cancelled_ahead(order.id):
+                why = reason(ReasonCode.CANCELLED_BY_USER)
+                await self._record(drafts.intent(order), drafts.cancelled(order.id, why))
+                return why
             others = [other for other in self._in_flight.values() if other.id != order.id]
             verdict = self._gate.judge(order, others)
             self._metrics.stage(order, "gate", started)
@@ -166,7 +170,8 @@ class Router:
                 await asyncio.wait_for(landed.wait(), BROKER_TIMEOUT)
         order = self._book.orders.get(order_id)
         if order is None:
-            return CancelOutcome("unknown_order", "", "No order of that id has reached the edge")
+            self._book.cancel_ahead(order_id)  # no await since the look at `_landed`: it cannot slip in between
+            return CancelOutcome("unknown_order", "", "No order of that id has reached the edge; it will not be sent")
         if order.state.terminal:
             return CancelOutcome("ended", str(order.state))
         if not order.cancel_requested:

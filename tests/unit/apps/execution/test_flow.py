@@ -420,6 +420,43 @@ async def test_cancel_is_confirmed_by_the_book(edge: Edge) -> None:
     assert edge.journal.sequence == before
 
 
+@pytest.mark.parametrize("between", ["nothing", "restart", "failed journal"])
+async def test_a_cancel_that_overtook_its_order_keeps_it_from_being_sent(tmp_path: Path, between: str) -> None:
+    edge = await Edge(tmp_path).start()
+    made = order(price_paise=9990)
+    if between == "failed journal":
+        await fail_journal(edge)
+    await accept(edge, body(CommandKind.CANCEL, target=made.id, seconds=3600))
+    if between == "restart":
+        edge.crash()
+        edge = await Edge(tmp_path).start()
+    fields = wire(type="LIMIT", price_paise=9990)
+    await accept(edge, body(CommandKind.PLACE, command_id=made.id, order=fields))
+    assert await edge.paper.book() == []
+    if between != "failed journal":
+        assert state_of(edge, made) == ("CANCELLED", 0, "cancelled_by_user")
+        assert (await edge.types())[-2:] == ["order.intent", "order.cancelled"]
+    await edge.stop()
+
+
+async def fail_journal(edge: Edge) -> None:
+    await edge.journal._file.run(lambda connection: connection.pragma("max_page_count", 1))
+    while edge.journal.failure is None:
+        edge.engine.note(Draft("mark", {"text": "x" * 1000}))
+        await asyncio.sleep(0)
+
+
+async def test_a_cancel_waits_for_an_order_that_has_only_just_come(edge: Edge) -> None:
+    order_id = new_id()
+    fields = wire(type="LIMIT", price_paise=9990)
+    placing = edge.engine.accept(body(CommandKind.PLACE, command_id=order_id, order=fields))
+    cancelling = edge.engine.accept(body(CommandKind.CANCEL, target=order_id))
+    assert placing is not None
+    assert cancelling is not None
+    await asyncio.gather(placing, cancelling)
+    assert str(edge.engine.book.orders[order_id].state) == "CANCELLED"
+
+
 @pytest.mark.parametrize(("target", "result"), [("filled", "ended"), ("nobody", "unknown_order")])
 async def test_a_cancel_without_an_open_order_says_so(edge: Edge, target: str, result: str) -> None:
     made = order()
@@ -473,10 +510,7 @@ async def test_a_failed_journal_refuses_new_risk_and_still_lets_exits_and_cancel
     await edge.engine.submit(order())
     resting = order(price_paise=9990)
     await edge.engine.submit(resting)
-    await edge.journal._file.run(lambda connection: connection.pragma("max_page_count", 1))
-    while edge.journal.failure is None:
-        edge.engine.note(Draft("mark", {"text": "x" * 1000}))
-        await asyncio.sleep(0)
+    await fail_journal(edge)
     entry = order()
     await edge.engine.submit(entry)
     assert edge.engine.inputs.journal_failed
