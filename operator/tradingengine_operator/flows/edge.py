@@ -111,8 +111,8 @@ def _replace(memory: EdgeMemory, seen: EdgeSight, now: datetime) -> EdgeDecision
     if (now - since).total_seconds() >= DRAIN_SECONDS:
         return EdgeDecision(refused(now), (Act.RESUME,), RETRY_SECONDS, postponed=True)
     # Renewed before the template is written too, so that the edge stays closed until its pod is gone.
-    acts = (Act.DRAIN, *_template(seen), Act.REPLACE_POD) if seen.idle else (Act.DRAIN,)
-    return EdgeDecision(EdgeMemory(draining_since=since), acts, POLL_SECONDS)
+    replacing = (*_template(seen), Act.REPLACE_POD) if seen.idle else ()
+    return EdgeDecision(EdgeMemory(draining_since=since), (Act.DRAIN, *replacing), POLL_SECONDS)
 
 
 def refused(now: datetime) -> EdgeMemory:

@@ -94,7 +94,7 @@ def _advance(state: ReleaseState, seen: Observation, policy: Policy, now: dateti
     if candidate is None:
         return _Move(state)
     if candidate.template_hash != seen.template_hash:
-        return _supersede(state, candidate, now)
+        return _supersede(state, candidate, seen, policy, now)
     match candidate.stage:
         case Stage.RECORDING:
             return _recording(state, candidate, seen, now)
@@ -106,11 +106,14 @@ def _advance(state: ReleaseState, seen: Observation, policy: Policy, now: dateti
             return _carrying(state, candidate, seen, policy, now)
 
 
-def _supersede(state: ReleaseState, candidate: Candidate, now: datetime) -> _Move:
+def _supersede(state: ReleaseState, candidate: Candidate, seen: Observation, policy: Policy, now: datetime) -> _Move:
     """The specification changed: weight away first. Without weight nobody was there, and the slot is free at once."""
     news = (Announce("ReleaseSuperseded", f"release {candidate.release} gives way to a newer specification"),)
     if candidate.stage in {Stage.SHIFTING, Stage.HOLDING} and state.stable is not None:
         return _Move(advanced(state, candidate=None, retiring=_leaving(candidate, now), finished_at=now), news)
+    if candidate.weight and seen.route.weights.get(candidate.slot):
+        # A first release has all the weight and nothing to take it over: it serves until the newer one does.
+        return _promote(state, candidate, policy, now)
     return _Move(advanced(state, candidate=None), news)
 
 

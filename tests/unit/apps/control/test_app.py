@@ -176,11 +176,11 @@ async def test_a_drain_that_nobody_renews_ends_by_itself() -> None:
     edge.drain_lease = 3600.0
     await edge.drain()
     edge.drain_lease = 0.01
-    assert edge.state == "draining"
+    assert edge.document()["state"] == "draining"
     await edge.drain()
     async with asyncio.timeout(10):
         await resumed.wait()
-    assert edge.state == "serving"
+    assert edge.document()["state"] == "serving"
     assert told == ["drain"]
 
 
@@ -208,4 +208,4 @@ async def test_a_pod_that_stops_stays_drained() -> None:
     await edge.drain()
     edge.stopping = True
     await edge.resume()
-    assert edge.state == "draining"
+    assert edge.document()["state"] == "draining"

@@ -239,6 +239,28 @@ def test_a_new_specification_in_mid_run_takes_the_weight_away_first() -> None:
     assert world.records == {1: "h1", 2: "h2", 3: "h3"}
 
 
+@pytest.mark.parametrize("accepted", [False, True])
+def test_a_first_release_that_is_superseded_serves_until_the_newer_one_does(accepted: bool) -> None:
+    world = WorldModel()
+    world.until(Stage.SHIFTING)
+    world.turn()
+    world.accepted, world.hash = accepted, "h2"
+    for _ in range(100):
+        world.turn()
+        assert world.weights["a"] == 0 or world.slots["a"].release == 1, "pods stay behind the weight"
+        world.settle()
+        world.now += timedelta(seconds=1)
+    assert world.state().stable == Placed("b", 2)
+
+
+def test_a_first_release_without_a_route_is_replaced_at_once() -> None:
+    world = WorldModel()
+    world.until(Stage.SHIFTING)
+    world.weights, world.live, world.accepted, world.hash = {}, frozenset(), False, "h2"
+    world.turn()
+    assert world.run(30).stable == Placed("a", 2)
+
+
 def test_going_back_to_what_serves_ends_a_run_without_a_new_release() -> None:
     world = releasing()
     world.hash = "h1"

@@ -23,15 +23,20 @@ async def running(**spec: Any) -> Bench:
     return bench
 
 
+def closed(bench: Bench) -> bool:
+    """Whether the edge drains."""
+    return bench.control.draining
+
+
 async def draining(bench: Bench) -> None:
     """Goes on with a release until the edge is told to drain."""
     bench.ask(version="1.5.0")
     for _ in range(80):
         await bench.engine.reconcile()
-        if bench.control.draining:
+        if closed(bench):
             return
         await bench.turn()
-        if bench.control.draining:
+        if closed(bench):
             return
     raise AssertionError("the edge was never drained")
 
@@ -42,7 +47,7 @@ async def test_an_engine_that_is_paused_in_the_drain_opens_its_edge_again() -> N
     bench.ask(version="1.5.0", paused=True)
     bench.engine = bench.operator()
     await bench.turn()
-    assert not bench.control.draining
+    assert not closed(bench)
     assert bench.status["phase"] == "Paused"
 
 
@@ -60,7 +65,7 @@ async def test_an_edge_whose_template_is_refused_is_opened_again_and_not_closed_
     await draining(bench)
     for _ in range(100):
         await bench.turn()
-    assert not bench.control.draining
+    assert not closed(bench)
     assert bench.control.calls.count("resume") == 1
     assert bench.state().stable == Placed("b", 2)
     assert bench.api.objects["Pod", "desk-edge-0"]["metadata"]["labels"]["tradingengine.io/release"] == "1"
@@ -74,5 +79,5 @@ async def test_a_release_flow_that_fails_does_not_keep_the_edge_from_its_turn() 
     outcome = await bench.turn()
     assert outcome.failed
     assert bench.condition("Ready")["reason"] == "RouteTaken"
-    assert not bench.control.draining
+    assert not closed(bench)
     assert kinds.STATEFUL_SET.kind in {kind for kind, _ in bench.api.objects}
