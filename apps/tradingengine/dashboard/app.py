@@ -1,6 +1,6 @@
 """The dashboard's HTTP application."""
 
-import logging
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,8 +22,6 @@ from tradingengine.dashboard.headers import HEADERS, RELEASE_COOKIE, release_coo
 from tradingengine.dashboard.shell import TABS, Look, Pages, Tab
 from tradingengine.errors import DatabaseUnavailableError
 from tradingengine.security.sessions import COOKIE as SESSION_COOKIE
-
-log = logging.getLogger(__name__)
 
 _PATHS = frozenset(tab.path for tab in TABS)
 
@@ -72,14 +70,20 @@ class _Handler:
         if self._withdrawn():
             return self._gone(request)
         look = Look.of_cookies(request.cookies)
+        if not request.cookies.get(SESSION_COOKIE):
+            return self._to_login(request)
+        # Read while the session is checked: nearly everybody who comes with a cookie is let in.
+        reading = asyncio.ensure_future(self._source.parts())
         try:
             person = await self._person(request)
         except DatabaseUnavailableError:
             # Nobody can be let in without a session check; the page says so and asks again by itself.
+            reading.cancel()
             return self._document(self._pages.login(look, unavailable=True), status=503)
         if person is None:
+            reading.cancel()
             return self._to_login(request)
-        return self._document(self._pages.shell(tab, person, look, await self._source.parts()))
+        return self._document(self._pages.shell(tab, person, look, await reading))
 
     async def _person(self, request: Request) -> Person | None:
         token = request.cookies.get(SESSION_COOKIE)

@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 
 BUDGET_SECONDS: Final = 0.5
 """A part that takes longer is left out, and the page asks the api for it: a slow database must not hold the page."""
+SHARED_SECONDS: Final = 0.25
+"""So long one reading serves everybody; the page reads anew when its socket opens."""
+KNOWN_SECONDS: Final = 30.0
+"""Instruments change once a day."""
 FIRST_ORDERS: Final = 50
 FIRST_INSTRUMENTS: Final = 100
 
@@ -50,6 +54,10 @@ class StorageSource:
         self._database = database
         self._reads = reads
         self._state = state
+        self._shared: asyncio.Future[dict[str, Any]] | None = None
+        self._shared_at = 0.0
+        self._known: list[dict[str, Any]] = []
+        self._known_at = 0.0
 
     async def person(self, token: str) -> Person | None:
         """The person of a live session."""
@@ -58,7 +66,14 @@ class StorageSource:
         return Person(login=user.login, name=user.name, roles=user.roles) if user is not None else None
 
     async def parts(self) -> dict[str, Any]:
-        """All parts side by side."""
+        """All parts, as they are now or were `SHARED_SECONDS` ago: they are the same for everybody."""
+        now = asyncio.get_running_loop().time()
+        if self._shared is None or now - self._shared_at > SHARED_SECONDS:
+            self._shared, self._shared_at = asyncio.ensure_future(self._read_parts()), now
+        # A browser that goes away must not take the answer from the others that wait for it.
+        return await asyncio.shield(self._shared)
+
+    async def _read_parts(self) -> dict[str, Any]:
         reads = self._reads
         return await gather_parts(
             {
@@ -67,14 +82,20 @@ class StorageSource:
                 "positions": lambda: items(reads.positions()),
                 "orders": lambda: reads.orders("all", cursor=None, limit=FIRST_ORDERS),
                 "alerts": lambda: items(reads.alerts()),
-                "instruments": lambda: items(reads.instruments("", FIRST_INSTRUMENTS)),
+                "instruments": lambda: items(self._instruments()),
                 "quotes": self._quotes,
             }
         )
 
     async def _quotes(self) -> dict[str, Any]:
-        found = await self._reads.instruments("", FIRST_INSTRUMENTS)
+        found = await self._instruments()
         return await items(self._reads.quotes([instrument["symbol"] for instrument in found]))
+
+    async def _instruments(self) -> list[dict[str, Any]]:
+        now = asyncio.get_running_loop().time()
+        if not self._known or now - self._known_at > KNOWN_SECONDS:
+            self._known, self._known_at = await self._reads.instruments("", FIRST_INSTRUMENTS), now
+        return self._known
 
     def _user_release(self) -> dict[str, Any]:
         settings = self._state.settings

@@ -64,7 +64,9 @@ export class PriceChart {
     if (this.bars.length) this.volumes.setData(this.bars.map((bar) => this.volumeBar(bar)));
   }
 
+  /** An index has no volume: its time stays, without a bar. */
   volumeBar(bar) {
+    if (!bar.volume) return { time: shift(bar.time) };
     return { time: shift(bar.time), value: bar.volume, color: bar.close >= bar.open ? this.colours.gainSoft : this.colours.lossSoft };
   }
 

@@ -87,7 +87,9 @@ export function putQuotes(items) {
 export const mode = computed(() => status.value.data?.mode ?? session.value?.engine.mode ?? "paper");
 export const feed = computed(() => {
   const { data, at } = status.value;
-  const age = feedAge({ age: data?.feed?.age_ms ?? null, told: at || null, newest: newestQuote.value, now: now.value });
+  // The tick makes it run again; the time itself is read anew, since quotes arrive between ticks.
+  const moment = Math.max(now.value, serverNow());
+  const age = feedAge({ age: data?.feed?.age_ms ?? null, told: at || null, newest: newestQuote.value, now: moment });
   return { age, level: data === null && age === null ? "unknown" : level(age, PRICE) };
 });
 

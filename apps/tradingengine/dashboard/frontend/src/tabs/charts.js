@@ -27,7 +27,7 @@ function Legend() {
   const bar = hovered.value ?? newest.value;
   if (!bar) return null;
   const change = bar.close - bar.open;
-  return html`<div class="legend num" aria-hidden="true">${[["O", bar.open], ["H", bar.high], ["L", bar.low], ["C", bar.close]].map(([word, value]) => html`<span><span class="muted">${word}</span> <span class=${tone(change)}>${price(value)}</span></span>`)}<span class="muted">Vol ${volume(bar.volume)}</span></div>`;
+  return html`<div class="legend num" aria-hidden="true">${[["O", bar.open], ["H", bar.high], ["L", bar.low], ["C", bar.close]].map(([word, value]) => html`<span><span class="muted">${word}</span> <span class=${tone(change)}>${price(value)}</span></span>`)}${bar.volume > 0 && html`<span class="muted">Vol ${volume(bar.volume)}</span>`}</div>`;
 }
 
 /** Keeps one chart in step with history, forming candles, orders and theme. */

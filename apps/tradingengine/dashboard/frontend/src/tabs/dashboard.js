@@ -22,7 +22,7 @@ function PnlTile({ data }) {
   const value = dayPnl.value;
   const limit = Number(pnl.loss_limit ?? 0);
   const used = value !== null && value < 0 ? -value : 0;
-  return html`<div class="tile-row"><p class="big num ${tone(value)}" data-level=${priceLevel()}>${rupees(value, { plus: true })}</p><${Sparkline} values=${[...(pnl.sparkline ?? []), ...(value === null ? [] : [value])]} /></div>
+  return html`<div class="tile-row"><p class="big num ${tone(value)}" data-level=${priceLevel()}>${rupees(value, { plus: true })}</p><${Sparkline} label="Day P&L so far" values=${[...(pnl.sparkline ?? []), ...(value === null ? [] : [value])]} /></div>
     <${Meter} value=${used} limit=${limit} label="Daily loss used" tone=${used ? "" : "calm"} />
     <p class="small muted num">loss limit ${rupees(limit, { decimals: 0 })}, ${used ? `${percent((used / limit) * 100, { plus: false })} used` : "unused"}</p>`;
 }

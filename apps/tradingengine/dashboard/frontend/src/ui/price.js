@@ -18,18 +18,18 @@ export function ChangePercent({ symbol }) {
   return html`<span class="chg ${tone(value)}" data-level=${priceLevel()}><span class="arrow" aria-hidden="true">${arrow(value)}</span> ${percent(value)}</span>`;
 }
 
-/** A line of values as SVG; the last point carries the colour. */
-export function Sparkline({ values, width = 120, height = 40 }) {
+/** A line of values around a base as SVG; its side of the base at the end gives the colour. */
+export function Sparkline({ values, base = 0, label, width = 120, height = 40 }) {
   const numbers = values.map(Number).filter(Number.isFinite);
   if (numbers.length < 2) return null;
-  const low = Math.min(...numbers, 0);
-  const high = Math.max(...numbers, 0);
+  const low = Math.min(...numbers, base);
+  const high = Math.max(...numbers, base);
   const span = high - low || 1;
   const x = (i) => ((i / (numbers.length - 1)) * (width - 4) + 2).toFixed(1);
   const y = (value) => (height - 3 - ((value - low) / span) * (height - 6)).toFixed(1);
   const path = numbers.map((value, i) => `${i ? "L" : "M"}${x(i)} ${y(value)}`).join("");
-  return html`<svg class="spark ${tone(numbers.at(-1))}" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label="Day P&L so far, ${numbers.length} points">
-    <line x1="2" x2=${width - 2} y1=${y(0)} y2=${y(0)} class="zero" />
+  return html`<svg class="spark ${tone(numbers.at(-1) - base)}" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label=${label}>
+    <line x1="2" x2=${width - 2} y1=${y(base)} y2=${y(base)} class="zero" />
     <path d=${path} fill="none" vector-effect="non-scaling-stroke" />
   </svg>`;
 }

@@ -143,7 +143,7 @@ function SymbolField({ wrong }) {
       ${wrong && html`<p class="field-error" role="alert">${wrong}</p>`}</div>`;
   }
   return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol"><button ref=${change} type="button" class="symbol-pick" onClick=${() => { ticketSymbol.value = null; requestAnimationFrame(() => document.querySelector(".ticket .search input")?.focus()); }} title="Choose another symbol">
-      <b>${format.ticker(symbol)}</b> <span class="muted">${instrument.value.exchange} ${instrument.value.kind}</span><span class="spacer"></span><b class="num"><${Last} symbol=${symbol} /></b> <${ChangePercent} symbol=${symbol} /></button>
+      <b>${format.ticker(symbol)}</b> <span class="muted">${instrument.value.exchange}</span><span class="spacer"></span><b class="num"><${Last} symbol=${symbol} /></b> <${ChangePercent} symbol=${symbol} /></button>
     ${wrong && html`<p class="field-error" role="alert">${wrong}</p>`}</div>`;
 }
 
@@ -206,7 +206,7 @@ export function Ticket() {
       ${told && !undelivered && html`<${Trouble} problem=${told.document ?? told} compact />`}
       ${phase.value === "review" && html`<p class="review" role="status"><b>${line()}</b>. Press again to send.</p>`}
       <button type="submit" class="button send ${side.toLowerCase()}" aria-disabled=${!ready} aria-describedby="ticket-why">${phase.value === "sending" ? "Sending" : phase.value === "sent" ? "Taken" : phase.value === "review" ? "Send now" : line()}</button>
-      <p class="small muted" id="ticket-why">${blocked.value ? html`<span class="warn">${blocked.value}</span>` : `Quote ${format.age(feed.value.age)} old · the edge's gate checks tick, lot, quantity and trading state before the broker sees it`}</p>
+      <p class="small muted" id="ticket-why">${blocked.value ? html`<span class="warn">${blocked.value}</span>` : `Quote ${format.age(feed.value.age)} old · the edge checks it again before the broker sees it`}</p>
     </form>
   </section>`;
 }
