@@ -100,9 +100,11 @@ class EdgeStatus(Model):
     version: ShortText | None = Field(default=None, description="Version that runs.")
     release: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Release that runs.")
     epoch: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Epoch of its journal.")
-    flat: bool | None = Field(default=None, description="Whether it holds no position and no order.")
+    flat: bool | None = Field(
+        default=None, description="Whether it holds no position and no order; in live mode alone."
+    )
     trading_state: Literal["ACTIVE", "REDUCING", "HALTED"] | None = Field(
-        default=None, description="Its trading state."
+        default=None, description="Its trading state; in live mode alone."
     )
 
 

@@ -197,6 +197,9 @@ class EngineReconciler:
             metrics.conditions.labels(*key, entry["type"]).set(values.get(entry["status"], -1))
         for slot in names.SLOTS:
             metrics.release_weight.labels(*key, slot).set(self._releases.sight.route.weights.get(slot, 0) / 10)
+        said = self._edge.view.said
+        if said is not None and said.edge is not None:
+            metrics.edge_flat.labels(*key).set(int(said.edge.flat))
         if p.error_sample is not None and p.error_sample.value is not None:
             metrics.error_rate.labels(*key).set(float(p.error_sample.value))
 

@@ -38,6 +38,12 @@ class OperatorMetrics:
         self.error_rate = Gauge(
             f"{prefix}_release_error_rate", "Last sample of the candidate, 0 to 1.", engine, registry=registry
         )
+        self.edge_flat = Gauge(
+            f"{prefix}_edge_flat",
+            "Whether the edge held neither position nor order when last asked.",
+            engine,
+            registry=registry,
+        )
         self.last_success = Gauge(
             f"{prefix}_last_success_timestamp_seconds", "When a pass last succeeded.", engine, registry=registry
         )
@@ -58,6 +64,7 @@ class OperatorMetrics:
             self.conditions,
             self.release_weight,
             self.error_rate,
+            self.edge_flat,
             self.last_success,
         ):
             family.remove_by_labels({"namespace": namespace, "engine": engine})

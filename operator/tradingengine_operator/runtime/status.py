@@ -26,7 +26,7 @@ def compose_status(
         "operatorVersion": p.ctx.operator_version,
         "conditions": p.conditions.to_list(),
         "release": release_status(p.state, sight, len(p.ctx.spec.rollout.steps), stored.get("release") or {}),
-        "edge": edge_status(edge, stored.get("edge") or {}),
+        "edge": edge_status(edge, stored.get("edge") or {}, live=p.ctx.spec.mode == "live"),
         "database": {"state": "Ready" if p.conditions.true("DatabaseReady") else "Starting"},
     }
     generation = p.engine["metadata"].get("generation") if complete else stored.get("observedGeneration")
@@ -65,19 +65,22 @@ def release_status(state: ReleaseState, sight: ReleaseSight, steps: int, stored:
     return raw
 
 
-def edge_status(view: EdgeView, stored: dict[str, Any]) -> dict[str, Any]:
-    """`status.edge`; what the edge said last stays while it cannot be reached."""
+def edge_status(view: EdgeView, stored: dict[str, Any], *, live: bool) -> dict[str, Any]:
+    """`status.edge`; what the edge said last stays while it cannot be reached.
+
+    What follows each trade is there only in live mode, where admission rules read it; else a strategy that trades would
+    have a settled engine written to all day.
+    """
     if view.said is None or view.said.edge is None:
         return {**stored, "state": view.state} if view.state != "Disabled" else {"state": view.state}
-    said = view.said
-    return {
+    said, edge = view.said, view.said.edge
+    raw: dict[str, Any] = {
         "state": view.state,
         "version": said.version,
         "release": int(said.release) if said.release.isdigit() else None,
-        "epoch": said.edge.epoch if said.edge is not None else None,
-        "flat": said.edge.flat if said.edge is not None else None,
-        "tradingState": said.edge.trading_state if said.edge is not None else None,
+        "epoch": edge.epoch,
     }
+    return raw | {"flat": edge.flat, "tradingState": edge.trading_state} if live else raw
 
 
 def shown_weight(state: ReleaseState, sight: ReleaseSight) -> float:

@@ -35,6 +35,7 @@ class FakeControl:
     reachable: bool = True
     draining: bool = False
     withdrawn: bool = False
+    flat: bool = True
     calls: list[str] = field(default_factory=list)
     documents: list[dict[str, Any]] = field(default_factory=list)
 
@@ -43,7 +44,7 @@ class FakeControl:
         if not self.reachable or not token:
             raise ControlError(f"pod {address} does not answer")
         word = "withdrawn" if self.withdrawn else "draining" if self.draining else "serving"
-        edge = EdgeFacts(epoch=1, sequence=5, idle=True, flat=True, trading_state="ACTIVE", recovered=True)
+        edge = EdgeFacts(epoch=1, sequence=5, idle=True, flat=self.flat, trading_state="ACTIVE", recovered=True)
         return PodState("any", "1", "1.4.2", "0001", word, requests=0, web_sockets=0, edge=edge)
 
     async def withdraw(self, address: str, token: str, release: int, spread: float) -> PodState:

@@ -59,6 +59,19 @@ async def test_a_settled_engine_is_not_written_to() -> None:
     assert bench.api.writes == before
 
 
+async def test_an_engine_whose_strategy_trades_is_not_written_to() -> None:
+    bench = await running()
+    before = list(bench.api.writes)
+    for flat in (False, True, False):
+        bench.control.flat = flat
+        await bench.turn()
+    assert bench.api.writes == before
+    assert bench.metrics.registry.get_sample_value(
+        "tradingengine_operator_edge_flat", {"namespace": NAMESPACE, "engine": "desk"}
+    ) == 0  # fmt: skip
+    assert "flat" not in bench.status["edge"]
+
+
 async def test_another_process_changes_nothing_of_a_settled_engine() -> None:
     bench = await running()
     before = {key: value["metadata"].get("resourceVersion") for key, value in bench.api.objects.items()}
