@@ -19,9 +19,9 @@ from tradingengine.execution.gate import Gate, GateInputs, MarketView
 from tradingengine.execution.halt import Halts
 from tradingengine.execution.journal import Draft, Entry, Journal
 from tradingengine.execution.metrics import EdgeMetrics
+from tradingengine.execution.record import Recorder
 from tradingengine.execution.recovery import Recovery, RecoveryReport
 from tradingengine.execution.router import Router
-from tradingengine.storage.sqlite import SqliteFailedError
 
 log = logging.getLogger(__name__)
 
@@ -51,18 +51,21 @@ class Engine:
         self._wall = wall
         self._metrics = metrics
         self.gate = Gate(self.book, market, self.inputs, orders_per_second=orders_per_second, monotonic=wall.monotonic)
+        recorder = Recorder(journal, self.inputs, self._heard)
+        self._record = recorder.record
         self.router = Router(
-            journal=journal,
+            recorder=recorder,
             book=self.book,
             gate=self.gate,
-            inputs=self.inputs,
             broker=broker,
             wall=wall,
             metrics=metrics,
         )
-        self.recovery = Recovery(journal=journal, book=self.book, broker=broker, router=self.router, wall=wall)
+        self.recovery = Recovery(
+            journal=journal, recorder=recorder, book=self.book, broker=broker, router=self.router, wall=wall
+        )
         self.router.resolve = self.recovery.resolve
-        self.halts = Halts(journal=journal, book=self.book, inputs=self.inputs, router=self.router)
+        self.halts = Halts(recorder=recorder, book=self.book, inputs=self.inputs, router=self.router)
         self.order_listeners: list[OrderListener] = []
         self._working: dict[str, asyncio.Task[None]] = {}
         self.command_errors = 0
@@ -75,7 +78,7 @@ class Engine:
         return count
 
     def _heard(self, entry: Entry) -> None:
-        """A new durable entry: only now is it shown."""
+        """A new durable entry (or one that a failed disk refused): only now is it shown."""
         order = self.book.apply(entry)
         self._metrics.sequence.set(entry.seq)
         if order is None:
@@ -122,7 +125,7 @@ class Engine:
             drafts.command_done(command_id, "unreadable", "invalid", message=problem),
             drafts.rejected(command_id, refusal),
         )
-        return self._work(command_id, self._journal_quietly(entries))
+        return self._work(command_id, self._record(*entries))
 
     def _work(self, command_id: str, coroutine: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.ensure_future(coroutine)
@@ -186,11 +189,9 @@ class Engine:
             )
         except DomainError as error:
             problem = reason(ReasonCode.INVALID, str(error))
-            await self._journal_quietly(
-                (
-                    drafts.command_done(command.id, "unreadable", "invalid", message=str(error)),
-                    drafts.rejected(command.id, problem),
-                )
+            await self._record(
+                drafts.command_done(command.id, "unreadable", "invalid", message=str(error)),
+                drafts.rejected(command.id, problem),
             )
             return
         if command.kind is CommandKind.EXIT and order.purpose is not Purpose.EXIT:
@@ -223,14 +224,7 @@ class Engine:
 
     async def _done(self, command: Command, result: dict[str, Any]) -> None:
         outcome = str(result.pop("result"))
-        await self._journal_quietly((drafts.command_done(command.id, str(command.kind), outcome, **result),))
-
-    async def _journal_quietly(self, entries: tuple[Draft, ...]) -> None:
-        try:
-            await self.journal.record(*entries)
-        except SqliteFailedError as error:
-            self.inputs.journal_failed = True
-            log.critical("the journal failed", extra={"problem": error.detail})
+        await self._record(drafts.command_done(command.id, str(command.kind), outcome, **result))
 
     async def follow_broker(self) -> None:
         """Journal what the broker reports, until its stream ends."""

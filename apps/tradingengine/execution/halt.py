@@ -9,10 +9,9 @@ from tradingengine.domain.reasons import ReasonCode
 from tradingengine.execution import drafts
 from tradingengine.execution.book import OrderBook
 from tradingengine.execution.gate import GateInputs
-from tradingengine.execution.journal import Journal
 from tradingengine.execution.loops import Backoff
+from tradingengine.execution.record import Recorder
 from tradingengine.execution.router import Router
-from tradingengine.storage.sqlite import SqliteFailedError
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +19,9 @@ log = logging.getLogger(__name__)
 class Halts:
     """Halts and releases trading. Stops, targets and exits stay: they reduce risk."""
 
-    def __init__(self, *, journal: Journal, book: OrderBook, inputs: GateInputs, router: Router) -> None:
+    def __init__(self, *, recorder: Recorder, book: OrderBook, inputs: GateInputs, router: Router) -> None:
         """Acts on what the gate and the router own."""
-        self._journal = journal
+        self._record = recorder.record
         self._book = book
         self._inputs = inputs
         self._router = router
@@ -39,7 +38,7 @@ class Halts:
         Returns `{"result": "confirmed", "total", "cancelled"}`; `"released"` when somebody released it before.
         """
         self._inputs.halting = True  # before the first await: nothing more passes the gate
-        await self._journalled(TradingState.HALTED, why=why, by=by, command_id=halt_id)
+        await self._record(drafts.trading_state(TradingState.HALTED, why=why, by=by, command_id=halt_id))
         return await self._cancel_entries(by)
 
     async def resume_after_restart(self) -> None:
@@ -53,16 +52,9 @@ class Halts:
         if not self.halted:
             return {"result": "not_halted"}
         self._releases += 1
-        await self._journalled(TradingState.ACTIVE, why=why, by=by, command_id=release_id)
+        await self._record(drafts.trading_state(TradingState.ACTIVE, why=why, by=by, command_id=release_id))
         self._inputs.halting = False
         return {"result": "released"}
-
-    async def _journalled(self, state: TradingState, *, why: str, by: str, command_id: str) -> None:
-        try:
-            await self._journal.record(drafts.trading_state(state, why=why, by=by, command_id=command_id))
-        except SqliteFailedError as error:
-            self._inputs.journal_failed = True
-            log.critical("trading state not journalled; it holds in memory", extra={"problem": error.detail})
 
     def _entries(self) -> list[Order]:
         return [order for order in self._book.open_orders() if order.purpose is Purpose.ENTRY]

@@ -16,6 +16,7 @@ from tradingengine.domain.reasons import ReasonCode, reason
 from tradingengine.execution import drafts
 from tradingengine.execution.book import OrderBook
 from tradingengine.execution.journal import Draft, Journal
+from tradingengine.execution.record import Recorder
 from tradingengine.execution.router import BROKER_TIMEOUT, Router
 
 log = logging.getLogger(__name__)
@@ -36,9 +37,19 @@ class RecoveryReport(msgspec.Struct, frozen=True, kw_only=True):
 class Recovery:
     """Brings the book to what the broker says."""
 
-    def __init__(self, *, journal: Journal, book: OrderBook, broker: Broker, router: Router, wall: WallClock) -> None:
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        recorder: Recorder,
+        book: OrderBook,
+        broker: Broker,
+        router: Router,
+        wall: WallClock,
+    ) -> None:
         """`queue` takes ids of orders whose outcome became unknown while running."""
         self._journal = journal
+        self._record = recorder.record
         self._book = book
         self._broker = broker
         self._router = router
@@ -63,7 +74,7 @@ class Recovery:
                 missing += 1
         adopted = await self._read_book()
         report = RecoveryReport(asked=len(open_orders), found=found, missing=missing, adopted=adopted)
-        await self._journal.record(Draft("edge.recovered", msgspec.to_builtins(report)))
+        await self._record(Draft("edge.recovered", msgspec.to_builtins(report)))
         return report
 
     async def settle(self, order_id: str) -> bool:
@@ -71,7 +82,7 @@ class Recovery:
         order = self._book.orders[order_id]
         if order.state is OrderState.INTENT:
             # Nothing was sent: SEND_ATTEMPT is durable before the first byte leaves.
-            await self._journal.record(drafts.expired(order_id, reason(ReasonCode.EXPIRED)))
+            await self._record(drafts.expired(order_id, reason(ReasonCode.EXPIRED)))
             return False
         row = await self._persistently(order)
         if row is not None:
@@ -79,7 +90,7 @@ class Recovery:
             await self._finish_cancel(order_id)
             return True
         if not self._book.orders[order_id].state.terminal:
-            await self._journal.record(drafts.rejected(order_id, reason(ReasonCode.NOT_AT_BROKER)))
+            await self._record(drafts.rejected(order_id, reason(ReasonCode.NOT_AT_BROKER)))
         return False
 
     async def _persistently(self, order: Order) -> BookRow | None:
@@ -117,7 +128,7 @@ class Recovery:
                 continue  # somebody else's order in the same account
             if order_id not in self._book.orders and not await self._journal.contains(order_id):
                 order = _adopted(order_id, row, self._wall)
-                await self._journal.record(drafts.intent(order), drafts.sent(order_id, row.tag))
+                await self._record(drafts.intent(order), drafts.sent(order_id, row.tag))
                 adopted += 1
             await self._router.on_row(row, order_id)
         return adopted
@@ -137,7 +148,8 @@ class Recovery:
         while True:
             order_id = await self._queue.get()
             self._queued.discard(order_id)
-            if not self._book.orders[order_id].state.terminal:
+            order = self._book.orders.get(order_id)
+            if order is not None and not order.state.terminal:
                 await self.settle(order_id)
 
 

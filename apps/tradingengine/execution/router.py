@@ -21,11 +21,10 @@ from tradingengine.domain.orders import Order, OrderState
 from tradingengine.domain.reasons import Reason, ReasonCode, reason
 from tradingengine.execution import drafts
 from tradingengine.execution.book import OrderBook
-from tradingengine.execution.gate import Gate, GateInputs, is_late
-from tradingengine.execution.journal import Draft, Entry, Journal
+from tradingengine.execution.gate import Gate, is_late
 from tradingengine.execution.metrics import EdgeMetrics
 from tradingengine.execution.reconcile import changes
-from tradingengine.storage.sqlite import SqliteFailedError
+from tradingengine.execution.record import Recorder
 
 log = logging.getLogger(__name__)
 
@@ -48,19 +47,17 @@ class Router:
     def __init__(
         self,
         *,
-        journal: Journal,
+        recorder: Recorder,
         book: OrderBook,
         gate: Gate,
-        inputs: GateInputs,
         broker: Broker,
         wall: WallClock,
         metrics: EdgeMetrics,
     ) -> None:
         """`resolve` is called with an order id whenever an outcome is unknown; the owner sets it."""
-        self._journal = journal
+        self._record = recorder.record
         self._book = book
         self._gate = gate
-        self._inputs = inputs
         self._broker = broker
         self._wall = wall
         self._metrics = metrics
@@ -114,10 +111,8 @@ class Router:
     async def _send(self, order: Order, others: list[Order], started: float) -> Reason | None:
         reducing = self._gate.reduces(order, others)
         tag = broker_tag(order.id)
-        journalled = await self._record(drafts.intent(order), drafts.sent(order.id, tag))
+        await self._record(drafts.intent(order), drafts.sent(order.id, tag))
         self._metrics.stage(order, "journal", started)
-        if not journalled and not reducing:
-            return reason(ReasonCode.JOURNAL_FAILED)
         # The disk took its time: a halt or the order's own limit may have come in between.
         late = reason(ReasonCode.EXPIRED) if is_late(order, self._wall.now()) else None
         stopped = late or (None if reducing else self._gate.closed_for_new_risk())
@@ -138,16 +133,6 @@ class Router:
         self._metrics.stage(order, "broker", started)
         await self.on_row(row)
         return row.reason
-
-    async def _record(self, *entries: Draft) -> list[Entry] | None:
-        """Journal; None when the disk refuses, after which nothing that adds risk passes the gate."""
-        try:
-            return await self._journal.record(*entries)
-        except SqliteFailedError as error:
-            if not self._inputs.journal_failed:
-                log.critical("the journal failed; new risk is refused from now on", extra={"problem": error.detail})
-            self._inputs.journal_failed = True
-            return None
 
     async def on_row(self, row: BookRow, order_id: str | None = None) -> None:
         """Journal what a broker's row says that is not known yet. Safe to repeat, in any order."""

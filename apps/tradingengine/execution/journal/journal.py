@@ -76,26 +76,28 @@ class Journal:
         The future gives the entries once they are durable and the listeners have heard them; it fails with
         SqliteFailedError when the disk refuses. Not awaiting it is allowed.
         """
-        entries: list[Entry] = []
-        at, market_time = rfc3339(self._wall.now()), rfc3339(self._market.now())
-        for number, draft in enumerate(drafts, start=self._next):
-            entries.append(
-                Entry(
-                    seq=number,
-                    epoch=self.epoch,
-                    at=at,
-                    market_time=market_time,
-                    run=self.run,
-                    type=draft.type,
-                    id=draft.id,
-                    data=draft.data,
-                )
-            )
+        entries = [self._entry(draft, number) for number, draft in enumerate(drafts, start=self._next)]
         rows = [_row(entry) for entry in entries]  # a value that JSON cannot hold fails here, before it takes a number
         self._next += len(entries)
         future = self._file.submit(lambda connection: _insert(connection, rows, entries))
         future.add_done_callback(self._appended)
         return future
+
+    def _entry(self, draft: Draft, seq: int) -> Entry:
+        return Entry(
+            seq=seq,
+            epoch=self.epoch,
+            at=rfc3339(self._wall.now()),
+            market_time=rfc3339(self._market.now()),
+            run=self.run,
+            type=draft.type,
+            id=draft.id,
+            data=draft.data,
+        )
+
+    def unwritten(self, drafts: Iterable[Draft]) -> list[Entry]:
+        """Entries of drafts that could not be journalled, under the last sequence that could."""
+        return [self._entry(draft, self.sequence) for draft in drafts]
 
     async def record(self, *drafts: Draft) -> list[Entry]:
         """Append and wait until durable and heard; a cancelled caller does not undo it."""

@@ -433,8 +433,8 @@ async def test_a_cancel_that_overtook_its_order_keeps_it_from_being_sent(tmp_pat
     fields = wire(type="LIMIT", price_paise=9990)
     await accept(edge, body(CommandKind.PLACE, command_id=made.id, order=fields))
     assert await edge.paper.book() == []
+    assert state_of(edge, made) == ("CANCELLED", 0, "cancelled_by_user")
     if between != "failed journal":
-        assert state_of(edge, made) == ("CANCELLED", 0, "cancelled_by_user")
         assert (await edge.types())[-2:] == ["order.intent", "order.cancelled"]
     await edge.stop()
 
@@ -522,6 +522,45 @@ async def test_a_failed_journal_refuses_new_risk_and_still_lets_exits_and_cancel
     assert rows[broker_tag(resting.id)] == "CANCELLED"
     assert sorted(rows.values()) == ["CANCELLED", "FILLED", "FILLED"]
     assert edge.engine.document()["tradingState"] == "HALTED"
+
+
+async def test_with_a_failed_journal_an_exit_goes_once_and_never_beyond_the_position(tmp_path: Path) -> None:
+    edge, broker = troubled(tmp_path)
+    await edge.start()
+    await edge.engine.submit(order())
+    await fail_journal(edge)
+    sequence = edge.journal.sequence
+    text = body(CommandKind.EXIT, order=wire(side="SELL"), seconds=3600)
+    for _ in range(3):
+        await accept(edge, text)
+    await accept(edge, body(CommandKind.EXIT, order=wire(side="SELL"), seconds=3600))
+    assert [(str(row.side), row.filled) for row in await edge.paper.book()] == [("BUY", 10), ("SELL", 10)]
+    assert broker.places == 2
+    assert edge.engine.book.flat
+    assert edge.journal.sequence == sequence, "nothing of it pretends to be journalled"
+    edge.crash()
+    again = await Edge(tmp_path).start()
+    await accept(again, text)
+    assert again.engine.book.flat, "the next start found it in the broker's book"
+    await again.stop()
+
+
+async def test_with_a_failed_journal_an_unknown_exit_is_still_looked_up(tmp_path: Path) -> None:
+    edge, broker = troubled(tmp_path)
+    await edge.start()
+    await edge.engine.submit(order())
+    await fail_journal(edge)
+    broker.after = Once(OutcomeUnknownError("lost"))
+    made = order(side=Side.SELL, purpose=Purpose.EXIT)
+    edge.engine.recovery.resolve(new_id())
+    watching = asyncio.create_task(edge.engine.recovery.watch())
+    await edge.engine.submit(made)
+    async with asyncio.timeout(10):
+        while not edge.engine.book.orders[made.id].state.terminal:
+            await asyncio.sleep(0.001)
+    watching.cancel()
+    assert state_of(edge, made) == ("FILLED", 10, "")
+    await edge.stop()
 
 
 async def test_a_stuck_order_is_looked_up_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
