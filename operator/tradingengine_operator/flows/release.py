@@ -30,6 +30,8 @@ SLOTS: tuple[Slot, Slot] = ("a", "b")
 CHECK_SECONDS = 1.0
 DRAIN_POLL_SECONDS = 0.2
 START_POLL_SECONDS = 5.0
+#: How often an answer of the Gateway is looked for, by how long it is missing; its events wake the loop besides.
+GATEWAY_PATIENCE = ((15.0, 5.0), (120.0, 30.0))
 MIGRATION_RETRY_SECONDS = 60.0
 
 
@@ -56,7 +58,7 @@ def step(state: ReleaseState, seen: Observation, policy: Policy, now: datetime) 
     second = _forget_verdict(first.state, seen)
     third = _advance(second, seen, policy, now) if second.candidate is not None else _start(second, seen, now)
     return Decision(
-        third.state, (*_wanted(third.state, seen, policy), *first.once, *third.once), _recheck(third.state, now)
+        third.state, (*_wanted(third.state, seen, policy), *first.once, *third.once), _recheck(third.state, seen, now)
     )
 
 
@@ -288,14 +290,24 @@ def _wanted(state: ReleaseState, seen: Observation, policy: Policy) -> tuple[Act
     return tuple(actions)
 
 
-def _recheck(state: ReleaseState, now: datetime) -> float | None:
+def _recheck(state: ReleaseState, seen: Observation, now: datetime) -> float | None:
     waits: list[float] = []
-    if state.candidate is not None:
-        patient = state.candidate.stage in {Stage.MIGRATING, Stage.STARTING}
-        waits.append(START_POLL_SECONDS if patient else CHECK_SECONDS)
-    if state.retiring is not None:
-        if state.retiring.stage is not Leaving.WARM:
-            waits.append(DRAIN_POLL_SECONDS)
-        elif state.retiring.until is not None:
-            waits.append(max(CHECK_SECONDS, (state.retiring.until - now).total_seconds()))
+    candidate, leaving = state.candidate, state.retiring
+    if candidate is not None and candidate.stage in {Stage.MIGRATING, Stage.STARTING}:
+        waits.append(START_POLL_SECONDS)
+    elif candidate is not None and candidate.stage is Stage.SHIFTING and state.stable is None:
+        waits.append(_gateway_wait(CHECK_SECONDS, candidate.stage_at, now))  # nothing is judged, only waited for
+    elif candidate is not None:
+        waits.append(CHECK_SECONDS)
+    if leaving is not None and leaving.stage is Leaving.REROUTING and not _routed(state, seen):
+        waits.append(_gateway_wait(DRAIN_POLL_SECONDS, leaving.stage_at, now))
+    elif leaving is not None and leaving.stage is not Leaving.WARM:
+        waits.append(DRAIN_POLL_SECONDS)
+    elif leaving is not None and leaving.until is not None:
+        waits.append(max(CHECK_SECONDS, (leaving.until - now).total_seconds()))
     return min(waits, default=None)
+
+
+def _gateway_wait(first: float, since: datetime, now: datetime) -> float:
+    waited = (now - since).total_seconds()
+    return max((wait for limit, wait in GATEWAY_PATIENCE if waited >= limit), default=first)

@@ -145,7 +145,9 @@ class EngineReconciler:
             await self._documents.push(p, release_document(p, self._releases.sight, phase))
         if failure is not None:
             logger.warning("%s/%s: %s", self._namespace, self._name, failure.message)
-        urgent = p.state.candidate is not None and p.state.candidate.weight > 0
+        # A first release has all the weight, but there is nothing to judge it against, and so no hurry.
+        candidate = p.state.candidate if p.state.stable is not None else None
+        urgent = candidate is not None and candidate.weight > 0
         p.look_again(CHECK_SECONDS if urgent else None)
         return Outcome(recheck=p.recheck, failed=failure is not None, urgent=urgent)
 

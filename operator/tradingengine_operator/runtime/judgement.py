@@ -48,7 +48,6 @@ def _judge_candidate(p: Pass, sight: ReleaseSight) -> None:
         p.conditions.set("ReleaseHealthy", "False", reason, migration.message)
     elif candidate.stage is Stage.SHIFTING and _route_refused(sight):
         p.conditions.set("ReleaseHealthy", "False", sight.route.reason, _route_text(sight))
-        p.look_again(WAIT_SECONDS)
     else:
         p.conditions.set("ReleaseHealthy", "Unknown", candidate.stage.value.capitalize(), "the release is under way")
 

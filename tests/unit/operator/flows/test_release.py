@@ -330,6 +330,21 @@ def test_a_settled_world_changes_nothing_any_more() -> None:
     assert decision.recheck is None
 
 
+def test_a_gateway_that_is_away_is_asked_ever_more_seldom() -> None:
+    first = WorldModel()
+    first.until(Stage.SHIFTING)
+    leaving = releasing()
+    leaving.hash = "h1"
+    leaving.turn()
+    for world, at_once in ((first, 1.0), (leaving, 0.2)):
+        waits = []
+        for seconds in (0, 16, 130):
+            world.now += timedelta(seconds=seconds)
+            world.accepted = False
+            waits.append(world.turn().recheck)
+        assert waits == [at_once, 5.0, 30.0]
+
+
 def test_holding_without_news_changes_no_state() -> None:
     world = releasing()
     world.turn()

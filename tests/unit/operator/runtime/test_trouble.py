@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tradingengine_operator.errors import ApiError
+from tradingengine_operator.errors import ApiError, NotFoundError
 from tradingengine_operator.flows.state import Placed
 from tradingengine_operator.plan import kinds
 
@@ -81,3 +81,23 @@ async def test_a_release_flow_that_fails_does_not_keep_the_edge_from_its_turn() 
     assert bench.condition("Ready")["reason"] == "RouteTaken"
     assert not closed(bench)
     assert kinds.STATEFUL_SET.kind in {kind for kind, _ in bench.api.objects}
+
+
+async def test_without_the_gateway_api_passes_back_off() -> None:
+    bench = Bench()
+    plain = bench.api.create
+
+    async def create(manifest: Manifest) -> Manifest:
+        if manifest["kind"] == kinds.ROUTE.kind:
+            raise NotFoundError(404, "NotFound", "POST httproutes: 404")
+        return await plain(manifest)
+
+    bench.api.create = create  # type: ignore[method-assign]
+    for _ in range(20):
+        outcome = await bench.turn()
+    assert bench.condition("Ready")["reason"] == "GatewayApiMissing"
+    assert outcome.failed
+    assert not outcome.urgent, "the loop's backoff decides"
+    bench.api.create = plain  # type: ignore[method-assign]
+    await bench.settle()
+    assert bench.status["phase"] == "Running"
