@@ -104,9 +104,19 @@ async def write_record(p: Pass, action: WriteRecord) -> None:
 
 
 async def prune_records(p: Pass, numbers: list[int], state: ReleaseState) -> None:
-    """Removes records beyond the limit of history."""
-    for number in old_records(numbers, state.referenced(), p.ctx.spec.rollout.history_limit):
+    """Removes records beyond the limit of history, but none that a slot or the edge is made from."""
+    used = state.referenced() | _edge_releases(p)
+    for number in old_records(numbers, used, p.ctx.spec.rollout.history_limit):
         await p.tools.client.delete(kinds.CONFIG_MAP, p.namespace, names.release(p.ctx.name, number))
+
+
+def _edge_releases(p: Pass) -> frozenset[int]:
+    """Releases of the edge's template and pod: it may be several behind while it cannot be replaced."""
+    placed = (
+        p.world.get(kinds.STATEFUL_SET, names.edge(p.ctx.name)),
+        p.world.get(kinds.POD, names.edge_pod(p.ctx.name)),
+    )
+    return frozenset(number for entry in placed if entry is not None and (number := release_of(entry)) is not None)
 
 
 def _load(text: str) -> ReleaseState | None:

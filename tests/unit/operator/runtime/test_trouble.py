@@ -101,3 +101,20 @@ async def test_without_the_gateway_api_passes_back_off() -> None:
     bench.api.create = plain  # type: ignore[method-assign]
     await bench.settle()
     assert bench.status["phase"] == "Running"
+
+
+async def test_history_keeps_what_an_edge_that_cannot_be_replaced_runs_on() -> None:
+    bench = await running()
+    bench.control.reachable = False
+    for number in range(5, 9):
+        bench.ask(version=f"1.{number}.0", risk={"dailyLoss": 10_000 + number})
+        for _ in range(40):
+            await bench.turn()
+    assert bench.state().stable is not None
+    pod = bench.api.objects["Pod", "desk-edge-0"]["metadata"]["labels"]["tradingengine.io/release"]
+    template = bench.api.objects["StatefulSet", "desk-edge"]["spec"]["template"]["spec"]
+    configs = {entry["configMap"]["name"] for entry in template["volumes"] if "configMap" in entry}
+    assert pod == "1"
+    assert {"desk-release-1", *configs} <= bench.names(kinds.CONFIG_MAP)
+    records = {name for name in bench.names(kinds.CONFIG_MAP) if "-release-" in name}
+    assert "desk-release-2" not in records, "what nothing runs on still goes"
