@@ -7,16 +7,18 @@ from typing import Final
 import msgspec
 
 from tradingengine.domain.orders import OrderRequest, OrderType, Product, Purpose, Validity
+from tradingengine.domain.positions import Position, reduces
 from tradingengine.domain.reasons import Fault, ReasonCode, fault
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """The values that an adapter takes."""
+    """The values that an adapter takes; `reducing_only` are purposes that may not open or turn round a position."""
 
     types: frozenset[OrderType]
     products: frozenset[Product]
     validities: frozenset[Validity]
     purposes: frozenset[Purpose]
+    reducing_only: frozenset[Purpose]
     disclosed_quantity: bool
     amo: bool
     slices: bool
@@ -30,6 +32,7 @@ CAPABILITIES: Final[Mapping[str, Capabilities]] = MappingProxyType(
             products=frozenset({Product.CNC, Product.MIS, Product.NRML}),
             validities=frozenset(Validity),
             purposes=frozenset({Purpose.ENTRY, Purpose.STOP, Purpose.TARGET, Purpose.EXIT}),
+            reducing_only=frozenset({Purpose.STOP, Purpose.TARGET, Purpose.EXIT}),
             disclosed_quantity=False,
             amo=False,
             slices=False,
@@ -61,3 +64,21 @@ def unsupported(request: OrderRequest) -> Fault | None:
         if is_refused:
             return fault(name, ReasonCode.NOT_SUPPORTED_YET, f"{what} at broker {request.broker!r}")
     return None
+
+
+def adds_risk(request: OrderRequest, position: Position | None) -> Fault | None:
+    """The fault of an order whose purpose is to reduce, and which does not reduce `position` (None: there is none).
+
+    Halts let such purposes through, so they must be what they say. An exit of more than there is will be cut at the
+    edge; a stop or target of more would turn the position round.
+    """
+    able = CAPABILITIES.get(request.broker)
+    if able is None or request.purpose not in able.reducing_only:
+        return None
+    quantity = 1 if request.purpose is Purpose.EXIT else request.quantity
+    if reduces(position, request.side, quantity):
+        return None
+    held = position.quantity if position is not None else 0
+    code = ReasonCode.NO_POSITION if held * request.side.sign >= 0 else ReasonCode.EXCEEDS_POSITION
+    detail = f"{request.purpose} {request.side} {request.quantity}, position {held}"
+    return fault("purpose", code, detail, "Use purpose ENTRY for what opens a position, or at most its quantity")

@@ -65,7 +65,7 @@ class Validity(StrEnum):
 
 
 class Purpose(StrEnum):
-    """Why the order exists; ENTRY alone may be cancelled by a halt."""
+    """Why the order exists. A halt cancels ENTRY, and whatever else is more than its position would take."""
 
     ENTRY = "ENTRY"
     STOP = "STOP"

@@ -33,6 +33,8 @@ class ReasonCode(StrEnum):
     UNRESOLVED_ORDER = "unresolved_order"
     JOURNAL_FAILED = "journal_failed"
     NO_POSITION = "no_position"
+    ALREADY_WORKING = "already_working"
+    EXCEEDS_POSITION = "exceeds_position"
     NO_QUOTE = "no_quote"
     BROKER_REJECTED = "broker_rejected"
     BROKER_UNREACHABLE = "broker_unreachable"
@@ -43,6 +45,7 @@ class ReasonCode(StrEnum):
     RUN_ENDED = "run_ended"
     CANCELLED_BY_USER = "cancelled_by_user"
     CANCELLED_BY_HALT = "cancelled_by_halt"
+    CANCELLED_BY_EXIT = "cancelled_by_exit"
     EDGE_UNREACHABLE = "edge_unreachable"
     NOT_DELIVERED = "not_delivered"
 
@@ -84,7 +87,12 @@ REASONS: Final[Mapping[ReasonCode, tuple[str, str]]] = MappingProxyType(
             "The edge cannot write its journal: new risk is refused",
             "Free or replace the journal's disk, then restart the edge pod",
         ),
-        ReasonCode.NO_POSITION: ("There is no position that this exit could reduce", "Check the open positions"),
+        ReasonCode.NO_POSITION: ("There is no position that this order could reduce", "Check the open positions"),
+        ReasonCode.ALREADY_WORKING: (
+            "Other open orders already reduce this position as far as it goes",
+            "Cancel them first, or exit the whole position, which cancels them",
+        ),
+        ReasonCode.EXCEEDS_POSITION: ("More than the position held; what was too much was not sent", ""),
         ReasonCode.NO_QUOTE: ("There is no price for this symbol", "Wait for the feed, or choose another symbol"),
         ReasonCode.BROKER_REJECTED: ("The broker refused the order", "Read the broker's message"),
         ReasonCode.BROKER_UNREACHABLE: ("The broker did not answer", "Check the broker's state"),
@@ -97,6 +105,7 @@ REASONS: Final[Mapping[ReasonCode, tuple[str, str]]] = MappingProxyType(
         ReasonCode.NO_LIQUIDITY: ("Nobody offers within the protected price", "Use a limit order"),
         ReasonCode.RUN_ENDED: ("The day ended", "Place it again in the next session"),
         ReasonCode.CANCELLED_BY_USER: ("Cancelled as asked", ""),
+        ReasonCode.CANCELLED_BY_EXIT: ("Cancelled to make room for an exit of the whole position", ""),
         ReasonCode.CANCELLED_BY_HALT: ("Cancelled because trading was halted", "Release the halt first"),
         ReasonCode.EDGE_UNREACHABLE: (
             "The edge cannot be reached: the order was not sent and never will be",

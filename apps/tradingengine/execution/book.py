@@ -14,7 +14,7 @@ import msgspec
 from tradingengine.domain.clock import parse_rfc3339
 from tradingengine.domain.errors import DomainError
 from tradingengine.domain.ids import broker_tag, is_id
-from tradingengine.domain.orders import Order, OrderState, TradingState, apply_event
+from tradingengine.domain.orders import Order, OrderState, Purpose, TradingState, apply_event
 from tradingengine.domain.positions import Position, PositionKey, apply_fill, key_of
 from tradingengine.domain.reasons import ReasonCode
 from tradingengine.execution.journal import Entry
@@ -49,6 +49,7 @@ class OrderBook:
         self._fills: dict[str, dict[str, int]] = {}
         self._values: dict[str, int] = {}
         self._cancel_codes: dict[str, str] = {}
+        self._cut: dict[str, int] = {}
         self._commands: OrderedDict[str, None] = OrderedDict()
         self._cancelled_ahead: OrderedDict[str, None] = OrderedDict()
         self._timeline: dict[str, list[dict[str, Any]]] = {}
@@ -89,6 +90,8 @@ class OrderBook:
             return None
         if entry.type == "order.filled" and changed is not order:
             self._fill(changed, entry.data)
+        if entry.type == "order.sent":
+            self._cut[order.id] = order.quantity - int(entry.data.get("quantity", order.quantity))
         if entry.type == "order.cancel_requested":
             self._cancel_codes[order.id] = str(entry.data.get("code") or ReasonCode.CANCELLED_BY_USER)
         self._put(changed)
@@ -141,7 +144,7 @@ class OrderBook:
         if len(self.orders) - len(self._open) <= _MOST_ENDED:
             return
         oldest = next(order_id for order_id, order in self.orders.items() if order.state.terminal)
-        for table in (self.orders, self._fills, self._values, self._cancel_codes, self._timeline):
+        for table in (self.orders, self._fills, self._values, self._cancel_codes, self._cut, self._timeline):
             table.pop(oldest, None)
 
     def knows(self, command_id: str) -> bool:
@@ -156,6 +159,22 @@ class OrderBook:
     def open_orders(self) -> list[Order]:
         """Orders that may still change, oldest first."""
         return list(self._open.values())
+
+    def working(self, order: Order) -> int:
+        """Units of an order that may still fill: less than what remains when it was cut to its position."""
+        return order.remaining - self._cut.get(order.id, 0)
+
+    def adding_risk(self) -> list[Order]:
+        """Open entries, and other open orders beyond what their position would take, the oldest being taken first."""
+        left = {key: position.quantity for key, position in self.positions.items()}
+        found = []
+        for order in self._open.values():
+            key, sign, units = key_of(order), order.side.sign, self.working(order)
+            if order.purpose is not Purpose.ENTRY and 0 < units <= -left.get(key, 0) * sign:
+                left[key] += units * sign
+            else:
+                found.append(order)
+        return found
 
     def fills_of(self, order_id: str) -> dict[str, int]:
         """Fill id -> units of what is journalled of an order."""

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from tradingengine.brokers.port import Fill
+from tradingengine.domain.ids import broker_tag
 from tradingengine.domain.orders import Order, TradingState
 from tradingengine.domain.reasons import Reason
 from tradingengine.execution.journal import Draft
@@ -19,9 +20,9 @@ def intent(order: Order) -> Draft:
     return Draft("order.intent", msgspec.to_builtins(order), order.id)
 
 
-def sent(order_id: str, tag: str) -> Draft:
-    """Written before the first byte goes to the broker."""
-    return Draft("order.sent", {"tag": tag}, order_id)
+def sent(order: Order, quantity: int) -> Draft:
+    """Written before the first byte goes to the broker; `quantity` units of the order are sent."""
+    return Draft("order.sent", {"tag": broker_tag(order.id), "quantity": quantity}, order.id)
 
 
 def acknowledged(order_id: str, broker_order_id: str) -> Draft:

@@ -5,15 +5,17 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final, Protocol
 
+from tradingengine.domain.capabilities import CAPABILITIES
 from tradingengine.domain.instruments import Instrument
-from tradingengine.domain.orders import Order, Purpose, TradingState
+from tradingengine.domain.orders import Order, TradingState
 from tradingengine.domain.positions import key_of
-from tradingengine.domain.reasons import Reason, ReasonCode, reason
+from tradingengine.domain.reasons import Fault, Reason, ReasonCode, reason
 from tradingengine.domain.validation import check_order
 from tradingengine.execution.book import OrderBook
 
 _FORGIVEN_WHEN_REDUCING: Final = frozenset({ReasonCode.BAD_LOT, ReasonCode.FREEZE_QUANTITY, ReasonCode.PRICE_BAND})
 _RATE_WINDOW_SECONDS: Final = 1.0
+_MOST_NAMED: Final = 5
 
 
 class MarketView(Protocol):
@@ -65,28 +67,57 @@ class Gate:
 
     def reduces(self, order: Order, in_flight: Iterable[Order]) -> bool:
         """Whether an order can only make a position smaller, counting what already works against that position."""
+        return 0 < order.quantity <= self.room(order, in_flight)
+
+    def room(self, order: Order, in_flight: Iterable[Order] = ()) -> int:
+        """Units by which an order of that side may reduce its position beside what works already; 0 when by none."""
+        working = sum(self._book.working(other) for other in self.working_beside(order, in_flight))
+        return max(0, self.reducible(order) - working)
+
+    def reducible(self, order: Order) -> int:
+        """Units of the position that an order of that side would reduce; 0 when it would not reduce any."""
         position = self._book.positions.get(key_of(order))
-        if position is None or position.quantity * order.side.sign >= 0 or order.quantity <= 0:
-            return False
-        same_way = {
-            other.id: other.remaining
-            for other in (*self._book.open_orders(), *in_flight)
-            if other.id != order.id and other.side is order.side and key_of(other) == position.key
-        }
-        return order.quantity + sum(same_way.values()) <= abs(position.quantity)
+        return 0 if position is None else max(0, -position.quantity * order.side.sign)
+
+    def working_beside(self, order: Order, in_flight: Iterable[Order] = ()) -> list[Order]:
+        """The other orders of the same side and position that are open or on their way."""
+        key = key_of(order)
+        found = {other.id: other for other in (*in_flight, *self._book.open_orders())}
+        return [
+            other
+            for other in found.values()
+            if other.id != order.id and other.side is order.side and key_of(other) == key
+        ]
 
     def judge(self, order: Order, in_flight: Iterable[Order] = ()) -> Reason | None:
         """None when the order may go, else why not. A passed order counts against the rate (dry runs do not)."""
         reducing = self.reduces(order, in_flight)
-        fault = check_order(order, self._market.instrument(order.symbol))
-        if fault is not None and not (reducing and fault.code in _FORGIVEN_WHEN_REDUCING):
+        fault = self._fault(order, reducing=reducing)
+        if fault is not None:
             return fault.reason()
         if reducing:
             return None
-        if order.purpose is Purpose.EXIT:
-            return reason(ReasonCode.NO_POSITION)
+        if order.purpose in CAPABILITIES[order.broker].reducing_only:  # a known broker: checked above
+            return self._no_room(order, in_flight)
         refusal = self.closed_for_new_risk() or self._market_refusal(order)
         return refusal or self._rate_refusal(order)
+
+    def _fault(self, order: Order, *, reducing: bool) -> Fault | None:
+        fault = check_order(order, self._market.instrument(order.symbol))
+        forgiven = fault is not None and reducing and fault.code in _FORGIVEN_WHEN_REDUCING
+        return None if forgiven else fault
+
+    def could_trade(self, order: Order) -> bool:
+        """Whether a reducing order is well formed and its market open: nothing is cancelled for one that is not."""
+        return self._fault(order, reducing=True) is None and self._market.is_open(order.symbol)
+
+    def _no_room(self, order: Order, in_flight: Iterable[Order]) -> Reason:
+        if not self.reducible(order):
+            return reason(ReasonCode.NO_POSITION)
+        if not self.working_beside(order, in_flight):
+            return reason(ReasonCode.EXCEEDS_POSITION)
+        ids = [other.id for other in self.working_beside(order, in_flight)]
+        return reason(ReasonCode.ALREADY_WORKING, ", ".join(ids[:_MOST_NAMED]))
 
     def closed_for_new_risk(self) -> Reason | None:
         """Why no order that adds risk may go now, None when the gate is open."""

@@ -1,10 +1,10 @@
-"""HALT: the gate first, then the open entries, each confirmed by the broker's book; it survives a restart."""
+"""HALT: the gate first, then open orders that add risk, confirmed by the broker's book; it survives a restart."""
 
 import asyncio
 import logging
 from typing import Any
 
-from tradingengine.domain.orders import Order, OrderState, Purpose, TradingState
+from tradingengine.domain.orders import OrderState, TradingState
 from tradingengine.domain.reasons import ReasonCode
 from tradingengine.execution import drafts
 from tradingengine.execution.book import OrderBook
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Halts:
-    """Halts and releases trading. Stops, targets and exits stay: they reduce risk."""
+    """Halts and releases trading. Stops, targets and exits stay as far as the position says that they reduce it."""
 
     def __init__(self, *, recorder: Recorder, book: OrderBook, inputs: GateInputs, router: Router) -> None:
         """Acts on what the gate and the router own."""
@@ -56,15 +56,13 @@ class Halts:
         self._inputs.halting = False
         return {"result": "released"}
 
-    def _entries(self) -> list[Order]:
-        return [order for order in self._book.open_orders() if order.purpose is Purpose.ENTRY]
-
     async def _cancel_entries(self, by: str) -> dict[str, Any]:
         releases, backoff = self._releases, Backoff()
-        entries = {order.id for order in self._entries()}
+        entries = {order.id for order in self._book.adding_risk()}
         tried: set[str] = set()
         while self._releases == releases:
-            left = [order.id for order in self._entries() if order.id not in tried or not self._inputs.journal_failed]
+            open_ = self._book.adding_risk()
+            left = [order.id for order in open_ if order.id not in tried or not self._inputs.journal_failed]
             if not left:
                 break
             entries.update(left)

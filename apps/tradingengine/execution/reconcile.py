@@ -28,11 +28,13 @@ def changes(order: Order, known_fills: dict[str, int], value: int, row: BookRow,
         average = divide_half_even(value, cumulative)
         result.append(drafts.filled(order.id, fill, cumulative=cumulative, average_paise=average))
     if not order.state.terminal and cumulative < order.quantity:
-        result.extend(_ending(order, row, cancel_code))
+        result.extend(_ending(order, row, cumulative, cancel_code))
     return result
 
 
-def _ending(order: Order, row: BookRow, cancel_code: str) -> list[Draft]:
+def _ending(order: Order, row: BookRow, cumulative: int, cancel_code: str) -> list[Draft]:
+    if row.state is RowState.FILLED and row.quantity <= cumulative:  # an exit that was cut to the position
+        return [drafts.cancelled(order.id, reason(ReasonCode.EXCEEDS_POSITION))]
     if row.state is RowState.CANCELLED:
         why = row.reason or reason(ReasonCode.CANCELLED_BY_USER)
         if order.cancel_requested and why.code == ReasonCode.CANCELLED_BY_USER:

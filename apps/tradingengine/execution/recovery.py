@@ -128,7 +128,7 @@ class Recovery:
                 continue  # somebody else's order in the same account
             if order_id not in self._book.orders and not await self._journal.contains(order_id):
                 order = _adopted(order_id, row, self._wall)
-                await self._record(drafts.intent(order), drafts.sent(order_id, row.tag))
+                await self._record(drafts.intent(order), drafts.sent(order, row.quantity))
                 adopted += 1
             await self._router.on_row(row, order_id)
         return adopted

@@ -17,7 +17,7 @@ import msgspec
 from tradingengine.brokers.port import BookRow, Broker, BrokerError, NotSentError, OutcomeUnknownError
 from tradingengine.domain.clock import WallClock
 from tradingengine.domain.ids import broker_tag
-from tradingengine.domain.orders import Order, OrderState
+from tradingengine.domain.orders import Order, OrderState, Purpose
 from tradingengine.domain.reasons import Reason, ReasonCode, reason
 from tradingengine.execution import drafts
 from tradingengine.execution.book import OrderBook
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 BROKER_TIMEOUT: Final = 5.0
 _CANCEL_ATTEMPTS: Final = 5
 _CANCEL_PAUSE: Final = 0.5
+_RESTING: Final = frozenset({OrderState.OPEN, OrderState.PARTIALLY_FILLED})
 
 
 class CancelOutcome(msgspec.Struct, frozen=True):
@@ -62,6 +63,7 @@ class Router:
         self._wall = wall
         self._metrics = metrics
         self._in_flight: dict[str, Order] = {}
+        self._passed: dict[str, Order] = {}
         self._landed: dict[str, asyncio.Event] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.resolve: Callable[[str], None] = lambda order_id: None
@@ -87,8 +89,9 @@ class Router:
                 why = reason(ReasonCode.CANCELLED_BY_USER)
                 await self._record(drafts.intent(order), drafts.cancelled(order.id, why))
                 return why
-            others = [other for other in self._in_flight.values() if other.id != order.id]
-            verdict = self._gate.judge(order, others)
+            sized = await self._sized(order)
+            others = list(self._passed.values())
+            verdict = self._gate.judge(sized, others)
             self._metrics.stage(order, "gate", started)
             if order.dry_run:
                 await self._record(drafts.intent(order), drafts.dry_run(order, verdict))
@@ -96,7 +99,8 @@ class Router:
             if verdict is not None:
                 await self._record(drafts.intent(order), drafts.rejected(order.id, verdict))
                 return verdict
-            return await self._send(order, others, started)
+            self._passed[order.id] = sized  # before the next await: whoever is judged next counts it
+            return await self._send(order, sized, others, started)
 
     @contextmanager
     def _flying(self, order: Order) -> Iterator[None]:
@@ -106,12 +110,26 @@ class Router:
             yield
         finally:
             self._in_flight.pop(order.id, None)
+            self._passed.pop(order.id, None)
             self._landed.pop(order.id).set()
 
-    async def _send(self, order: Order, others: list[Order], started: float) -> Reason | None:
-        reducing = self._gate.reduces(order, others)
-        tag = broker_tag(order.id)
-        await self._record(drafts.intent(order), drafts.sent(order.id, tag))
+    async def _sized(self, order: Order) -> Order:
+        """An exit, cut to what it can reduce. One of the whole position first cancels what rests in its way."""
+        if order.purpose is not Purpose.EXIT:
+            return order
+        whole = self._gate.reducible(order)
+        blocked = self._gate.room(order, self._passed.values()) < whole <= order.quantity
+        if blocked and not order.dry_run and self._gate.could_trade(order):
+            resting = [other for other in self._gate.working_beside(order) if other.state in _RESTING]
+            code = ReasonCode.CANCELLED_BY_EXIT
+            await asyncio.gather(*(self.cancel(other.id, by=order.id, code=code) for other in resting))
+        room = self._gate.room(order, self._passed.values())
+        return msgspec.structs.replace(order, quantity=min(order.quantity, room)) if room else order
+
+    async def _send(self, order: Order, sized: Order, others: list[Order], started: float) -> Reason | None:
+        """Journal and send; `sized` is the order with the quantity that goes out."""
+        reducing = self._gate.reduces(sized, others)
+        await self._record(drafts.intent(order), drafts.sent(order, sized.quantity))
         self._metrics.stage(order, "journal", started)
         # The disk took its time: a halt or the order's own limit may have come in between.
         late = reason(ReasonCode.EXPIRED) if is_late(order, self._wall.now()) else None
@@ -121,7 +139,7 @@ class Router:
             await self._record(draft(order.id, stopped))
             return stopped
         try:
-            row = await asyncio.wait_for(self._broker.place(order, tag), BROKER_TIMEOUT)
+            row = await asyncio.wait_for(self._broker.place(sized, broker_tag(order.id)), BROKER_TIMEOUT)
         except NotSentError as error:
             refusal = reason(ReasonCode.BROKER_UNREACHABLE, error.detail)
             await self._record(drafts.rejected(order.id, refusal))

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tradingengine.domain.capabilities import adds_risk
 from tradingengine.domain.errors import DomainError
 from tradingengine.domain.ids import new_id
-from tradingengine.domain.orders import Order, Product, Side
+from tradingengine.domain.orders import Order, OrderRequest, Product, Purpose, Side
 from tradingengine.domain.positions import Position, PositionKey, apply_fill, key_of, position_of, reduces
 
 pytestmark = pytest.mark.unit
@@ -68,3 +69,26 @@ def test_the_key_of_an_order() -> None:
         updated_at=datetime(2026, 1, 5, tzinfo=UTC),
     )
     assert key_of(order) == KEY
+
+
+@pytest.mark.parametrize(
+    ("purpose", "side", "quantity", "held", "code"),
+    [
+        (Purpose.ENTRY, Side.BUY, 10, 0, None),
+        (Purpose.STOP, Side.SELL, 10, 10, None),
+        (Purpose.TARGET, Side.BUY, 5, -10, None),
+        (Purpose.EXIT, Side.SELL, 20, 10, None),
+        (Purpose.STOP, Side.SELL, 11, 10, "exceeds_position"),
+        (Purpose.TARGET, Side.BUY, 10, 0, "no_position"),
+        (Purpose.TARGET, Side.BUY, 10, None, "no_position"),
+        (Purpose.STOP, Side.BUY, 10, 10, "no_position"),
+        (Purpose.EXIT, Side.BUY, 10, 10, "no_position"),
+    ],
+)
+def test_a_purpose_that_reduces_needs_a_position_to_reduce(
+    purpose: Purpose, side: Side, quantity: int, held: int | None, code: str | None
+) -> None:
+    request = OrderRequest(symbol="NSE:A", side=side, quantity=quantity, purpose=purpose)
+    position = None if held is None else Position(key=KEY, quantity=held, cost_paise=held * 100)
+    found = adds_risk(request, position)
+    assert (None if found is None else (found.field, str(found.code))) == (None if code is None else ("purpose", code))

@@ -11,10 +11,11 @@ import pytest
 from tradingengine.brokers.port import BookRow, NotSentError, OutcomeUnknownError
 from tradingengine.domain.capabilities import CAPABILITIES, Capabilities
 from tradingengine.domain.ids import broker_tag, new_id
-from tradingengine.domain.orders import Order, OrderState, Purpose, Side, TradingState, Validity
+from tradingengine.domain.orders import Order, OrderState, OrderType, Product, Purpose, Side, TradingState, Validity
 from tradingengine.domain.reasons import ReasonCode
 from tradingengine.execution.commands import CommandKind
 from tradingengine.execution.journal import Draft
+from tradingengine.storage.sqlite import SqliteFailedError
 
 from tests.unit.apps.execution.kit import NOW, SHARE, Edge, body, order, quote, wire
 
@@ -172,6 +173,8 @@ async def test_a_dry_run_travels_the_whole_path_and_stops_at_the_gate(edge: Edge
         (lambda edge: None, {"quantity": 1001}, "freeze_quantity"),
         (lambda edge: None, {"price_paise": 10003}, "bad_tick"),
         (lambda edge: None, {"purpose": Purpose.EXIT}, "no_position"),
+        (lambda edge: None, {"purpose": Purpose.STOP, "price_paise": 9000}, "no_position"),
+        (lambda edge: None, {"purpose": Purpose.TARGET, "price_paise": 9000}, "no_position"),
         (lambda edge: setattr(edge.market, "opened", False), {}, "session_closed"),
         (lambda edge: setattr(edge.market, "fresh", False), {}, "no_quote"),
         (lambda edge: setattr(edge.engine.inputs, "recovered", False), {}, "not_recovered"),
@@ -229,13 +232,87 @@ async def test_two_exits_never_turn_a_position_round(edge: Edge) -> None:
     await edge.engine.submit(order())
     exits = [order(side=Side.SELL, purpose=Purpose.EXIT) for _ in range(2)]
     await asyncio.gather(*(edge.engine.submit(made) for made in exits))
-    assert sorted(state_of(edge, made) for made in exits) == [("FILLED", 10, ""), ("REJECTED", 0, "no_position")]
-    resting = order(side=Side.SELL, quantity=5, price_paise=10100)
-    await edge.engine.submit(order())
-    await edge.engine.submit(resting)
-    over = order(side=Side.SELL, quantity=6, purpose=Purpose.EXIT)
+    assert sorted(state_of(edge, made) for made in exits) == [("FILLED", 10, ""), ("REJECTED", 0, "already_working")]
+    assert edge.engine.book.flat
+
+
+async def test_a_stop_of_more_than_the_position_is_refused(edge: Edge) -> None:
+    await edge.engine.submit(order(quantity=5))
+    stop = order(side=Side.SELL, type=OrderType.SL_M, trigger_price_paise=9900, purpose=Purpose.STOP)
+    await edge.engine.submit(stop)
+    assert state_of(edge, stop) == ("REJECTED", 0, "exceeds_position")
+
+
+async def test_an_exit_of_more_than_is_left_goes_for_what_is_left(edge: Edge) -> None:
+    await edge.engine.submit(order(quantity=5))
+    over = order(side=Side.SELL, quantity=10, purpose=Purpose.EXIT)
     await edge.engine.submit(over)
-    assert state_of(edge, over) == ("REJECTED", 0, "no_position"), "five of ten are already working"
+    assert state_of(edge, over) == ("CANCELLED", 5, "exceeds_position")
+    assert [row.quantity for row in await edge.paper.book()] == [5, 5]
+    assert edge.engine.book.flat
+
+
+async def test_an_exit_of_a_part_leaves_what_already_works_alone(edge: Edge) -> None:
+    await edge.engine.submit(order())
+    resting = order(side=Side.SELL, quantity=5, price_paise=10100, purpose=Purpose.TARGET)
+    await edge.engine.submit(resting)
+    part, more = (order(side=Side.SELL, quantity=6, purpose=Purpose.EXIT) for _ in range(2))
+    await edge.engine.submit(part)
+    assert state_of(edge, part) == ("CANCELLED", 5, "exceeds_position"), "five of ten are already working"
+    await edge.engine.submit(order())
+    stop = order(side=Side.SELL, type=OrderType.SL_M, trigger_price_paise=9900, purpose=Purpose.STOP)
+    await edge.engine.submit(stop)
+    await edge.engine.submit(more)
+    assert state_of(edge, more) == ("REJECTED", 0, "already_working")
+    found = edge.engine.book.orders[more.id].reason
+    assert found is not None
+    assert {resting.id, stop.id} == set(found.message.rpartition(": ")[2].split(", "))
+    assert (state_of(edge, resting)[0], state_of(edge, stop)[0]) == ("OPEN", "OPEN")
+
+
+@pytest.mark.parametrize("exits", [1, 3])
+async def test_an_exit_of_the_whole_position_cancels_what_rests_in_its_way(edge: Edge, exits: int) -> None:
+    await edge.engine.submit(order())
+    in_the_way = [
+        order(side=Side.SELL, quantity=10, price_paise=11000),
+        order(side=Side.SELL, quantity=10, price_paise=11000, product=Product.CNC),
+        order(quantity=10, price_paise=9000),
+    ]
+    for one in in_the_way:
+        await edge.engine.submit(one)
+    made = [order(side=Side.SELL, purpose=Purpose.EXIT) for _ in range(exits)]
+    await asyncio.gather(*(edge.engine.submit(one) for one in made))
+    ends = sorted(state_of(edge, one) for one in made)
+    assert ends == [("FILLED", 10, "")] + [("REJECTED", 0, "already_working")] * (exits - 1)
+    assert [state_of(edge, one)[2] for one in in_the_way] == ["cancelled_by_exit", "", ""]
+    assert [position.quantity for position in edge.engine.book.positions.values()] == [0]
+
+
+@pytest.mark.parametrize("fault", [{"amo": True}, {"dry_run": True}, "closed"])
+async def test_an_exit_that_cannot_go_cancels_nothing(edge: Edge, fault: Any) -> None:
+    await edge.engine.submit(order())
+    stop = order(side=Side.SELL, type=OrderType.SL_M, trigger_price_paise=9900, purpose=Purpose.STOP)
+    await edge.engine.submit(stop)
+    if fault == "closed":
+        edge.market.opened = False
+    made = order(side=Side.SELL, purpose=Purpose.EXIT, **({} if fault == "closed" else fault))
+    await edge.engine.submit(made)
+    assert state_of(edge, made)[0] in ("REJECTED", "DRY_RUN")
+    assert state_of(edge, stop)[0] == "OPEN"
+
+
+async def test_a_cut_exit_of_unknown_outcome_ends_like_any_other(tmp_path: Path) -> None:
+    edge, broker = troubled(tmp_path)
+    await edge.start()
+    await edge.engine.submit(order(quantity=5))
+    broker.after = Once(OutcomeUnknownError("lost"))
+    made = order(side=Side.SELL, purpose=Purpose.EXIT)
+    await edge.engine.submit(made)
+    edge.crash()
+    again = await Edge(tmp_path).start()
+    assert state_of(again, made) == ("CANCELLED", 5, "exceeds_position")
+    assert again.engine.book.flat
+    await again.stop()
 
 
 async def test_the_order_rate_is_bounded_per_second(tmp_path: Path) -> None:
@@ -441,9 +518,9 @@ async def test_a_cancel_that_overtook_its_order_keeps_it_from_being_sent(tmp_pat
 
 async def fail_journal(edge: Edge) -> None:
     await edge.journal._file.run(lambda connection: connection.pragma("max_page_count", 1))
-    while edge.journal.failure is None:
-        edge.engine.note(Draft("mark", {"text": "x" * 1000}))
-        await asyncio.sleep(0)
+    drafts = [Draft("mark", {"text": "x" * 1000})] * 1000
+    with pytest.raises(SqliteFailedError):
+        await edge.journal.record(*drafts)
 
 
 async def test_a_cancel_waits_for_an_order_that_has_only_just_come(edge: Edge) -> None:

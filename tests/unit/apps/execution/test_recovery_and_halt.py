@@ -81,7 +81,7 @@ async def test_orders_that_only_the_broker_knows_are_adopted(tmp_path: Path) -> 
 async def test_a_late_fill_of_an_ended_order_is_counted(tmp_path: Path) -> None:
     edge = await Edge(tmp_path).start()
     made = order(price_paise=10005)
-    await edge.journal.record(drafts.intent(made), drafts.sent(made.id, broker_tag(made.id)))
+    await edge.journal.record(drafts.intent(made), drafts.sent(made, 10))
     await edge.journal.record(Draft("order.cancelled", {"code": "cancelled_by_user"}, made.id))
     await edge.paper.place(made, broker_tag(made.id))
     again = await restart(edge, tmp_path)
@@ -142,6 +142,33 @@ async def test_a_halt_closes_the_gate_and_cancels_entries_only(edge: Edge) -> No
     refused = order()
     await edge.engine.submit(refused)
     assert state_of(edge, refused)[2] == "halted"
+
+
+async def test_a_halt_cancels_whatever_does_not_reduce_whatever_its_purpose_says(tmp_path: Path) -> None:
+    edge = await Edge(tmp_path).start()
+    await edge.engine.submit(order())
+    stop = order(side=Side.SELL, type=OrderType.SL_M, trigger_price_paise=9900, purpose=Purpose.STOP)
+    await edge.engine.submit(stop)
+    # The broker's book holds what the journal never saw: a bid, and an offer beyond what the position has left.
+    bid, offer = order(price_paise=9000), order(side=Side.SELL, price_paise=11000)
+    for one in (bid, offer):
+        await edge.paper.place(one, broker_tag(one.id))
+    again = await restart(edge, tmp_path)
+    assert {again.engine.book.orders[one.id].purpose for one in (bid, offer)} == {Purpose.ADOPTED}
+    await accept(again, body(CommandKind.HALT))
+    assert [state_of(again, one)[0] for one in (stop, bid, offer)] == ["OPEN", "CANCELLED", "CANCELLED"]
+    assert (await again.journal.read(0))[-1].data["total"] == 2
+    await again.stop()
+
+
+async def test_a_stop_without_its_position_does_not_outlive_a_halt(edge: Edge) -> None:
+    await edge.engine.submit(order())
+    stop = order(side=Side.SELL, type=OrderType.SL_M, trigger_price_paise=9900, purpose=Purpose.STOP)
+    await edge.engine.submit(stop)
+    await edge.engine.submit(order(side=Side.SELL))
+    assert state_of(edge, stop)[0] == "OPEN"
+    await accept(edge, body(CommandKind.HALT))
+    assert state_of(edge, stop) == ("CANCELLED", 0, "cancelled_by_halt")
 
 
 async def test_a_halt_survives_a_restart_and_a_release_ends_it(tmp_path: Path) -> None:
@@ -244,7 +271,7 @@ async def test_an_entry_that_does_not_fit_is_counted_and_changes_nothing(edge: E
     made = order()
     await edge.engine.submit(made)
     before = state_of(edge, made)
-    await edge.journal.record(drafts.sent(made.id, "x"), drafts.intent(made), drafts.sent(new_id(), "y"))
+    await edge.journal.record(drafts.sent(made, 10), drafts.intent(made), drafts.sent(order(), 10))
     assert edge.engine.book.illegal == 1
     assert state_of(edge, made) == before
     assert made.symbol == SHARE
