@@ -46,7 +46,12 @@ class Rig:
             "apiVersion": API_VERSION,
             "kind": KIND,
             "metadata": {"name": "desk", "namespace": self.namespace},
-            "spec": {"version": "0.1.0", "api": {"replicas": {"min": 1, "max": 3}}, **spec},
+            "spec": {
+                "version": "0.1.0",
+                "api": {"replicas": {"min": 1, "max": 3}},
+                "gateway": {"throttle": "200ms"},
+                **spec,
+            },
         }
         await self.client.apply(manifest, manager="person")
 

@@ -27,6 +27,10 @@ Quantity = Annotated[
 ImageName = Annotated[str, Field(max_length=512, pattern=r"^([a-z0-9][-a-zA-Z0-9._/:@]*)?$")]
 
 
+Throttle = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}ms$|^[1-5]?[0-9]s$", min_length=2, max_length=7)]
+_THROTTLES = {"traefik": 2.0, "envoy": 5.0, "none": 5.0}
+
+
 class Images(Model):
     """Images of the three programs; an empty one follows `version`."""
 
@@ -50,7 +54,7 @@ class GatewayMetrics(Model):
     url: str | None = unavailable("Address of the Gateway's own metrics.")
     dialect: Literal["traefik", "envoy", "none"] = Field(
         default="traefik",
-        description="Whose delays count when weight is taken away: `traefik`, or `none` for any other Gateway.",
+        description="Whose data plane it is: `traefik`, or `none` for any other Gateway; `throttle` follows it.",
         json_schema_extra=only("traefik", "none"),
     )
 
@@ -60,7 +64,23 @@ class Gateway(Model):
 
     name: DnsName = Field(default="web", description="Name of the Gateway.")
     namespace: DnsLabel = Field(default="gateway", description="Namespace of the Gateway.")
+    throttle: Throttle | None = Field(
+        default=None,
+        description="How long the Gateway gathers changes before it follows them, for example `500ms`: a slot that lost"
+        " its weight counts as left alone after twice this time without a request."
+        " Not given: 2s for dialect `traefik`, its own default, and 5s for `none`.",
+    )
     metrics: GatewayMetrics = Field(default_factory=GatewayMetrics, description="How the Gateway counts requests.")
+
+    @property
+    def throttle_seconds(self) -> float:
+        """Seconds that the Gateway may gather changes for."""
+        if self.throttle is None:
+            return _THROTTLES[self.metrics.dialect]
+        number, unit = self.throttle.removesuffix("s"), 1.0
+        if number.endswith("m"):
+            number, unit = number[:-1], 0.001
+        return int(number) * unit
 
 
 class ResourceNeeds(Model):

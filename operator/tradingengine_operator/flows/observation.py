@@ -10,8 +10,8 @@ from enum import StrEnum
 
 from .state import Slot
 
-#: A slot that counted no new client request for this long is drained: twice the throttle of the Gateway (200 ms).
-QUIET_SECONDS = 0.4
+#: A slot that counted no new client request for this long is drained: twice Traefik's own throttle.
+QUIET_SECONDS = 4.0
 
 
 class Kind(StrEnum):

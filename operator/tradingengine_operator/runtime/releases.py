@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from tradingengine_operator.api import seconds
+from tradingengine_operator.api import TradingEngineSpec, seconds
 from tradingengine_operator.builders import names
 from tradingengine_operator.builders.migrations import build_migration
 from tradingengine_operator.builders.release import ReleaseRecord
@@ -62,6 +62,8 @@ STEPS_PER_PASS = 8
 ROUTE_TRIES = 4
 #: A Gateway that says nothing of a route for longer than this does not listen to it.
 SILENT_SECONDS = 15.0
+#: How much longer than it must be silent a slot that lost its weight is waited for.
+QUIET_MARGIN_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 Store = Callable[[Pass], Awaitable[None]]
 
@@ -88,7 +90,7 @@ class ReleaseRunner:
     async def run(self, p: Pass, *, may_start: bool) -> None:
         """Goes as many steps as can be gone at once."""
         p.state = stored_state(p)
-        policy = policy_of(p)
+        policy = policy_of(p.ctx.spec)
         for _ in range(STEPS_PER_PASS):
             seen = await self._look(p, may_start=may_start)
             decision = step(p.state, seen, policy, p.tools.clock())
@@ -196,10 +198,11 @@ class ReleaseRunner:
                 p.wanted.add(Key(kinds.SERVICE.kind, names.slot_pods(p.ctx.name, part, slot)))
 
 
-def policy_of(p: Pass) -> Policy:
+def policy_of(spec: TradingEngineSpec) -> Policy:
     """The flow's policy of a specification."""
-    rollout = p.ctx.spec.rollout
+    rollout = spec.rollout
     check = rollout.error_rate
+    quiet = 2 * spec.gateway.throttle_seconds
     return Policy(
         steps=tuple(StepPolicy(entry.tenths, float(entry.hold_seconds)) for entry in rollout.steps),
         error_rate=check.limit,
@@ -207,6 +210,8 @@ def policy_of(p: Pass) -> Policy:
         error_rate_disabled=check.disabled,
         no_data_budget=float(seconds(rollout.no_data_budget)),
         warm=float(seconds(rollout.warm_slot)),
+        quiet=quiet,
+        quiet_budget=quiet + QUIET_MARGIN_SECONDS,
     )
 
 

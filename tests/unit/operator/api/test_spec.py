@@ -38,6 +38,26 @@ def test_seconds_adds_up(hours: int, minutes: int, secs: int) -> None:
     assert seconds(f"{hours}h{minutes}m{secs}s") == hours * 3600 + minutes * 60 + secs
 
 
+@pytest.mark.parametrize(
+    ("gateway", "expected"),
+    [
+        ({}, 2.0),
+        ({"metrics": {"dialect": "none"}}, 5.0),
+        ({"throttle": "200ms"}, 0.2),
+        ({"throttle": "3s", "metrics": {"dialect": "none"}}, 3.0),
+        ({"throttle": "15s"}, 15.0),
+    ],
+)
+def test_throttle_of_the_gateway(gateway: dict[str, Any], expected: float) -> None:
+    assert spec(gateway=gateway).gateway.throttle_seconds == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("throttle", ["", "s", "0ms", "2m", "2", "1.5s", "60s"])
+def test_a_throttle_is_seconds_below_a_minute_or_milliseconds(throttle: str) -> None:
+    with pytest.raises(ValidationError):
+        spec(gateway={"throttle": throttle})
+
+
 def test_defaults_survive_a_round_trip() -> None:
     manifest = spec().to_manifest()
     assert TradingEngineSpec.model_validate(manifest) == spec()

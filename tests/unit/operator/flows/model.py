@@ -32,7 +32,10 @@ from tradingengine_operator.flows.state import ReleaseState, Slot, dump_state, l
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 POLICY = Policy(
-    steps=(StepPolicy(100, 10.0), StepPolicy(500, 10.0), StepPolicy(1000, 0.0)), no_data_budget=30.0, warm=60.0
+    steps=(StepPolicy(100, 10.0), StepPolicy(500, 10.0), StepPolicy(1000, 0.0)),
+    no_data_budget=30.0,
+    warm=60.0,
+    quiet=0.4,
 )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tradingengine_operator.api import KIND, TradingEngineSpec
 from tradingengine_operator.errors import ApiError, NotFoundError
 from tradingengine_operator.flows.state import Placed
 from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.releases import policy_of
 
 from .fake_api import Manifest
 from .rig import Bench
@@ -118,3 +120,12 @@ async def test_history_keeps_what_an_edge_that_cannot_be_replaced_runs_on() -> N
     assert {"desk-release-1", *configs} <= bench.names(kinds.CONFIG_MAP)
     records = {name for name in bench.names(kinds.CONFIG_MAP) if "-release-" in name}
     assert "desk-release-2" not in records, "what nothing runs on still goes"
+
+
+@pytest.mark.parametrize(("gateway", "quiet"), [({}, 4.0), ({"throttle": "200ms"}, 0.4)])
+async def test_silence_is_measured_against_the_gateways_throttle(gateway: dict[str, str], quiet: float) -> None:
+    bench = Bench(gateway=gateway)
+    spec = TradingEngineSpec.model_validate(bench.api.objects[KIND, "desk"]["spec"])
+    policy = policy_of(spec)
+    assert policy.quiet == pytest.approx(quiet)
+    assert policy.quiet_budget > policy.quiet
