@@ -1,4 +1,5 @@
 // The frame of every widget with its five states: loading, empty, live, stale, error.
+import { useComputed } from "@preact/signals";
 import * as format from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { load } from "../lib/api.js";
@@ -25,7 +26,8 @@ export const Empty = ({ text, step }) => html`<div class="empty"><p>${text}</p>$
  */
 export function Panel({ name, title, resource, note, actions, isEmpty, empty, rows = 4, pushed = true, children, class: extra = "" }) {
   const held = resource.value;
-  const level = held.data === null ? "live" : levelOf(held, pushed);
+  // The clock ticks four times a second: only a level that changes may draw the rows again.
+  const level = useComputed(() => (resource.value.data === null ? "live" : levelOf(resource.value, pushed))).value;
   const nothing = held.data !== null && isEmpty?.(held.data);
   const state = held.data === null ? (held.state === "error" ? "error" : "loading") : nothing ? "empty" : level === "live" ? "live" : "stale";
   const retry = () => load(name);
@@ -34,7 +36,7 @@ export function Panel({ name, title, resource, note, actions, isEmpty, empty, ro
       <h2>${title}</h2>
       ${note && html`<span class="panel-note">${note}</span>`}
       <span class="spacer"></span>
-      ${level !== "live" && html`<span class="age warn">${format.age(ageOf(held, pushed))} old</span>`}
+      ${level !== "live" && html`<${Age} held=${held} pushed=${pushed} />`}
       ${actions}
     </header>
     <div class=${level === "stale" ? "panel-body dimmed" : "panel-body"}>
@@ -46,6 +48,8 @@ export function Panel({ name, title, resource, note, actions, isEmpty, empty, ro
     </div>
   </section>`;
 }
+
+const Age = ({ held, pushed }) => html`<span class="age warn">${format.age(ageOf(held, pushed))} old</span>`;
 
 /** Something that this version does not do, said plainly. */
 export const NotYet = ({ title, children }) =>

@@ -29,10 +29,15 @@ const instrument = computed(() => {
   return (resources.instruments.value.data?.items ?? []).find((item) => item.symbol === symbol) ?? null;
 });
 
+/** Whether the price is still ours: then it follows the side's best price until somebody types one. */
+let ours = true;
+
 const edit = (change) => {
   key = newKey();
+  if ("price" in change) ours = change.ours ?? false;
   batch(() => {
     const next = { ...draft.peek(), ...change };
+    if (change.side && ours) next.price = suggested(ticketSymbol.peek(), change.side);
     draft.value = needsTrigger(next.type) ? { ...next, validity: "DAY" } : next;
     problem.value = null;
     if (phase.peek() !== "sending") phase.value = "idle";
@@ -45,7 +50,7 @@ export function fillTicket({ symbol, side }, focus = true) {
     if (symbol !== ticketSymbol.peek()) {
       ticketSymbol.value = symbol;
       const products = productsFor(instrument.peek());
-      edit({ price: suggested(symbol, side ?? draft.peek().side), trigger_price: "", product: products.includes(draft.peek().product) ? draft.peek().product : products[0] });
+      edit({ ours: true, price: suggested(symbol, side ?? draft.peek().side), trigger_price: "", product: products.includes(draft.peek().product) ? draft.peek().product : products[0] });
     }
     if (side) edit({ side });
     if (focus) ticketOpen.value = true;
@@ -54,7 +59,7 @@ export function fillTicket({ symbol, side }, focus = true) {
 }
 
 const suggested = (symbol, side) => {
-  const now = quote(symbol).peek();
+  const now = symbol && quote(symbol).peek();
   return now ? String((side === "BUY" ? now.ask : now.bid) ?? now.last ?? "") : "";
 };
 
