@@ -84,7 +84,7 @@ async def test_orders_halt_restart_and_release(edge: EdgeProcess) -> None:
     refused = await edge.send("place", order=place())
     await edge.until_event(refused, "order.rejected")
     assert (await edge.state())["edge"]["tradingState"] == "HALTED"
-    await edge.until_event(await edge.send("release", seconds=3600), "command.done")
+    await edge.until_event(await edge.send("release", target=halt), "command.done")
     again = await edge.send("place", order=place())
     await edge.until_event(again, "order.filled")
 

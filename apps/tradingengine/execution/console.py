@@ -95,7 +95,8 @@ class Console:
         return await self._command(request, CommandKind.HALT, reason="from the edge console")
 
     async def _release(self, request: Request) -> Response:
-        return await self._command(request, CommandKind.RELEASE, reason="from the edge console")
+        halt = self._engine.halts.current
+        return await self._command(request, CommandKind.RELEASE, target=halt, reason="from the edge console")
 
     async def _exit(self, request: Request) -> Response:
         try:

@@ -77,6 +77,6 @@ def command_done(command_id: str | None, kind: str, result: str, **more: Any) ->
     return Draft("command.done", {"kind": kind, "result": result, **more}, command_id)
 
 
-def trading_state(state: TradingState, *, why: str, by: str, command_id: str) -> Draft:
-    """The gate's state; `command_id` is the halt's or the release's."""
-    return Draft("trading.state", {"state": str(state), "reason": why, "by": by}, command_id)
+def trading_state(state: TradingState, *, why: str, by: str, command_id: str, halt: str) -> Draft:
+    """The gate's state; `command_id` is the halt's or the release's, `halt` the halt that begins or ends."""
+    return Draft("trading.state", {"state": str(state), "reason": why, "by": by, "halt": halt}, command_id)

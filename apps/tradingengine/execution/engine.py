@@ -166,7 +166,8 @@ class Engine:
         elif command.kind is CommandKind.CANCEL:
             await self._done(command, await self._cancel(command, by))
         else:
-            await self._done(command, await self.halts.release(command.id, by=by, why=why))
+            target = command.target or ""
+            await self._done(command, await self.halts.release(command.id, target=target, by=by, why=why))
 
     async def _was_handled(self, command_id: str) -> bool:
         """Whether a command that memory has forgotten is in the journal; a failed journal holds nobody up."""

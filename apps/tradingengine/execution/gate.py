@@ -65,7 +65,7 @@ class Gate:
         self._monotonic = monotonic
         self._recent: dict[str, deque[float]] = {}
 
-    def reduces(self, order: Order, in_flight: Iterable[Order]) -> bool:
+    def reduces(self, order: Order, in_flight: Iterable[Order] = ()) -> bool:
         """Whether an order can only make a position smaller, counting what already works against that position."""
         return 0 < order.quantity <= self.room(order, in_flight)
 

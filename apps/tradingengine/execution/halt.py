@@ -26,11 +26,17 @@ class Halts:
         self._inputs = inputs
         self._router = router
         self._releases = 0
+        self._pressed = ""
 
     @property
     def halted(self) -> bool:
         """Whether a halt is in force, journalled or not."""
         return self._inputs.halting or self._book.trading_state is TradingState.HALTED
+
+    @property
+    def current(self) -> str:
+        """The id of the halt that holds, the newest one if it was pressed again; empty when none does."""
+        return self._pressed or (self._book.halt.id if self._book.halt is not None else "")
 
     async def halt(self, halt_id: str, *, by: str, why: str) -> dict[str, Any]:
         """Close the gate at once, journal it, then cancel open entries until the broker's book holds none of them.
@@ -38,7 +44,8 @@ class Halts:
         Returns `{"result": "confirmed", "total", "cancelled"}`; `"released"` when somebody released it before.
         """
         self._inputs.halting = True  # before the first await: nothing more passes the gate
-        await self._record(drafts.trading_state(TradingState.HALTED, why=why, by=by, command_id=halt_id))
+        self._pressed = halt_id
+        await self._record(drafts.trading_state(TradingState.HALTED, why=why, by=by, command_id=halt_id, halt=halt_id))
         return await self._cancel_entries(by)
 
     async def resume_after_restart(self) -> None:
@@ -47,14 +54,23 @@ class Halts:
             self._inputs.halting = True
             await self._cancel_entries("recovery")
 
-    async def release(self, release_id: str, *, by: str, why: str) -> dict[str, Any]:
-        """Open the gate again; `{"result": "released"|"not_halted"}`."""
+    async def release(self, release_id: str, *, target: str, by: str, why: str) -> dict[str, Any]:
+        """Open the gate again, if `target` is the halt that holds: a release never ends a halt it was not meant for.
+
+        Returns `{"result": "released"|"not_halted"|"other_halt", "target"}`, the last with the id `halt` that holds.
+        """
         if not self.halted:
-            return {"result": "not_halted"}
+            return {"result": "not_halted", "target": target}
+        if target != self.current:
+            message = "Another halt holds than the one that was released"
+            return {"result": "other_halt", "target": target, "halt": self.current, "message": message}
         self._releases += 1
-        await self._record(drafts.trading_state(TradingState.ACTIVE, why=why, by=by, command_id=release_id))
-        self._inputs.halting = False
-        return {"result": "released"}
+        self._pressed = ""
+        state = drafts.trading_state(TradingState.ACTIVE, why=why, by=by, command_id=release_id, halt=target)
+        await self._record(state)
+        if not self._pressed:  # not pressed again meanwhile
+            self._inputs.halting = False
+        return {"result": "released", "target": target}
 
     async def _cancel_entries(self, by: str) -> dict[str, Any]:
         releases, backoff = self._releases, Backoff()

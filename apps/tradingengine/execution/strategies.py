@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from tradingengine.domain.clock import WallClock
-from tradingengine.domain.orders import Order, OrderState, OrderType, Product, Source
+from tradingengine.domain.orders import Order, OrderState, OrderType, Product, Purpose, Source
 from tradingengine.domain.reasons import ReasonCode
 from tradingengine.execution.engine import Engine
 from tradingengine.execution.journal import Draft, Entry
@@ -67,7 +67,7 @@ class StrategyRunner:
     def _place(self, order: Order) -> None:
         """Send it on its way; while the gate is shut, an order that adds risk does not even begin."""
         shut = self._engine.gate.closed_for_new_risk()
-        if shut is None or self._engine.gate.reduces(order, ()):
+        if shut is None or order.purpose is Purpose.EXIT or self._engine.gate.reduces(order):
             self._engine.start(order)
             return
         log.info("a strategy's order was held back", extra={"strategy": order.strategy, "reason": shut.code})

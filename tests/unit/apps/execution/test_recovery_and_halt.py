@@ -173,13 +173,14 @@ async def test_a_stop_without_its_position_does_not_outlive_a_halt(edge: Edge) -
 
 async def test_a_halt_survives_a_restart_and_a_release_ends_it(tmp_path: Path) -> None:
     edge = await Edge(tmp_path).start()
-    await accept(edge, body(CommandKind.HALT))
+    halt_id = new_id()
+    await accept(edge, body(CommandKind.HALT, command_id=halt_id))
     again = await restart(edge, tmp_path)
     refused = order()
     await again.engine.submit(refused)
     assert state_of(again, refused)[2] == "halted"
-    await accept(again, body(CommandKind.RELEASE))
-    await accept(again, body(CommandKind.RELEASE))
+    for _ in range(2):
+        await accept(again, body(CommandKind.RELEASE, target=halt_id))
     results = [entry.data["result"] for entry in await again.journal.read(0) if entry.type == "command.done"]
     assert results == ["confirmed", "released", "not_halted"]
     later = await restart(again, tmp_path)
@@ -228,7 +229,7 @@ async def test_a_release_ends_a_halt_that_waits_for_its_broker(tmp_path: Path, m
     assert halting is not None
     await until(lambda: edge.engine.book.halt is not None)
     assert not edge.engine.idle
-    await accept(edge, body(CommandKind.RELEASE))
+    await accept(edge, body(CommandKind.RELEASE, target=edge.engine.halts.current))
     await asyncio.wait_for(halting, 10)
     results = [
         (entry.data["kind"], entry.data["result"]) for entry in await edge.journal.read(0) if "kind" in entry.data
@@ -238,9 +239,55 @@ async def test_a_release_ends_a_halt_that_waits_for_its_broker(tmp_path: Path, m
     await edge.stop()
 
 
+@pytest.mark.parametrize("target", ["the one before", "none", "some other"])
+async def test_a_release_opens_the_gate_for_the_halt_it_names_and_no_other(edge: Edge, target: str) -> None:
+    first, second = new_id(), new_id()
+    await accept(edge, body(CommandKind.HALT, command_id=first))
+    await accept(edge, body(CommandKind.RELEASE, target=first))
+    await accept(edge, body(CommandKind.HALT, command_id=second))
+    named = {"the one before": first, "none": None, "some other": new_id()}[target]
+    await accept(edge, body(CommandKind.RELEASE, target=named))
+    done = (await edge.journal.read(0))[-1].data
+    assert (done["kind"], done["result"], done["target"], done["halt"]) == (
+        "release",
+        "other_halt",
+        named or "",
+        second,
+    )
+    assert edge.engine.document()["tradingState"] == "HALTED"
+    await accept(edge, body(CommandKind.RELEASE, target=second))
+    assert edge.engine.document()["tradingState"] == "ACTIVE"
+
+
+async def test_a_halt_that_was_pressed_again_is_released_by_its_newest_name(edge: Edge) -> None:
+    first, second = new_id(), new_id()
+    for halt_id in (first, second):
+        await accept(edge, body(CommandKind.HALT, command_id=halt_id))
+    await accept(edge, body(CommandKind.RELEASE, target=first))
+    assert edge.engine.halts.halted
+    await accept(edge, body(CommandKind.RELEASE, target=second))
+    assert not edge.engine.halts.halted
+    assert (await edge.journal.read(0))[-2].data["halt"] == second
+
+
+async def test_a_halt_in_the_middle_of_a_release_holds(edge: Edge) -> None:
+    await accept(edge, body(CommandKind.HALT))
+    releasing = edge.engine.accept(body(CommandKind.RELEASE, target=edge.engine.halts.current))
+    await asyncio.sleep(0)
+    halting = edge.engine.accept(body(CommandKind.HALT))
+    assert releasing is not None
+    assert halting is not None
+    made = order()
+    while not releasing.done():
+        await asyncio.sleep(0)
+        assert edge.engine.halts.halted
+    await asyncio.gather(halting, edge.engine.submit(made))
+    assert state_of(edge, made)[2] == "halted"
+
+
 async def test_a_late_release_does_not_open_the_gate(edge: Edge) -> None:
     await accept(edge, body(CommandKind.HALT, seconds=0))
-    await accept(edge, body(CommandKind.RELEASE, seconds=0))
+    await accept(edge, body(CommandKind.RELEASE, seconds=0, target=edge.engine.halts.current))
     assert edge.engine.document()["tradingState"] == "HALTED"
     assert (await edge.journal.read(0))[-1].data == {"kind": "release", "result": "expired"}
 
