@@ -18,19 +18,17 @@ from te_demo.product import Product
 
 LOGIN = "asha"
 FOLDER = Path("docs") / "pictures"
-SIZES = {"desktop": (1440, 900), "tablet": (1024, 768), "phone": (390, 844)}
-TABS = {"dashboard": "/dashboard", "charts": "/charts", "system": "/system"}
-PICTURES = (
-    ("dashboard", "desktop", "dark"),
-    ("dashboard", "desktop", "light"),
-    ("dashboard", "tablet", "dark"),
-    ("dashboard", "phone", "dark"),
-    ("dashboard", "phone", "light"),
-    ("charts", "desktop", "dark"),
-    ("charts", "desktop", "light"),
-    ("charts", "phone", "dark"),
-    ("system", "desktop", "dark"),
-)
+SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
+# Name of the file -> path of the tab, size, colour scheme.
+PICTURES = {
+    "dashboard": ("/dashboard", "desktop", "dark"),
+    "dashboard-light": ("/dashboard", "desktop", "light"),
+    "phone": ("/dashboard", "phone", "dark"),
+    "phone-light": ("/dashboard", "phone", "light"),
+    "charts": ("/charts", "desktop", "dark"),
+    "fno": ("/fno", "desktop", "dark"),
+    "system": ("/system", "desktop", "dark"),
+}
 
 
 def pictures() -> str:
@@ -45,16 +43,15 @@ def pictures() -> str:
         # The sandbox of the browser needs an unprivileged user, and the demo runs as root.
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:
-            for tab, size, scheme in PICTURES:
-                name = f"{tab}-{size}-{scheme}"
-                take(browser, tab, size, scheme, password, checkout() / FOLDER / f"{name}.png")
+            for name, (path, size, scheme) in PICTURES.items():
+                take(browser, path, size, scheme, password, checkout() / FOLDER / f"{name}.png")
                 say(f"took {name}")
         finally:
             browser.close()
     return f"{len(PICTURES)} pictures in {FOLDER}"
 
 
-def take(browser: Browser, tab: str, size: str, scheme: str, password: str, target: Path) -> None:
+def take(browser: Browser, path: str, size: str, scheme: str, password: str, target: Path) -> None:
     """One picture: log in, open a tab, let prices move for a moment."""
     width, height = SIZES[size]
     context = browser.new_context(
@@ -69,7 +66,7 @@ def take(browser: Browser, tab: str, size: str, scheme: str, password: str, targ
         page.fill("input[type=password]", password)
         page.keyboard.press("Enter")
         page.wait_for_url(lambda url: not url.endswith("/login"), timeout=30_000)
-        page.goto(f"http://{HOST}:{preflight.HTTP_PORT}{TABS[tab]}")
+        page.goto(f"http://{HOST}:{preflight.HTTP_PORT}{path}")
         page.wait_for_selector("main", timeout=30_000)
         page.wait_for_timeout(5_000)
         page.screenshot(path=str(target))
