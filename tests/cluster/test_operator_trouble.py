@@ -117,22 +117,27 @@ async def test_missing_gateway(rig: Rig) -> None:
 
 async def test_image_that_cannot_be_pulled(rig: Rig) -> None:
     await rig.apply(images={"api": "localhost/missing:1"})
-    rig.stage.held.add("api")
+    rig.stage.held |= {"api", "migrations"}
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
     async with rig.operator():
+        for component in ("migrations", "api"):
 
-        async def there() -> bool:
-            pods = await rig.client.list_all(kinds.POD, rig.namespace, {names.LABEL_COMPONENT: "api"})
-            return bool(pods)
+            async def there(name: str = component) -> bool:
+                return bool(await rig.client.list_all(kinds.POD, rig.namespace, {names.LABEL_COMPONENT: name}))
 
-        await rig.until("the API's pods are there", there)
-        waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
-        await rig.stage.wait_with("api", waiting)
-        message = await until_reason(rig, "ReleaseHealthy", "ImagePullFailed")
-        assert "localhost/missing:1" in message
-        assert "spec.images" in message
-        before = len(rig.log.read_text().splitlines())
-        await poke(rig)
-        rig.stage.held.clear()
+            async def told(name: str = component) -> bool:
+                said = await rig.condition("ReleaseHealthy")
+                return said.get("reason") == "ImagePullFailed" and name in said["message"]
+
+            await rig.until(f"pods of {component} are there", there)
+            await rig.stage.wait_with(component, waiting)
+            await rig.until(f"the image of {component} is said to be missing", told)
+            message = (await rig.condition("ReleaseHealthy"))["message"]
+            assert "localhost/missing:1" in message
+            assert "spec.images" in message
+            before = len(rig.log.read_text().splitlines())
+            await poke(rig)
+            rig.stage.held.discard(component)
         await rig.until_phase("Running")
         assert len(rig.log.read_text().splitlines()) - before < 10, "trouble is a condition, not a storm in the log"
 

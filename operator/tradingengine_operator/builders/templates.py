@@ -26,7 +26,8 @@ def image_of(ctx: EngineContext, component: names.Component) -> str:
 
 def api_template(ctx: EngineContext) -> Manifest:
     """Pod template of the API."""
-    return _web(ctx, "api", pods.resources("50m", "128Mi", "1", "512Mi", ctx.spec.api.resources))
+    # An idle API takes about 20m: the autoscaler, which counts in shares of the request, must see that it idles.
+    return _web(ctx, "api", pods.resources("100m", "128Mi", "1", "512Mi", ctx.spec.api.resources))
 
 
 def dashboard_template(ctx: EngineContext) -> Manifest:

@@ -30,14 +30,15 @@ class Applier:
 
     def __init__(self, client: Applies) -> None:
         self._client = client
-        self._done: dict[tuple[Key, str], tuple[str, str, str]] = {}
-        self._versions: dict[tuple[str, str], str] = {}
+        # By namespace first: engines of the same name in two of them have children of the same names.
+        self._done: dict[tuple[str, Key, str], tuple[str, str, str]] = {}
+        self._versions: dict[tuple[str, str, str], str] = {}
 
     async def ensure(
         self, manifest: Manifest, observed: Mapping[str, Any] | None, *, subresource: str = ""
     ) -> tuple[Manifest, bool]:
         """The object as it is, and whether it was written. `observed` is what was just read, None when absent."""
-        key = (key_of(manifest), subresource)
+        key = (manifest["metadata"]["namespace"], key_of(manifest), subresource)
         wanted = desired_digest(manifest)
         if observed is not None and self._done.get(key) == (wanted, *_fingerprint(observed)):
             return dict(observed), False
@@ -49,7 +50,7 @@ class Applier:
             applied = await self._force(manifest)
         self._done[key] = (wanted, *_fingerprint(applied))
         metadata = applied["metadata"]
-        self._versions[applied["kind"], metadata["name"]] = metadata.get("resourceVersion", "")
+        self._versions[metadata["namespace"], applied["kind"], metadata["name"]] = metadata.get("resourceVersion", "")
         return applied, observed is None or _version(observed) != _version(applied)
 
     async def _force(self, manifest: Manifest) -> Manifest:
@@ -62,13 +63,13 @@ class Applier:
         await self._client.merge_patch(kind_of(manifest), metadata["namespace"], metadata["name"], patch)
         return await self._client.apply(manifest)
 
-    def is_echo(self, kind: str, name: str, resource_version: str) -> bool:
+    def is_echo(self, namespace: str, kind: str, name: str, resource_version: str) -> bool:
         """Whether an event only shows our own last write."""
-        return bool(resource_version) and self._versions.get((kind, name)) == resource_version
+        return bool(resource_version) and self._versions.get((namespace, kind, name)) == resource_version
 
-    def forget(self, key: Key) -> None:
+    def forget(self, namespace: str, key: Key) -> None:
         """Forgets an object that was deleted."""
-        for known in [entry for entry in self._done if entry[0] == key]:
+        for known in [entry for entry in self._done if entry[:2] == (namespace, key)]:
             del self._done[known]
 
 

@@ -34,12 +34,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Migration:
-    """The migrations Job of the candidate's record."""
+    """The migrations Job of the candidate's record; `reason`, `message` and `mend` when it does not get on."""
 
     exists: bool = False
     succeeded: bool = False
     failed: bool = False
     message: str = ""
+    reason: str = ""
+    mend: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from .actions import Action, Announce, CloseSlot, EnsureSlot, Migrate, RemoveSlot, SetRoute, WriteRecord
 from .checks import Failure, judge
+from .conditions import explain
 from .observation import Observation, Policy
 from .state import (
     FULL,
@@ -134,7 +135,9 @@ def _migrating(state: ReleaseState, candidate: Candidate, seen: Observation, now
     if not seen.migration.failed:
         return _Move(state)
     if state.stable is not None:
-        return _withdraw(state, candidate, Failure("MigrationFailed", seen.migration.message), now)
+        return _withdraw(
+            state, candidate, Failure("MigrationFailed", explain(seen.migration.message, seen.migration.mend)), now
+        )
     if (now - candidate.stage_at).total_seconds() < MIGRATION_RETRY_SECONDS:
         return _Move(state)
     again = Migrate(candidate.release, again=True)

@@ -138,12 +138,15 @@ def migration_sight(job: Mapping[str, Any] | None, pods: Iterable[Manifest]) -> 
     if job is None:
         return Migration()
     outcome = job_outcome(job)
-    trouble = first_trouble(of_component(pods, "migrations"))
-    message = trouble.message if trouble is not None else ""
+    trouble = first_trouble(of_component(pods, "migrations")) or Trouble("", "", "")
+    reason, message, mend = trouble.reason, trouble.message, trouble.mend
     if outcome == "Failed":
+        name, namespace = job["metadata"]["name"], job["metadata"].get("namespace", "")
         failed = next(entry for entry in job["status"]["conditions"] if entry["type"] == "Failed")
-        message = f"migrations Job {job['metadata']['name']} failed: {failed.get('message', '')}. {message}".strip()
-    return Migration(exists=True, succeeded=outcome == "Complete", failed=outcome == "Failed", message=message)
+        reason = "MigrationFailed"
+        message = f"migrations Job {name} failed: {failed.get('message', '')}. {message}".strip()
+        mend = mend or f"see `kubectl -n {namespace} logs job/{name}`, then ask for a version that migrates"
+    return Migration(True, outcome == "Complete", outcome == "Failed", message, reason, mend)
 
 
 def _common_release(deployments: Mapping[str, Manifest], pods: Sequence[Manifest]) -> int | None:

@@ -133,7 +133,7 @@ class EngineReconciler:
             metadata, kind = manifest["metadata"], manifest["kind"]
             known = next(entry for entry in kinds.LISTED if entry.kind == kind)
             await p.tools.client.delete(known, self._namespace, metadata["name"], uid=metadata["uid"])
-            p.tools.applier.forget(Key(kind, metadata["name"]))
+            p.tools.applier.forget(self._namespace, Key(kind, metadata["name"]))
 
     async def _finish(self, p: Pass, failure: OperatorError | None) -> Outcome:
         judge_release(p, self._releases.sight)

@@ -99,7 +99,8 @@ class Fleet:
         metadata = body["metadata"]
         engine = labels_of(body).get(names.LABEL_INSTANCE, "")
         member = self._members.get((metadata["namespace"], engine))
-        if member is None or self._tools.applier.is_echo(kind, metadata["name"], metadata.get("resourceVersion", "")):
+        version = metadata.get("resourceVersion", "")
+        if member is None or self._tools.applier.is_echo(metadata["namespace"], kind, metadata["name"], version):
             return
         self._wake(member, kind)
 

@@ -44,8 +44,7 @@ def _judge_candidate(p: Pass, sight: ReleaseSight) -> None:
         p.conditions.set("ReleaseHealthy", "False", stuck.reason, explain(stuck.message, stuck.mend))
     elif candidate.stage is Stage.MIGRATING and sight.seen is not None and sight.seen.migration.message:
         migration = sight.seen.migration
-        reason = "MigrationFailed" if migration.failed else "MigrationWaits"
-        p.conditions.set("ReleaseHealthy", "False", reason, migration.message)
+        p.conditions.set("ReleaseHealthy", "False", migration.reason, explain(migration.message, migration.mend))
     elif candidate.stage is Stage.SHIFTING and _route_refused(sight):
         p.conditions.set("ReleaseHealthy", "False", sight.route.reason, _route_text(sight))
     else:

@@ -173,7 +173,7 @@ class ReleaseRunner:
         observed = p.world.get(kinds.JOB, name)
         if observed is not None and action.again:
             await p.tools.client.delete(kinds.JOB, p.namespace, name, uid=observed["metadata"]["uid"])
-            p.tools.applier.forget(Key(kinds.JOB.kind, name))
+            p.tools.applier.forget(p.namespace, Key(kinds.JOB.kind, name))
             return False
         record = self.sight.records.get(action.number)
         if observed is not None or record is None:

@@ -123,7 +123,7 @@ async def remove_slot(p: Pass, slot: Slot) -> None:
             continue
         await p.tools.client.delete(kinds.DEPLOYMENT, p.namespace, metadata["name"], uid=metadata["uid"])
         key = Key(kinds.DEPLOYMENT.kind, metadata["name"])
-        p.tools.applier.forget(key)
+        p.tools.applier.forget(p.namespace, key)
         p.world.objects.pop(key, None)
 
 

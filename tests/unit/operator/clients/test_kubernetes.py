@@ -193,7 +193,8 @@ async def test_applier_writes_once_until_something_differs(
     whole = owned("5", {"f:spec": {"f:ports": {}}})
     server[0].answer(whole)
     assert await applier.ensure(SERVICE, None) == (whole, True)
-    assert applier.is_echo("Service", "x", "5")
+    assert applier.is_echo("ns", "Service", "x", "5")
+    assert not applier.is_echo("other", "Service", "x", "5")
     assert await applier.ensure(SERVICE, owned("6", {"f:spec": {"f:ports": {}}})) == (
         owned("6", {"f:spec": {"f:ports": {}}}),
         False,
@@ -204,7 +205,10 @@ async def test_applier_writes_once_until_something_differs(
     changed = {**SERVICE, "spec": {"ports": [{"port": 1}]}}
     server[0].answer(owned("9", {"f:spec": {"f:ports": {}}}))
     assert (await applier.ensure(changed, owned("8", {"f:spec": {"f:ports": {}}})))[1]
-    applier.forget(kinds_key())
+    applier.forget("other", kinds_key())
+    assert not (await applier.ensure(changed, owned("9", {"f:spec": {"f:ports": {}}})))[1]
+    assert len(server[0].asked) == 3, "engines of the same name in other namespaces are others"
+    applier.forget("ns", kinds_key())
     server[0].answer(owned("9", {"f:spec": {"f:ports": {}}}))
     assert not (await applier.ensure(changed, owned("9", {"f:spec": {"f:ports": {}}})))[1], "an apply without change"
     assert len(server[0].asked) == 4
@@ -215,6 +219,21 @@ def kinds_key() -> Any:
     from tradingengine_operator.plan.objects import key_of
 
     return key_of(SERVICE)
+
+
+async def test_applier_keeps_engines_of_one_name_in_two_namespaces_apart(
+    server: tuple[Server, str], api: kubernetes_client.ApiClient
+) -> None:
+    applier = Applier(KubernetesClient(api))
+    there = {**SERVICE, "metadata": {"name": "x", "namespace": "there"}}
+    here, away = owned("5", {"f:spec": {}}), owned("6", {"f:spec": {}})
+    away["metadata"] |= {"namespace": "there", "uid": "v"}
+    server[0].answer(here)
+    server[0].answer(away)
+    await applier.ensure(SERVICE, None)
+    await applier.ensure(there, None)
+    assert await applier.ensure(SERVICE, here) == (here, False), "not forgotten for the other's sake"
+    assert await applier.ensure(there, away) == (away, False)
 
 
 async def test_applier_replaces_a_list_whose_key_somebody_changed(

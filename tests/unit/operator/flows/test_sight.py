@@ -130,6 +130,17 @@ def test_migrations() -> None:
     seen = migration_sight(job, [])
     assert seen.failed
     assert "BackoffLimitExceeded" in seen.message
+    assert "logs job/desk-migrate-2" in seen.mend
+
+
+def test_migrations_whose_image_cannot_be_pulled_say_so_with_the_mend() -> None:
+    job: dict[str, Any] = {"metadata": {"name": "desk-migrate-2"}, "status": {}}
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
+    seen = migration_sight(job, [pod("migrations", ready=False, state=waiting)])
+    assert not seen.failed
+    assert seen.reason == "ImagePullFailed"
+    assert "no such image" in seen.message
+    assert "image:1" in seen.mend
 
 
 def test_transition_times_change_with_the_status_alone() -> None:
