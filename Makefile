@@ -103,10 +103,6 @@ demo-canary: venv ## a good release promoted, a bad one withdrawn, while a clien
 demo-cut: venv ## the edge's link cut for two minutes while the strategy trades; SECONDS_CUT=n for another time
 	$(DEMO) cut $(if $(SECONDS_CUT),--seconds $(SECONDS_CUT))
 
-.PHONY: pictures
-pictures: venv ## docs/pictures anew, from the running demo, in Chromium
-	$(DEMO) pictures
-
 .PHONY: demo-down
 demo-down: venv ## everything away: engine, cluster, processes
 	$(DEMO) down

@@ -36,7 +36,6 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("canary", help="one good release, one bad one")
     command = commands.add_parser("cut", help="cut the edge off for a while")
     command.add_argument("--seconds", type=int, default=120, help="how long (default: 120)")
-    commands.add_parser("pictures", help="pictures of the running demo for docs/pictures")
     commands.add_parser("down", help="everything away")
     commands.add_parser("refuse-if-up", help="exit code 1 while a cluster is up, for tests that need the machine")
     return top
@@ -79,10 +78,6 @@ def _run(parsed: argparse.Namespace) -> None:
         from te_demo.cut import cut
 
         print(cut(parsed.seconds))
-    elif parsed.command == "pictures":
-        from te_demo.pictures import pictures
-
-        print(pictures())
     elif parsed.command == "down":
         from te_demo.up import down
 
