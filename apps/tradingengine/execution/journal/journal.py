@@ -147,9 +147,16 @@ class Journal:
         return await self._file.run(lambda connection: connection.execute(query, (entry_id,)).fetchone() is not None)
 
     async def acknowledge(self, seq: int) -> None:
-        """Keep how far the cloud has stored the journal; never goes back."""
-        if seq <= self.acked or seq > self.sequence:
-            return
+        """Keep how far the cloud has stored the journal; what goes back is for `take_back`."""
+        if self.acked < seq <= self.sequence:
+            await self._set_acked(seq)
+
+    async def take_back(self, seq: int) -> None:
+        """The cloud holds less than it once had (a new or restored database): its word counts."""
+        if 0 <= seq < self.acked:
+            await self._set_acked(seq)
+
+    async def _set_acked(self, seq: int) -> None:
         self.acked = seq
         await self._file.run(lambda connection: _put(connection, "acked", str(seq)))
 

@@ -21,13 +21,14 @@ class CommandReader:
     """Feeds the engine with commands."""
 
     def __init__(self, source: CommandSource, engine: Engine) -> None:
-        """`taking` False stops reading altogether (shutdown)."""
+        """`taking` False stops reading altogether (shutdown); `rounds` counts the loop's turns."""
         self._source = source
         self._engine = engine
         self._run_id = ""
         self._cursors = self._fresh()
         self.taking = True
         self.connected = False
+        self.rounds = 0
 
     @staticmethod
     def _fresh() -> dict[str, str]:
@@ -64,6 +65,7 @@ class CommandReader:
         self.connected = True
 
     async def _once(self) -> None:
+        self.rounds += 1
         if not self.taking:
             await asyncio.sleep(BLOCK_MS / 1000)
             return

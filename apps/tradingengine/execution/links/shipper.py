@@ -1,7 +1,8 @@
 """Ships the journal to the cloud in sequence, from memory while it keeps up, from disk after a cut.
 
 What was shipped is not what was stored: the cloud's acknowledgement alone counts. After Redis restarted, or lost its
-stream, everything above the acknowledgement is sent again; doubles are dropped there by sequence.
+stream, everything above the acknowledgement is sent again; doubles are dropped there by sequence. An acknowledgement that stays
+below an earlier one is the word of a new or restored database, and is followed.
 """
 
 import asyncio
@@ -41,6 +42,7 @@ class Shipper:
         self._stalled_at = 0
         self._stalled_since = wall.monotonic()
         self._patience = STALL_SECONDS
+        self._less_since: float | None = None
         self._batches: deque[tuple[int, str]] = deque(maxlen=_MOST_BATCHES)
         self.shipped = 0
         self.connected = False
@@ -111,10 +113,19 @@ class Shipper:
             await self._look_for_loss()
 
     async def read_ack(self) -> None:
-        """Learn how far the cloud has stored the journal."""
+        """Learn how far the cloud has stored the journal, and believe it when it says less for long."""
         acked = (await self._sink.ack()).get(self._journal.uuid)
-        if acked is not None:
-            await self._journal.acknowledge(acked)
+        now = self._wall.monotonic()
+        if acked is None or acked >= self._journal.acked:
+            self._less_since = None
+            await self._journal.acknowledge(acked or 0)
+        elif self._less_since is None:
+            self._less_since = now
+        elif now - self._less_since >= STALL_SECONDS:
+            log.warning("the cloud holds less than before", extra={"before": self._journal.acked, "now": acked})
+            self._less_since = None
+            await self._journal.take_back(acked)
+            self.rewind()
 
     async def _look_for_loss(self) -> None:
         """The acknowledgement stands still while more was shipped: is the next entry gone from the stream?"""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,8 @@ class FakeRedis:
         self.boot()
         self.cut = False
         self.reads: list[dict[str, str]] = []
+        self.looks = 0
+        self.beats = 0
         self._news = asyncio.Event()
 
     def boot(self) -> None:
@@ -82,6 +85,7 @@ class FakeRedis:
         return first
 
     async def ack(self) -> dict[str, int]:
+        self.looks += 1
         self._check()
         return dict(self.acks)
 
@@ -90,6 +94,7 @@ class FakeRedis:
         return str(self.events[0]["stream_id"]) if self.events else None
 
     async def beat(self, document: str) -> None:
+        self.beats += 1
         self._check()
         self.heartbeat = json.loads(document)
 
@@ -103,8 +108,9 @@ class FakeRedis:
 class Link:
     """An edge, its link, and a Redis."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, folder: Path) -> None:
         self.edge = edge
+        self.folder = folder
         self.redis = FakeRedis()
         self.reader = CommandReader(self.redis, edge.engine)
         self.shipper = Shipper(edge.journal, self.redis, edge.wall)
@@ -123,6 +129,11 @@ class Link:
     def start(self, *runs: Callable[[], Any]) -> None:
         self._tasks += [asyncio.ensure_future(run()) for run in runs]
 
+    async def rounds(self, count: int = 3) -> None:
+        """Wait until the shipper has looked at the acknowledgement `count` times more."""
+        wanted = self.redis.looks + count
+        await until(lambda: self.redis.looks >= wanted)
+
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -136,12 +147,13 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-async def link(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Link]:
+async def link(edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Link]:
     monkeypatch.setattr("tradingengine.execution.loops.FIRST_PAUSE", 0.005)
     monkeypatch.setattr("tradingengine.execution.loops.LONGEST_PAUSE", 0.02)
     monkeypatch.setattr("tradingengine.execution.links.shipper._ACK_SECONDS", 0.01)
+    monkeypatch.setattr("tradingengine.execution.links.commands.BLOCK_MS", 20)
     edge.wall.running = True
-    made = Link(edge)
+    made = Link(edge, tmp_path)
     yield made
     await made.stop()
 
@@ -235,6 +247,34 @@ async def test_a_short_cut_sends_nothing_twice_that_was_confirmed(link: Link) ->
     assert link.redis.sequences() == list(range(1, link.edge.journal.sequence + 1))
 
 
+@pytest.mark.parametrize("stored", [0, 4])
+async def test_a_new_or_restored_database_gets_everything_that_it_does_not_hold(link: Link, stored: int) -> None:
+    await link.edge.journal.record(*(Draft("mark", {}) for _ in range(9)))
+    await link.edge.journal.acknowledge(9)
+    link.redis.acks = {link.edge.journal.uuid: stored}
+    link.start(link.shipper.run)
+    await until(lambda: link.shipper.shipped == link.edge.journal.sequence)
+    await link.rounds()
+    assert link.redis.sequences() == [10], "one low acknowledgement may be an old one"
+    link.edge.wall.move(11)
+    await until(lambda: set(link.redis.sequences()) == set(range(stored + 1, 11)))
+    assert link.edge.journal.acked == stored
+    link.edge.crash()
+    again = await Edge(link.folder).start()
+    assert again.journal.acked == stored
+    await again.stop()
+
+
+async def test_an_acknowledgement_that_is_late_takes_nothing_back(link: Link) -> None:
+    await link.edge.journal.record(*(Draft("mark", {}) for _ in range(9)))
+    await link.edge.journal.acknowledge(9)
+    for said in (3, 9, 3, 10):
+        link.redis.acks = {link.edge.journal.uuid: said}
+        await link.shipper.read_ack()
+        link.edge.wall.move(6)
+    assert (link.edge.journal.acked, link.shipper.rewinds) == (10, 0)
+
+
 @pytest.mark.parametrize("lost", ["emptied", "trimmed"])
 async def test_a_stream_that_lost_entries_is_noticed_and_filled_again(link: Link, lost: str) -> None:
     await link.edge.journal.record(*(Draft("mark", {}) for _ in range(5)))
@@ -244,7 +284,7 @@ async def test_a_stream_that_lost_entries_is_noticed_and_filled_again(link: Link
     before = link.shipper.rewinds
     link.redis.events = [] if lost == "emptied" else link.redis.events[-1:]
     link.edge.wall.move(1)
-    await asyncio.sleep(0.05)
+    await link.rounds()
     link.edge.wall.move(11)
     await until(lambda: link.shipper.rewinds > before)
     await until(lambda: set(link.redis.sequences()) >= {3, 4, 5, 6})
@@ -256,7 +296,7 @@ async def test_a_slow_projector_is_not_mistaken_for_a_loss(link: Link) -> None:
     await until(lambda: link.shipper.shipped == link.edge.journal.sequence)
     for _ in range(3):
         link.edge.wall.move(11)
-        await asyncio.sleep(0.03)
+        await link.rounds()
     assert link.shipper.rewinds == 1, "only the one of the first connection"
     assert link.shipper.unshipped == link.edge.journal.sequence
 
@@ -289,8 +329,8 @@ async def test_a_stopping_edge_takes_no_more(link: Link) -> None:
     link.reader.taking = False
     entry = new_id()
     link.redis.send(body(CommandKind.PLACE, command_id=entry, order=wire()))
-    reads = len(link.redis.reads)
-    await asyncio.sleep(0.05)
+    reads, waits = len(link.redis.reads), link.reader.rounds
+    await until(lambda: link.reader.rounds >= waits + 3)
     assert len(link.redis.reads) <= reads + 1
     assert state(link, entry) == ""
 
@@ -314,7 +354,7 @@ async def test_a_heartbeat_that_cannot_be_set_is_simply_late(link: Link, monkeyp
     monkeypatch.setattr("tradingengine.execution.links.heartbeat.SECONDS", 0.01)
     link.redis.cut = True
     link.start(link.heart.run)
-    await asyncio.sleep(0.03)
+    await until(lambda: link.redis.beats > 2)
     await link.edge.engine.halts.halt(new_id(), by="asha", why="")
     link.redis.cut = False
     await until(lambda: bool(link.redis.heartbeat))
@@ -339,7 +379,7 @@ async def test_an_older_journal_at_the_head_of_the_stream_is_no_loss(link: Link)
     await until(lambda: link.shipper.shipped == link.edge.journal.sequence)
     for _ in range(3):
         link.edge.wall.move(11)
-        await asyncio.sleep(0.03)
+        await link.rounds()
     assert link.shipper.rewinds == 1
 
 
@@ -347,9 +387,9 @@ async def test_a_loss_that_nobody_heals_is_answered_less_and_less_often(link: Li
     await link.edge.journal.record(Draft("mark", {}))
     link.start(link.shipper.run)
     await until(lambda: link.shipper.shipped == link.edge.journal.sequence)
-    await asyncio.sleep(0.03)
+    await link.rounds()
     for _number in range(40):
         link.redis.events.clear()
         link.edge.wall.move(11)
-        await asyncio.sleep(0.03)
+        await link.rounds()
     assert 3 <= link.shipper.rewinds <= 8, "after 10, 20, 40, 80, 160 and 320 seconds of 440"

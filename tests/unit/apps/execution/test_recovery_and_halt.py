@@ -264,9 +264,9 @@ async def test_a_halt_that_was_pressed_again_is_released_by_its_newest_name(edge
     for halt_id in (first, second):
         await accept(edge, body(CommandKind.HALT, command_id=halt_id))
     await accept(edge, body(CommandKind.RELEASE, target=first))
-    assert edge.engine.halts.halted
+    assert edge.engine.document()["tradingState"] == "HALTED"
     await accept(edge, body(CommandKind.RELEASE, target=second))
-    assert not edge.engine.halts.halted
+    assert edge.engine.document()["tradingState"] == "ACTIVE"
     assert (await edge.journal.read(0))[-2].data["halt"] == second
 
 
@@ -280,7 +280,7 @@ async def test_a_halt_in_the_middle_of_a_release_holds(edge: Edge) -> None:
     made = order()
     while not releasing.done():
         await asyncio.sleep(0)
-        assert edge.engine.halts.halted
+        assert edge.engine.document()["tradingState"] == "HALTED"
     await asyncio.gather(halting, edge.engine.submit(made))
     assert state_of(edge, made)[2] == "halted"
 
