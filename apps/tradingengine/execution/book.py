@@ -43,6 +43,7 @@ class OrderBook:
         self.trading_state = TradingState.ACTIVE
         self.trading_reason = ""
         self.halt: Halt | None = None
+        self.unfinished_halts: dict[str, None] = {}
         self.illegal = 0
         self.oldest_ms = 0
         self._open: dict[str, Order] = {}
@@ -118,6 +119,10 @@ class OrderBook:
         self.trading_reason = str(entry.data.get("reason") or "")
         halted = self.trading_state is TradingState.HALTED
         self.halt = Halt(entry.id or "", str(entry.data.get("by") or ""), entry.at) if halted else None
+        if halted and entry.id is not None:
+            # From now on the same command is known: a halt that was released must not come back with it.
+            _remember(self._commands, entry.id)
+            self.unfinished_halts[entry.id] = None
 
     def _note(self, entry: Entry, order: Order) -> None:
         step: dict[str, Any] = {"state": str(order.state), "event": entry.type, "at": entry.at}
@@ -129,6 +134,7 @@ class OrderBook:
     def _end_command(self, entry: Entry) -> None:
         if entry.id is not None:
             _remember(self._commands, entry.id)
+            self.unfinished_halts.pop(entry.id, None)
         if entry.data.get("result") == "unknown_order" and entry.data.get("target"):
             self.cancel_ahead(str(entry.data["target"]))
 

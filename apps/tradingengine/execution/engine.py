@@ -68,12 +68,14 @@ class Engine:
         self.halts = Halts(recorder=recorder, book=self.book, inputs=self.inputs, router=self.router)
         self.order_listeners: list[OrderListener] = []
         self._working: dict[str, asyncio.Task[None]] = {}
+        self._left_halts: tuple[str, ...] = ()
         self.command_errors = 0
 
     async def open(self) -> int:
         """Open the journal and rebuild the book from it; the number of entries read."""
         await self.journal.open()
         count = await self.journal.replay(self.book.apply)
+        self._left_halts = tuple(self.book.unfinished_halts)
         self.journal.listen(self._heard)
         return count
 
@@ -90,7 +92,7 @@ class Engine:
     async def recover(self) -> RecoveryReport:
         """Reconcile with the broker, finish a halt, and open the gate for new risk."""
         report = await self.recovery.run()
-        await self.halts.resume_after_restart()
+        await self.halts.resume_after_restart(self._left_halts)
         self.inputs.recovered = True
         log.info("recovered", extra=msgspec.to_builtins(report))
         return report

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from tradingengine.domain.orders import OrderState, TradingState
@@ -48,11 +49,15 @@ class Halts:
         await self._record(drafts.trading_state(TradingState.HALTED, why=why, by=by, command_id=halt_id, halt=halt_id))
         return await self._cancel_entries(by)
 
-    async def resume_after_restart(self) -> None:
-        """A halt that was in force when the process died: finish cancelling what it left."""
+    async def resume_after_restart(self, unfinished: Sequence[str]) -> None:
+        """Finish what a killed process left: cancel for the halt in force, journal the end of each `unfinished` one."""
+        result: dict[str, Any] = {"result": "released", "total": 0, "cancelled": 0}
         if self.halted:
             self._inputs.halting = True
-            await self._cancel_entries("recovery")
+            result = await self._cancel_entries("recovery")
+        outcome = str(result.pop("result"))
+        for halt_id in unfinished:
+            await self._record(drafts.command_done(halt_id, "halt", outcome, **result))
 
     async def release(self, release_id: str, *, target: str, by: str, why: str) -> dict[str, Any]:
         """Open the gate again, if `target` is the halt that holds: a release never ends a halt it was not meant for.

@@ -239,6 +239,45 @@ async def test_a_release_ends_a_halt_that_waits_for_its_broker(tmp_path: Path, m
     await edge.stop()
 
 
+async def test_a_released_halt_does_not_come_back_with_its_command_after_a_crash(tmp_path: Path) -> None:
+    edge = await Edge(tmp_path).start()
+    halt_id, release_id = new_id(), new_id()
+    # A halt that waited for its broker was released, and the process died before it could write the halt's end.
+    state = {"why": "", "by": "asha", "halt": halt_id}
+    await edge.journal.record(
+        drafts.trading_state(TradingState.HALTED, command_id=halt_id, **state),
+        drafts.trading_state(TradingState.ACTIVE, command_id=release_id, **state),
+        drafts.command_done(release_id, "release", "released"),
+    )
+    edge.crash()
+    again = await Edge(tmp_path).start(recover=False)
+    await accept(again, body(CommandKind.HALT, command_id=halt_id))
+    await again.engine.recover()
+    assert again.engine.document()["tradingState"] == "ACTIVE"
+    (done,) = [e for e in await again.journal.read(0) if (e.id, e.type) == (halt_id, "command.done")]
+    assert done.data == {"kind": "halt", "result": "released", "total": 0, "cancelled": 0}
+    later = await restart(again, tmp_path)
+    assert (await later.types()).count("command.done") == 2, "once each"
+    await later.stop()
+
+
+async def test_a_halt_that_a_kill_interrupted_is_carried_out_and_told_once(tmp_path: Path) -> None:
+    edge = await Edge(tmp_path).start()
+    made = order(price_paise=9990)
+    await edge.engine.submit(made)
+    halt_id = new_id()
+    await edge.journal.record(
+        drafts.trading_state(TradingState.HALTED, why="", by="asha", command_id=halt_id, halt=halt_id)
+    )
+    again = await restart(edge, tmp_path)
+    await accept(again, body(CommandKind.HALT, command_id=halt_id))
+    assert state_of(again, made) == ("CANCELLED", 0, "cancelled_by_halt")
+    (done,) = [e for e in await again.journal.read(0) if (e.id, e.type) == (halt_id, "command.done")]
+    assert done.data == {"kind": "halt", "result": "confirmed", "total": 1, "cancelled": 1}
+    assert again.engine.document()["tradingState"] == "HALTED"
+    await again.stop()
+
+
 @pytest.mark.parametrize("target", ["the one before", "none", "some other"])
 async def test_a_release_opens_the_gate_for_the_halt_it_names_and_no_other(edge: Edge, target: str) -> None:
     first, second = new_id(), new_id()
