@@ -84,7 +84,8 @@ def wire_order(order: Order) -> dict[str, Any]:
 
 async def add(connection: Connection, command: Command) -> None:
     """Queue a command; it leaves when the transaction has committed."""
-    order_id = command.order.id if command.order is not None else command.target
+    target = command.target if command.kind == "cancel" else None
+    order_id = command.order.id if command.order is not None else target
     await connection.execute(
         "insert into outbox (id, kind, priority, body, order_id, created_at, expires_at) "
         "values ($1, $2, $3, $4, $5, $6, $7)",
@@ -101,14 +102,15 @@ async def add(connection: Connection, command: Command) -> None:
 async def claim(connection: Connection, *, limit: int = 100) -> list[Claim]:
     """Take the commands that are due, priority first, and put their next attempt one second off.
 
-    The claim is a lease: a pod that dies after it delays its commands by that second. A release waits until the halt
-    before it was seen, so that the two cannot overtake each other on their way.
+    The claim is a lease: a pod that dies after it delays its commands by that second. A release waits until the edge
+    holds the halt that it ends, so that the two cannot overtake each other on their way.
     """
     rows = await connection.fetch(
         "update outbox o set next_attempt_at = now() + make_interval(secs => $1), attempts = attempts + 1 "
         "from (select id from outbox where done_at is null and next_attempt_at <= now() "
         "and expires_at > now() - make_interval(secs => $3) "
-        "and not (kind = 'release' and exists (select 1 from outbox h where h.kind = 'halt' and h.done_at is null)) "
+        "and not (kind = 'release' "
+        "and exists (select 1 from halts where released_at is null and delivered_at is null)) "
         "order by priority desc, created_at limit $2 for update skip locked) due "
         "where o.id = due.id returning o.id, o.body, o.priority, o.created_at",
         REPEAT_SECONDS,
@@ -120,14 +122,25 @@ async def claim(connection: Connection, *, limit: int = 100) -> list[Claim]:
 
 
 async def mark_expired(connection: Connection) -> int:
-    """Stop repeating commands that are past their time; how many there were."""
-    status: str = await connection.execute(
-        "update outbox set done_at = now(), outcome = 'expired' where id in ("
-        "select id from outbox where done_at is null and expires_at <= now() - make_interval(secs => $1) "
-        "limit 200 for update skip locked)",
-        LATE_SECONDS,
+    """Stop repeating commands that are past their time; how many there were. A release can be asked for again."""
+    return int(
+        await connection.fetchval(
+            "with gone as (update outbox set done_at = now(), outcome = 'expired' where id in ("
+            "select id from outbox where done_at is null and expires_at <= now() - make_interval(secs => $1) "
+            "limit 200 for update skip locked) returning id, kind), "
+            "h as (update halts set release_id = null, release_requested_by = null, release_requested_at = null, "
+            "touched_at = now() where released_at is null and release_id in (select id from gone)) "
+            "select count(*) from gone",
+            LATE_SECONDS,
+        )
     )
-    return int(status.rpartition(" ")[2])
+
+
+async def withdraw(connection: Connection, command_id: str) -> None:
+    """Stop sending a command that somebody thought better of; copies that left are for the edge to judge."""
+    await connection.execute(
+        "update outbox set done_at = now(), outcome = 'withdrawn' where id = $1 and done_at is null", command_id
+    )
 
 
 async def pending(connection: Connection) -> int:
@@ -142,3 +155,9 @@ async def pending_cancel(connection: Connection, order_id: str) -> bool:
             "select exists (select 1 from outbox where order_id = $1 and kind = 'cancel' and done_at is null)", order_id
         )
     )
+
+
+async def target_of(connection: Connection, command_id: str) -> str | None:
+    """The order that a command is about, None when it is not known."""
+    found: str | None = await connection.fetchval("select order_id from outbox where id::text = $1", command_id)
+    return found

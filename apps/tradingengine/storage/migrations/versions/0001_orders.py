@@ -205,7 +205,7 @@ create table outbox (
   next_attempt_at timestamptz not null default now(),
   attempts integer not null default 0,
   done_at timestamptz,
-  outcome text check (outcome in ('seen', 'expired'))
+  outcome text check (outcome in ('seen', 'expired', 'withdrawn'))
 );
 create index outbox_due on outbox (next_attempt_at) where done_at is null;
 create index outbox_by_order on outbox (order_id);
@@ -239,6 +239,7 @@ create index edge_events_by_ref on edge_events (ref) where ref is not null;
 create index edge_events_by_age on edge_events using brin (stored_at);
 create table halts (
   id uuid primary key,
+  edge_id text,
   requested_by text not null,
   reason text,
   requested_at timestamptz not null,
@@ -252,6 +253,7 @@ create table halts (
   released_at timestamptz,
   touched_at timestamptz not null default now()
 );
+comment on column halts.edge_id is 'the id under which the edge holds it, or of the last command, if not id';
 create unique index halts_active on halts ((true)) where released_at is null;
 create table alerts (
   id uuid primary key,
