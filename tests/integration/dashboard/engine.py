@@ -18,7 +18,7 @@ from tests.integration.servers import free_port
 PASSWORD = "eight prime numbers"
 TOKEN = "a-control-token-for-tests"
 REPOSITORY = Path(__file__).parents[3]
-STARTS_WITHIN = 60.0
+STARTS_WITHIN = 120.0
 
 _GATEWAY = """\
 http:

@@ -100,5 +100,6 @@ async def test_without_its_edge_the_page_says_so_and_takes_nothing(engine: Runni
     await page.keyboard.press("1")
     await expect(page.locator(".ticket .send")).to_have_attribute("aria-disabled", "true")
     engine.start("edge")
+    await engine.ready()
     await expect(page.locator(".strip", has_text="Edge unreachable")).to_have_count(0)
     await expect(page.locator(".ticket .send")).to_have_attribute("aria-disabled", "false")

@@ -15,7 +15,7 @@ function Underlying({ item }) {
   const place = range > 0 ? ((Number(now.last) - Number(now.low)) / range) * 100 : 0;
   return html`<tr><th scope="row">${item.name}</th><td class="r num"><b><${Last} symbol=${item.symbol} /></b></td>
     <td class="r num ${tone(now?.change)}" data-level=${priceLevel()}>${price(now?.change, { plus: true })}</td><td class="r num"><${ChangePercent} symbol=${item.symbol} /></td>
-    <td class="r num c-avg">${price(now?.open)}</td><td class="r num">${price(now?.low)}</td><td class="c-pct"><span class="range" role="img" aria-label="${Math.round(place)} percent of the day's range"><i style=${{ left: `${place}%` }}></i></span></td><td class="r num">${price(now?.high)}</td><td class="r num c-stop">${price(now?.previous_close)}</td></tr>`;
+    <td class="r num c-avg">${price(now?.open)}</td><td class="r num c-stop">${price(now?.low)}</td><td class="c-pct"><span class="range" role="img" aria-label="${Math.round(place)} percent of the day's range"><i style=${{ left: `${place}%` }}></i></span></td><td class="r num c-stop">${price(now?.high)}</td><td class="r num c-stop">${price(now?.previous_close)}</td></tr>`;
 }
 
 /** The day of one index in five-minute closes, against the previous close; the last point is live. */
@@ -47,7 +47,7 @@ export function Fno() {
   return html`<div class="tab-two">
     <${Panel} name="instruments" title="Underlyings" resource=${resources.instruments} rows=${4} note="live"
       isEmpty=${() => !indices.value.length} empty=${{ text: "The feed names no index.", step: "Look at the feed on the System tab." }}>
-      ${() => html`<div class="scroll" tabindex="0" role="region" aria-label="Underlyings table"><table class="grid"><thead><tr><th scope="col">Index</th><th scope="col" class="r">Last</th><th scope="col" class="r">Change</th><th scope="col" class="r">%</th><th scope="col" class="r c-avg">Open</th><th scope="col" class="r">Low</th><th scope="col" class="c-pct"><span class="sr">Range</span></th><th scope="col" class="r">High</th><th scope="col" class="r c-stop">Prev. close</th></tr></thead>
+      ${() => html`<div class="scroll" tabindex="0" role="region" aria-label="Underlyings table"><table class="grid"><thead><tr><th scope="col">Index</th><th scope="col" class="r">Last</th><th scope="col" class="r">Change</th><th scope="col" class="r">%</th><th scope="col" class="r c-avg">Open</th><th scope="col" class="r c-stop">Low</th><th scope="col" class="c-pct"><span class="sr">Range</span></th><th scope="col" class="r c-stop">High</th><th scope="col" class="r c-stop">Prev. close</th></tr></thead>
         <tbody>${indices.value.map((item) => html`<${Underlying} key=${item.symbol} item=${item} />`)}</tbody></table></div>`}<//>
     <${Panel} name="status" title="Trading sessions" resource=${status} rows=${2} note="market time"
       isEmpty=${(data) => !data.market.sessions.length} empty=${{ text: "This engine trades no segment.", step: "Set spec.segments of the resource." }}>${() => html`<${Session} />`}<//>
