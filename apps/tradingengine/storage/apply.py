@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 import asyncpg
+import msgspec
 
 from tradingengine.domain.ids import is_id
 from tradingengine.domain.positions import key_of
@@ -13,9 +14,17 @@ from tradingengine.storage import alerts, events, halts, market, orders, outbox,
 from tradingengine.storage.events import EdgeEvent
 from tradingengine.storage.heartbeat import parse_time
 from tradingengine.storage.postgres import CONNECTION_ERRORS, Connection
-from tradingengine.storage.projection import MALFORMED, READ_PAST_MARGIN, Alert, Projection, never_arrived
+from tradingengine.storage.projection import (
+    MALFORMED,
+    READ_PAST_MARGIN,
+    Alert,
+    Projection,
+    never_arrived,
+    not_delivered_alert,
+)
 
 _BY_HALT: Final = "cancelled_by_halt"
+_RELEASED: Final = frozenset({"released", "not_halted"})
 
 
 async def apply_batch(connection: Connection, batch: Sequence[EdgeEvent], *, careful: bool) -> list[tuple[str, str]]:
@@ -119,8 +128,65 @@ async def _apply_halt(connection: Connection, event: EdgeEvent, projection: Proj
         await halts.confirm(connection, event.id, at=event.at, total=total, cancelled=cancelled)
         return [("halt", event.id)]
     if kind == "release":
-        return [("halt", halt_id) for halt_id in await halts.release(connection, at=event.at)]
+        return await _apply_release(connection, event, projection)
+    if kind == "cancel":
+        return await _apply_cancel(connection, event, projection)
     return []
+
+
+_CANCELS: Final = {
+    "unknown_order": (
+        "Cancel came before its order",
+        "The edge did not know the order yet; if it still arrives it is cancelled and not sent.",
+        "No action. Look at the order again in a minute.",
+    ),
+    "unconfirmed": (
+        "Cancel not confirmed",
+        "The broker did not confirm that the order is gone; it is asked again.",
+        "Look at the order, and at the broker's own terminal if it stays open.",
+    ),
+    "expired": (
+        "Cancel came too late to be carried out",
+        "It reached the edge after its time.",
+        "Cancel the order again if it is still open.",
+    ),
+}
+"""Ends of a cancel that a person must hear of: title, detail, what to do."""
+
+
+async def _apply_cancel(connection: Connection, event: EdgeEvent, projection: Projection) -> list[tuple[str, str]]:
+    """The end of a cancel command; one that did not end the order is shown."""
+    said = _CANCELS.get(event.data["result"])
+    if said is None:
+        return []
+    target = str(event.data.get("target") or await outbox.target_of(connection, event.id or ""))
+    if not is_id(target):
+        return []
+    title, detail, mend = said
+    stored = (await orders.by_ids(connection, [target], lock=True)).get(target)
+    if stored is None or stored.order.state.terminal:
+        return []
+    if event.data["result"] == "expired":
+        await orders.request_cancel(connection, stored, requested=False)
+    order = stored.order
+    what = f"{order.side} {order.quantity} {order.symbol} {order.product}"
+    told = _alert(event, "warning", f"{title}: {what}", detail, mend)
+    projection.alerts.append(msgspec.structs.replace(told, order_id=target))
+    return [("order", target)]
+
+
+async def _apply_release(connection: Connection, event: EdgeEvent, projection: Projection) -> list[tuple[str, str]]:
+    """The end of a release command; one that the edge did not carry out leaves the halt as it is."""
+    if event.data["result"] in _RELEASED:
+        return [("halt", halt_id) for halt_id in await halts.release(connection, at=event.at)]
+    halt_id = await halts.release_failed(connection, event.id) if event.id is not None else None
+    if halt_id is None:
+        return []
+    detail = str(event.data.get("message") or f"The edge answered: {event.data['result']}.")
+    projection.alerts.append(
+        _alert(event, "warning", "The halt was not released", detail, "Look at the halt, and release it again.")
+    )
+    return [("halt", halt_id)]
 
 
 async def _apply_trading_state(
@@ -130,7 +196,7 @@ async def _apply_trading_state(
     by, reason = str(data.get("by") or "edge"), data.get("reason")
     if data["state"] == "HALTED":
         halt_id = event.id if event.id is not None and is_id(event.id) else _pressed_at_edge(event)
-        await halts.at_edge(connection, halt_id, by=by, reason=reason, at=event.at)
+        halt_id = await halts.at_edge(connection, halt_id, edge_id=event.id or "", by=by, reason=reason, at=event.at)
         projection.alerts.append(
             _alert(event, "critical", "Trading halted", f"By {by}." + (f" {reason}" if reason else ""),
                    "Entries are cancelled, stops stay. Release the halt to trade again.")
@@ -178,4 +244,7 @@ async def conclude_from_silence(connection: Connection) -> list[tuple[str, str]]
     concluded = [never_arrived(stored, read_until) for stored in silent]
     await orders.save(connection, [stored for stored, _ in concluded])
     await orders.add_timeline(connection, [entry for _, entry in concluded])
+    told = [not_delivered_alert(stored.order) for stored, _ in concluded if not stored.order.dry_run]
+    await alerts.save(connection, told)
+    changes += [("alert", alerts.alert_id(alert.key)) for alert in told]
     return changes + [("order", stored.order.id) for stored, _ in concluded]

@@ -44,11 +44,15 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-_FIRST_WORDS: Final = frozenset({"order.intent", "order.rejected", "order.expired", "command.done"})
+_FIRST_WORDS: Final = frozenset({"order.intent", "order.rejected", "order.expired", "trading.state", "command.done"})
 
 
 def spoken_of(batch: Sequence[EdgeEvent]) -> list[str]:
-    """Ids of commands that the edge has taken up: the journal's first word about one is of these types."""
+    """Ids of commands that the edge has taken up: the journal's first word about one is of these types.
+
+    A halt counts from the closed gate on: its end may take as long as the broker does, and a copy that came after the
+    release would halt again.
+    """
     return sorted({e.id for e in batch if e.id is not None and e.type in _FIRST_WORDS and is_id(e.id)})
 
 
@@ -216,6 +220,20 @@ def _alert(event: EdgeEvent, order: Order, severity: str, title: str, detail: st
         mend=mend or None,
         order_id=order.id,
         at=event.at,
+    )
+
+
+def not_delivered_alert(order: Order) -> Alert:
+    """An order that never reached the edge, and never will."""
+    why = order.reason or reason(ReasonCode.NOT_DELIVERED)
+    return Alert(
+        key=f"not-delivered/{order.id}",
+        severity="warning",
+        title=f"Not delivered: {order.side} {order.quantity} {order.symbol} {order.product}",
+        detail=why.message,
+        mend=why.mend or None,
+        order_id=order.id,
+        at=order.updated_at,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tradingengine.domain.ids import new_id
-from tradingengine.storage import events, outbox, streams
+from tradingengine.storage import events, halts, outbox, streams
 from tradingengine.storage.outbox import Command
 from tradingengine.storage.postgres import Database
 from tradingengine.storage.projection import spoken_of
@@ -101,15 +101,35 @@ async def test_a_late_command_is_repeated_for_a_minute_and_then_dropped(
         assert await outbox.pending(connection) == 1
 
 
-async def test_a_release_waits_for_the_halt_before_it(database: Database, cache: streams.Client) -> None:
+async def test_a_release_waits_until_the_edge_holds_the_halt_and_not_for_its_end(
+    database: Database, cache: streams.Client
+) -> None:
     halt, release = command("halt"), command("release")
+    async with database.transaction() as connection:
+        await halts.request(connection, halt.id, by="asha", reason=None, at=halt.created_at)
     await queue(database, halt, release)
     relay = relay_of(database, cache)
     await relay.send_due()
     assert (await sent(cache))[streams.PRIORITY_COMMANDS] == [halt.id]
-    await confirm(database, halt.id)
+    async with database.transaction() as connection:
+        # The gate is closed; a cancel that the broker never confirms keeps the halt from its end.
+        await halts.at_edge(connection, halt.id, edge_id=halt.id, by="asha", reason=None, at=datetime.now(UTC))
     await relay.send_due()
-    assert (await sent(cache))[streams.PRIORITY_COMMANDS] == [halt.id, release.id]
+    assert (await sent(cache))[streams.PRIORITY_COMMANDS][-1] == release.id
+
+
+async def test_a_release_that_nobody_took_can_be_asked_for_again(database: Database) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=outbox.LATE_SECONDS + 1)
+    halt, release = command("halt"), command("release", expires_at=past)
+    async with database.transaction() as connection:
+        await halts.request(connection, halt.id, by="asha", reason=None, at=halt.created_at)
+        await halts.request_release(connection, halt.id, release_id=release.id, by="asha", at=past)
+    await queue(database, release)
+    async with database.transaction() as connection:
+        assert await outbox.mark_expired(connection) == 1
+        row = await halts.active(connection)
+    assert row is not None
+    assert (row["release_id"], row["release_requested_at"]) == (None, None)
 
 
 async def test_a_command_taken_while_redis_is_away_arrives_when_it_is_back(
