@@ -64,6 +64,13 @@ class EdgeUnreachableError(UnavailableError):
     title = "The edge cannot be reached: the order was not sent and never will be"
 
 
+class PricesStaleError(InvalidInputError):
+    """New risk is not taken on prices that nobody can see."""
+
+    code = "prices_stale"
+    title = "Prices are stale: new risk is refused"
+
+
 class HaltedError(ConflictError):
     """Trading is halted."""
 
@@ -161,7 +168,8 @@ async def _on_domain(request: Request, error: Exception) -> Response:
 async def _on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header", "cookie")]
+    loc = first["loc"]
+    place = [str(part) for part in (loc[1:] if loc[0] in ("body", "query", "path", "header", "cookie") else loc)]
     field = ".".join(place) or "body"
     more = len(error.errors()) - 1
     detail = f"{field}: {first['msg']}" + (f" (and {more} more)" if more else "")

@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from tradingengine.domain.orders import OPEN_STATES
+import msgspec
+
+from tradingengine.domain.orders import OPEN_STATES, Side
+from tradingengine.domain.positions import PositionKey
 from tradingengine.storage.postgres import Connection
 from tradingengine.storage.records import (
     ORDER_COLUMNS,
@@ -72,6 +75,14 @@ async def by_ids(connection: Connection, ids: Sequence[str], *, lock: bool = Fal
     return {row["id"]: order_of_row(row) for row in rows}
 
 
+async def request_cancel(connection: Connection, stored: StoredOrder, *, requested: bool = True) -> StoredOrder:
+    """Note that somebody wants an order gone (or that this came to nothing); the order as it is stored then."""
+    await connection.execute(
+        "update orders set cancel_requested = $2, touched_at = now() where id = $1", stored.order.id, requested
+    )
+    return msgspec.structs.replace(stored, order=msgspec.structs.replace(stored.order, cancel_requested=requested))
+
+
 async def page(connection: Connection, state: str, *, before: str | None, limit: int) -> list[StoredOrder]:
     """Up to `limit` orders, newest first, older than the order id `before`; `state` is open, done or all."""
     rows = await connection.fetch(
@@ -106,16 +117,17 @@ async def touched_since(connection: Connection, since: datetime, *, limit: int =
     return [row["id"] for row in rows]
 
 
-async def pending_exit_quantity(connection: Connection, account: str, broker: str, symbol: str, product: str) -> int:
-    """Units of one position that open exit orders already ask for."""
+async def pending_exit_quantity(connection: Connection, key: PositionKey, side: Side) -> int:
+    """Units of one position that open exit orders of the closing `side` already ask for; dry runs close nothing."""
     total = await connection.fetchval(
         "select coalesce(sum(quantity - filled_quantity), 0)::bigint from orders "  # noqa: S608 - states of this file
         "where account = $1 and broker = $2 and symbol = $3 and product = $4 and purpose = 'EXIT' "
-        f"and state in ({_OPEN})",
-        account,
-        broker,
-        symbol,
-        product,
+        f"and side = $5 and not dry_run and state in ({_OPEN})",
+        key.account,
+        key.broker,
+        key.symbol,
+        key.product,
+        side,
     )
     return int(total)
 

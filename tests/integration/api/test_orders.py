@@ -238,6 +238,7 @@ async def test_a_halt_refuses_new_risk_and_ends_by_the_edges_word(
         return bool((await state())["state"] == "confirmed")
 
     await wait_until("the halt is confirmed", confirmed)
+    await beat(cache)
     released = await trader.http.delete("/v1/halt")
     assert (released.status_code, released.json()["released_at"]) == (202, None)
     journal.add("trading.state", {"state": "ACTIVE", "by": "trader"})
@@ -247,4 +248,5 @@ async def test_a_halt_refuses_new_risk_and_ends_by_the_edges_word(
         return (await state())["released_at"] is not None
 
     await wait_until("the halt is over", over)
+    await beat(cache)
     assert (await trader.place()).status_code == 201

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from tradingengine.api.orders.schemas import NewOrder
+from tradingengine.api.positions import closing
 from tradingengine.api.problems import (
     EdgeUnreachableError,
     HaltedError,
     IdempotencyConflictError,
     OrderDoneError,
     OrderRefusedError,
+    PricesStaleError,
 )
 from tradingengine.api.state import ApiState
 from tradingengine.domain.errors import DomainError
@@ -31,14 +33,17 @@ from tradingengine.domain.orders import (
     Source,
     Validity,
 )
+from tradingengine.domain.positions import key_of
 from tradingengine.domain.reasons import ReasonCode, fault, reason
 from tradingengine.domain.validation import check_order
 from tradingengine.errors import InvalidInputError, NotFoundError, UnavailableError
-from tradingengine.storage import audit, orders, outbox, placing
-from tradingengine.storage.documents import order_document
+from tradingengine.storage import alerts, audit, orders, outbox, placing
+from tradingengine.storage.documents import feed_state, order_document
+from tradingengine.storage.heartbeat import Heartbeat
 from tradingengine.storage.outbox import Command
 from tradingengine.storage.placing import UsedKey
 from tradingengine.storage.postgres import Connection
+from tradingengine.storage.projection import not_delivered_alert
 from tradingengine.storage.records import StoredOrder
 from tradingengine.storage.users import User
 
@@ -121,6 +126,17 @@ def check(request: OrderRequest, instrument: Instrument | None) -> None:
         raise OrderRefusedError(found)
 
 
+def _check_prices(heartbeat: Heartbeat | None) -> None:
+    """PricesStaleError while the edge has had no price for more than 3 s; exits are never asked."""
+    feed = feed_state(heartbeat)
+    if feed["state"] != "live":
+        age = feed["age_ms"]
+        detail = f"The last price is {age} ms old." if age is not None else "There is no price yet."
+        raise PricesStaleError(
+            detail, field="symbol", mend="Wait for prices. Exits, cancels and HALT still go through."
+        )
+
+
 class OrderService:
     """Orders of one person."""
 
@@ -149,13 +165,34 @@ class OrderService:
         except BaseException:
             heartbeat_task.cancel()
             raise
-        delivered = not risky or (heartbeat is not None and heartbeat.fresh)
-        kind = "place" if risky else "exit"
-        stored = self.new_order(request, kind=kind, delivered=delivered)
-        document, is_new = await self.store(stored, kind if delivered else None, key, digest)
+        if not risky:
+            return await self._exit(request, key, digest)
+        delivered = heartbeat is not None and heartbeat.fresh
+        if delivered and not request.dry_run:
+            _check_prices(heartbeat)
+        stored = self.new_order(request, kind="place", delivered=delivered)
+        document, is_new = await self.store(stored, "place" if delivered else None, key, digest)
         if not delivered and is_new:
             raise self.not_delivered(stored.order.id)
         return document, is_new
+
+    async def _exit(self, request: OrderRequest, key: str, digest: bytes) -> tuple[dict[str, Any], bool]:
+        """Store and send an exit that was written out as an order; a dry run is for the edge's gate alone to judge."""
+        stored = self.new_order(request, kind="exit")
+        if request.dry_run:
+            return await self.store(stored, "exit", key, digest)
+        position = key_of(stored.order)
+        async with self._state.database.transaction() as connection:
+            held = await closing.lock(connection, position)
+            known = await placing.known(connection, self._user.id, key, request.symbol)
+            if known.used is not None:
+                return await self.repeat(connection, known.used, digest), False
+            await closing.closing(connection, position, held, quantity=request.quantity, side=request.side)
+            document = await self.store_in(connection, stored, "exit", key, digest)
+            if document is None:
+                return await self.repeated(connection, key, digest, request.symbol), False
+        await self.announce(document, sent=True)
+        return document, True
 
     def new_order(self, request: OrderRequest, *, kind: str, delivered: bool = True) -> StoredOrder:
         """A new order of this person."""
@@ -184,11 +221,16 @@ class OrderService:
         self, stored: StoredOrder, kind: str | None, key: str, digest: bytes
     ) -> tuple[dict[str, Any], bool]:
         """Write the order with everything about it in one statement, and (with `kind`) send it."""
+        told = not_delivered_alert(stored.order) if kind is None else None
         async with self._state.database.connection() as connection:
             document = await self.store_in(connection, stored, kind, key, digest)
             if document is None:
                 return await self.repeated(connection, key, digest, stored.order.symbol), False
+            if told is not None:
+                await alerts.save(connection, [told])
         await self.announce(document, sent=kind is not None)
+        if told is not None:
+            await self._state.changed(("alert", alerts.alert_id(told.key)))
         return document, True
 
     async def store_in(
@@ -287,6 +329,7 @@ class OrderService:
             if not await outbox.pending_cancel(connection, order_id):
                 command = self.command("cancel", new_id(), None, target=order_id)
                 await outbox.add(connection, command)
+                stored = await orders.request_cancel(connection, stored)
                 await audit.record(
                     connection, actor=self._user.login, action="order.cancel", subject=order_id, payload={}
                 )

@@ -3,15 +3,12 @@
 from typing import Any
 
 from tradingengine.api.orders.service import OrderService, request_hash
+from tradingengine.api.positions import closing
 from tradingengine.api.positions.schemas import ExitRequest
-from tradingengine.api.problems import NoPositionError, OrderRefusedError
 from tradingengine.api.state import ApiState
 from tradingengine.domain.orders import OrderRequest, OrderType, Product, Purpose, Side
 from tradingengine.domain.positions import PositionKey
-from tradingengine.domain.reasons import ReasonCode, fault
-from tradingengine.storage import orders, placing, positions
-from tradingengine.storage.postgres import Connection
-from tradingengine.storage.records import StoredOrder
+from tradingengine.storage import placing
 from tradingengine.storage.users import User
 
 
@@ -29,40 +26,31 @@ class ExitService:
         NoPositionError when nothing is left to close, OrderRefusedError when more is asked for than there is.
         """
         digest = request_hash("exit", body.model_dump())
+        broker = body.broker or self._state.settings.engine.brokers[0].name
+        position = PositionKey(body.account, broker, body.symbol, Product(body.product))
         async with self._state.database.transaction() as connection:
+            held = await closing.lock(connection, position)
+            # After the lock: the request that had it may have been the same one.
             known = await placing.known(connection, self._user.id, key, body.symbol)
             if known.used is not None:
                 return await self._orders.repeat(connection, known.used, digest), False
-            stored = await self._order(connection, body)
+            side, quantity = await closing.closing(connection, position, held, quantity=body.quantity)
+            stored = self._orders.new_order(_request(position, side, quantity), kind="exit")
             document = await self._orders.store_in(connection, stored, "exit", key, digest)
             if document is None:
                 return await self._orders.repeated(connection, key, digest, body.symbol), False
         await self._orders.announce(document, sent=True)
         return document, True
 
-    async def _order(self, connection: Connection, body: ExitRequest) -> StoredOrder:
-        broker = body.broker or self._state.settings.engine.brokers[0].name
-        key = PositionKey(body.account, broker, body.symbol, Product(body.product))
-        # Locked: of two exits at once the second one sees the first.
-        held = (await positions.by_keys(connection, [key], lock=True)).get(key)
-        quantity = held.position.quantity if held is not None else 0
-        leaving = await orders.pending_exit_quantity(connection, key.account, key.broker, key.symbol, body.product)
-        left = abs(quantity) - leaving
-        if left <= 0:
-            detail = f"{leaving} units are being closed already." if quantity else "The position is flat."
-            raise NoPositionError(f"{body.symbol} {body.product}: {detail}")
-        if body.quantity is not None and body.quantity > left:
-            raise OrderRefusedError(
-                fault("quantity", ReasonCode.BAD_QUANTITY, f"{body.quantity}, {left} can be closed", f"At most {left}")
-            )
-        request = OrderRequest(
-            symbol=body.symbol,
-            side=Side.SELL if quantity > 0 else Side.BUY,
-            quantity=body.quantity or left,
-            type=OrderType.MARKET,
-            product=key.product,
-            purpose=Purpose.EXIT,
-            account=key.account,
-            broker=key.broker,
-        )
-        return self._orders.new_order(request, kind="exit")
+
+def _request(position: PositionKey, side: Side, quantity: int) -> OrderRequest:
+    return OrderRequest(
+        symbol=position.symbol,
+        side=side,
+        quantity=quantity,
+        type=OrderType.MARKET,
+        product=position.product,
+        purpose=Purpose.EXIT,
+        account=position.account,
+        broker=position.broker,
+    )
