@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 
 from tradingengine.storage.heartbeat import parse_time
-from tradingengine.storage.postgres import Connection
+from tradingengine.storage.postgres import CONNECTION_ERRORS, Connection
 
 
 class EdgeEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a journal (contract/events-v1.schema.json)."""
+    """One entry of a journal (contract/events-v1.schema.json); `problem` is what was wrong with it on arrival."""
 
     journal: str
     seq: int
@@ -23,6 +24,7 @@ class EdgeEvent(msgspec.Struct, frozen=True, kw_only=True):
     run: str = ""
     id: str | None = None
     data: dict[str, Any] = {}
+    problem: str | None = None
 
 
 class _Wire(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,18 +48,49 @@ class JournalState(msgspec.Struct, frozen=True, kw_only=True):
     stream_id: str
 
 
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """The least that an entry must tell for the sequence to go on without it."""
+
+    journal: str
+    seq: int
+    v: int = 1
+    at: Any = None
+
+
+UNREADABLE: Final = "unreadable"
+"""Type of an entry that is kept for its place in the sequence alone; like every unknown type it changes nothing."""
+_MOST: Final = 2**63 - 1
+_KEPT: Final = 2000
 _DECODER = msgspec.json.Decoder(_Wire)
+_PLACES = msgspec.json.Decoder(_Place)
 
 
 def decode_event(body: str) -> EdgeEvent:
-    """The event of an entry's body; ValueError when it is none that could be stored."""
+    """The event of an entry's body; ValueError when not even its place in a journal can be told.
+
+    Postgres keeps no NUL in text: there it is written as `\\u0000`. An entry that is no event at all becomes one of
+    type `unreadable`, so that what follows it does not wait for ever.
+    """
     try:
-        wire = _DECODER.decode(body)
-    except msgspec.DecodeError as error:
-        raise ValueError(str(error)) from None
+        event = _event(_DECODER.decode(body))
+    except (msgspec.DecodeError, ValueError) as error:
+        return _unreadable(body, str(error))
+    if "\\u0000" not in body:
+        return event
+    return msgspec.structs.replace(
+        event,
+        type=_escaped(event.type),
+        run=_escaped(event.run),
+        id=_escaped(event.id),
+        data=_escaped(event.data),
+        problem="NUL in its text, written as \\u0000",
+    )
+
+
+def _event(wire: _Wire) -> EdgeEvent:
     at = parse_time(wire.at)
-    if at is None or wire.seq < 1 or wire.v != 1:
-        raise ValueError(f"journal {wire.journal} sequence {wire.seq}: version, sequence or time is not valid")
+    if at is None or not 1 <= wire.seq <= _MOST or abs(wire.epoch) > _MOST or wire.v != 1:
+        raise ValueError("version, sequence, epoch or time is not valid")
     return EdgeEvent(
         journal=str(UUID(wire.journal)),
         seq=wire.seq,
@@ -69,6 +102,34 @@ def decode_event(body: str) -> EdgeEvent:
         id=wire.id,
         data=wire.data or {},
     )
+
+
+def _unreadable(body: str, problem: str) -> EdgeEvent:
+    try:
+        place = _PLACES.decode(body)
+        journal = str(UUID(place.journal))
+    except (msgspec.DecodeError, ValueError):
+        raise ValueError(problem) from None
+    if not 1 <= place.seq <= _MOST or place.v != 1:
+        raise ValueError(problem)  # another version may be read by a release that knows it: nothing is passed over
+    at = parse_time(place.at) if isinstance(place.at, str) else None
+    return EdgeEvent(
+        journal=journal,
+        seq=place.seq,
+        type=UNREADABLE,
+        at=at or datetime.now(UTC),
+        data={"body": _escaped(body[:_KEPT])},
+        problem=_escaped(problem[:500]),
+    )
+
+
+def _escaped(value: Any) -> Any:
+    """The value with every NUL in its texts written as `\\u0000`."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\\u0000")
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
 async def ensure_journal(connection: Connection, journal: str) -> None:
@@ -111,12 +172,44 @@ async def upkeep(connection: Connection) -> Upkeep:
     return Upkeep(applied=row["applied"] or {}, due=row["due"], pending=row["pending"])
 
 
-async def store(connection: Connection, events: Sequence[EdgeEvent]) -> None:
-    """Keep entries as they came; one that is there already is left alone."""
-    await connection.executemany(
-        "insert into edge_events (journal, seq, epoch, at, market_time, run, type, ref, data) "
-        "values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing",
-        [(e.journal, e.seq, e.epoch, e.at, e.market_time, e.run, e.type, e.id, e.data) for e in events],
+async def store(connection: Connection, events: Sequence[EdgeEvent], *, careful: bool = False) -> list[EdgeEvent]:
+    """Keep entries as they came, one that is there already is left alone; the entries as they are stored.
+
+    With `careful` each has a savepoint of its own, and one that Postgres refuses is kept as `unreadable`.
+    """
+    if not careful:
+        await connection.executemany(_STORE, [_row(event) for event in events])
+        return list(events)
+    kept = []
+    for event in events:
+        await connection.execute("savepoint stored")
+        try:
+            await connection.execute(_STORE, *_row(event))
+            kept.append(event)
+        except CONNECTION_ERRORS:
+            raise
+        except asyncpg.PostgresError as error:
+            await connection.execute("rollback to savepoint stored")
+            kept.append(_refused(event, f"{type(error).__name__}: {error}"))
+            await connection.execute(_STORE, *_row(kept[-1]))
+        await connection.execute("release savepoint stored")
+    return kept
+
+
+_STORE: Final = (
+    "insert into edge_events (journal, seq, epoch, at, market_time, run, type, ref, data, problem) "
+    "values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing"
+)
+
+
+def _row(e: EdgeEvent) -> tuple[Any, ...]:
+    return (e.journal, e.seq, e.epoch, e.at, e.market_time, e.run, e.type, e.id, e.data, e.problem)
+
+
+def _refused(event: EdgeEvent, problem: str) -> EdgeEvent:
+    text = ascii(event.data)[:_KEPT]
+    return EdgeEvent(
+        journal=event.journal, seq=event.seq, type=UNREADABLE, at=event.at, data={"body": text}, problem=problem[:500]
     )
 
 
@@ -206,3 +299,11 @@ async def start_stream_id(connection: Connection) -> str:
     """The stream id from which a new pod reads on; `0-0` when nothing was applied yet."""
     text = await connection.fetchval("select stream_id from edge_journals order by updated_at desc limit 1")
     return str(text or "0-0")
+
+
+async def newest_place(connection: Connection) -> str:
+    """Journal and sequence up to which the newest journal was applied, as one text; empty before the first entry."""
+    place = await connection.fetchval(
+        "select journal || '/' || applied_seq from edge_journals order by updated_at desc limit 1"
+    )
+    return str(place or "")

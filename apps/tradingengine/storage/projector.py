@@ -142,10 +142,12 @@ class Projector:
         async with self._database.transaction(hold_ms=_HOLD_MS) as connection:
             state = await events.lock_journal(connection, journal)
             if state is None:
+                # Or the row is gone: a database that was restored under us may not know the journal.
+                self._known.discard(journal)
                 return _Outcome.LOCKED
             fresh = {event.seq: event for _, event in received if event.seq > state.applied}
             seen = max([state.seen, *fresh])
-            batch = _bounded(await _store_and_collect(connection, journal, state, fresh))
+            batch = _bounded(await _store_and_collect(connection, journal, state, fresh, careful=careful))
             if batch:
                 changes = await apply.apply_batch(connection, batch, careful=careful)
                 highest = received[-1][0] if received else state.stream_id
@@ -181,7 +183,8 @@ class Projector:
         async with self._database.connection() as connection:
             found = await events.upkeep(connection)
         self._pending.set(found.pending)
-        self._applied.update(found.applied)
+        # Replaced, not added to: a restored database knows less, and the edge must hear that to ship again.
+        self._applied = found.applied
         if found.applied:
             await streams.write_ack(self._client, found.applied)
         if found.due:
@@ -192,11 +195,12 @@ class Projector:
 
 
 async def _store_and_collect(
-    connection: Connection, journal: str, state: events.JournalState, fresh: dict[int, EdgeEvent]
+    connection: Connection, journal: str, state: events.JournalState, fresh: dict[int, EdgeEvent], *, careful: bool
 ) -> list[EdgeEvent]:
     """Store new entries and return those that follow the applied ones without a gap."""
     if fresh:
-        await events.store(connection, [fresh[seq] for seq in sorted(fresh)])
+        kept = await events.store(connection, [fresh[seq] for seq in sorted(fresh)], careful=careful)
+        fresh = {event.seq: event for event in kept}
     batch: list[EdgeEvent] = []
     while (following := fresh.get(state.applied + len(batch) + 1)) is not None:
         batch.append(following)

@@ -11,7 +11,7 @@ from tradingengine.domain.calendar import contract_folder
 from tradingengine.domain.ids import new_id
 from tradingengine.storage import migrate, schema, streams
 from tradingengine.storage.audit import canonical
-from tradingengine.storage.events import decode_event
+from tradingengine.storage.events import UNREADABLE, decode_event
 from tradingengine.storage.market import decode_instruments
 from tradingengine.storage.outbox import Command
 
@@ -59,11 +59,28 @@ def test_an_entry_is_read_and_unknown_properties_are_ignored() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seq": 0}, {"v": 2}, {"at": "x"}, {"journal": "x"}, {"seq": "1"}, {"data": [1]}, {"type": 5}]
+    "changes", [{"seq": 0}, {"v": 2}, {"v": 2, "type": 5}, {"journal": "x"}, {"seq": "1"}, {"seq": 2**63}]
 )
-def test_an_entry_that_could_not_be_stored_is_refused(changes: dict[str, Any]) -> None:
+def test_an_entry_without_a_place_in_a_journal_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         decode_event(json.dumps(an_entry(**changes)))
+
+
+@pytest.mark.parametrize("changes", [{"at": "x"}, {"data": [1]}, {"type": 5}, {"epoch": 2**63}, {"id": 7, "run": 8}])
+def test_an_entry_that_is_no_event_keeps_its_place(changes: dict[str, Any]) -> None:
+    entry = an_entry(seq=12, **changes)
+    event = decode_event(json.dumps(entry))
+    assert (event.journal, event.seq, event.type) == (entry["journal"], 12, UNREADABLE)
+    assert event.problem
+    assert entry["journal"] in event.data["body"]
+
+
+def test_nul_is_escaped_wherever_it_stands() -> None:
+    event = decode_event(json.dumps(an_entry(id="a\x00", run="\x00", data={"k\x00": [{"x": "\x00y"}], "n": 1})))
+    assert (event.id, event.run) == ("a\\u0000", "\\u0000")
+    assert event.data == {"k\\u0000": [{"x": "\\u0000y"}], "n": 1}
+    assert event.problem
+    assert decode_event(json.dumps(an_entry())).problem is None
 
 
 def test_the_contract_takes_our_entries_and_refuses_broken_ones() -> None:
