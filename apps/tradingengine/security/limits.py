@@ -1,5 +1,7 @@
 """How many failed logins are borne, and from whom."""
 
+import hashlib
+import hmac
 from datetime import timedelta
 from typing import Final
 
@@ -13,6 +15,14 @@ MAX_BY_LOGIN: Final = 50
 def too_many(pair: int, address: int, login: int) -> bool:
     """Whether the next attempt is refused: failures of login and address together, of the address, of the login."""
     return pair >= MAX_BY_PAIR or address >= MAX_BY_ADDRESS or login >= MAX_BY_LOGIN
+
+
+def attempt_name(login: str, *, exists: bool, secret: str) -> str:
+    """The name to count a login's attempts by: itself when there is such a user.
+
+    Anything else may be a password typed into the wrong field: of it only a keyed digest is kept.
+    """
+    return login if exists else "#" + hmac.new(secret.encode(), login.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def client_address(peer: str | None, forwarded_for: str | None) -> str:

@@ -1,20 +1,31 @@
 """Passwords are kept as argon2id hashes; hashing runs in threads, a few at a time, since it is slow on purpose."""
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from argon2.low_level import Type
 
-from tradingengine.errors import InvalidInputError
+from tradingengine.errors import InvalidInputError, TradingEngineError
 
+_T = TypeVar("_T")
 MIN_LENGTH: Final = 10
 MAX_LENGTH: Final = 256
 _PARALLEL: Final = 2
+MAX_WAITING: Final = 20
 
 _HASHER: Final = PasswordHasher(time_cost=3, memory_cost=19_456, parallelism=1, type=Type.ID)
 _NOBODY: Final = _HASHER.hash("the password of nobody")
+
+
+class TooManyWaitingError(TradingEngineError):
+    """So many passwords wait to be checked that one more would only wait too long."""
+
+    code = "too_many_attempts"
+    status = 429
+    title = "Too many logins at once"
 
 
 def check_strength(password: str, *, login: str) -> None:
@@ -46,18 +57,32 @@ def needs_rehash(password_hash: str) -> bool:
 
 
 class PasswordChecker:
-    """Checks passwords off the event loop, at most two at a time: each takes a core and 19 MiB."""
+    """Checks passwords off the event loop, at most two at a time: each takes a core and 19 MiB.
+
+    More than MAX_WAITING at once are refused with TooManyWaitingError.
+    """
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(_PARALLEL)
+        self._waiting = 0
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether the password fits; for an unknown user (None) it takes as long and is never right."""
-        async with self._slots:
-            right = await asyncio.to_thread(verify_password, password_hash or _NOBODY, password)
+        right = await self._run(verify_password, password_hash or _NOBODY, password)
         return right and password_hash is not None
 
     async def hash(self, password: str) -> str:
         """`hash_password` off the event loop."""
-        async with self._slots:
-            return await asyncio.to_thread(hash_password, password)
+        return await self._run(hash_password, password)
+
+    async def _run(self, work: Callable[..., _T], *arguments: str) -> _T:
+        if self._waiting >= MAX_WAITING:
+            raise TooManyWaitingError(
+                "Too many people log in at this moment.", mend="Try again.", headers={"retry-after": "5"}
+            )
+        self._waiting += 1
+        try:
+            async with self._slots:
+                return await asyncio.to_thread(work, *arguments)
+        finally:
+            self._waiting -= 1

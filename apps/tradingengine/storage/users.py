@@ -155,8 +155,25 @@ async def failures(connection: Connection, login: str, address: str, window: tim
     return Failures(pair=row["pair"], address=row["address"], login=row["login"])
 
 
-async def note_attempt(connection: Connection, login: str, address: str, *, succeeded: bool) -> None:
-    """Remember a login attempt."""
-    await connection.execute(
-        "insert into login_attempts (login, address, succeeded) values ($1, $2, $3)", login[:64], address, succeeded
+async def begin_attempt(connection: Connection, login: str, address: str) -> int:
+    """Count a login attempt as failed before the password is looked at; its id.
+
+    Those that run at the same time see each other so, and many at once get no more tries than one after the other.
+    """
+    return int(
+        await connection.fetchval(
+            "insert into login_attempts (login, address, succeeded) values ($1, $2, false) returning id",
+            login[:64],
+            address,
+        )
     )
+
+
+async def attempt_succeeded(connection: Connection, attempt: int) -> None:
+    """The password was right."""
+    await connection.execute("update login_attempts set succeeded = true where id = $1", attempt)
+
+
+async def forget_attempt(connection: Connection, attempt: int) -> None:
+    """The password was not looked at: the attempt does not count."""
+    await connection.execute("delete from login_attempts where id = $1", attempt)

@@ -1,5 +1,7 @@
 """Logging in and out."""
 
+import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -64,6 +66,47 @@ async def test_too_many_failures_are_refused_even_with_the_right_password(strang
         "/v1/session", json={"login": "trader", "password": PASSWORD}, headers={"x-forwarded-for": "10.0.0.9"}
     )
     assert elsewhere.status_code == 200
+
+
+async def test_guesses_sent_at_once_get_no_more_tries(stranger: Person) -> None:
+    answers = await asyncio.gather(*(stranger.log_in("trader", f"guess {number}") for number in range(30)))
+    codes = Counter(answer.status_code for answer in answers)
+    assert set(codes) <= {401, 429}
+    assert codes[401] <= limits.MAX_BY_PAIR
+
+
+async def test_what_was_typed_into_the_login_field_is_not_kept(
+    stranger: Person, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for login in ("hunter2-hunter2", "trader"):
+        assert (await stranger.log_in(login, "wrong")).status_code == 401
+    async with database.connection() as connection:
+        rows = await connection.fetch("select login from login_attempts where not succeeded order by id")
+    first, second = (row["login"] for row in rows)
+    assert (first.startswith("#"), "hunter2" in first, second) == (True, False, "trader")
+    told = [vars(record) for record in caplog.records if record.getMessage() == "a login failed"]
+    assert [entry.get("login") for entry in told] == [None, "trader"]
+    assert all(entry["address"] for entry in told)
+    assert "hunter2" not in str([vars(record) for record in caplog.records])
+
+
+async def test_control_characters_are_refused_with_their_field(stranger: Person, trader: Person) -> None:
+    nul = "a" + chr(0)
+    refused = {
+        "login": await stranger.log_in(nul, "x"),
+        "password": await stranger.log_in("trader", nul),
+        "symbol": await trader.place(symbol="NSE:" + nul),
+        "account": await trader.place(account=nul),
+        "reason": await trader.http.post("/v1/halt", json={"reason": nul}),
+        "query": await trader.http.get("/v1/instruments", params={"query": nul}),
+        "symbols": await trader.http.get("/v1/quotes", params={"symbols": nul}),
+    }
+    for field, answer in refused.items():
+        assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert (await trader.http.get("/v1/candles", params={"symbol": nul})).status_code == 422
+    odd = await trader.http.post("/v1/positions/exit", json={"symbol": "NSE RELIANCE", "product": "MIS"})
+    assert (odd.status_code, odd.json()["field"]) == (422, "symbol")
 
 
 async def test_another_sites_page_may_not_log_in_or_act(stranger: Person, trader: Person) -> None:

@@ -9,6 +9,7 @@ from tradingengine.api.auth import Reader
 from tradingengine.api.instruments.schemas import InstrumentList
 from tradingengine.api.problems import problems
 from tradingengine.api.responses import Json
+from tradingengine.api.schemas import Text
 from tradingengine.api.state import State
 
 router = APIRouter(prefix="/v1/instruments", tags=["prices"])
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/v1/instruments", tags=["prices"])
 async def search_instruments(
     user: Reader,
     state: State,
-    query: Annotated[str, Query(max_length=64, description="Words of symbol or name; empty lists all.")] = "",
+    query: Annotated[Text, Query(max_length=64, description="Words of symbol or name; empty lists all.")] = "",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> Response:
     """Indices and shares whose symbol or name holds every word."""

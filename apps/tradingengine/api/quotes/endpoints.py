@@ -9,6 +9,7 @@ from tradingengine.api.auth import Reader
 from tradingengine.api.problems import problems
 from tradingengine.api.quotes.schemas import QuoteList
 from tradingengine.api.responses import Json
+from tradingengine.api.schemas import Text
 from tradingengine.api.state import State
 from tradingengine.errors import InvalidInputError
 
@@ -21,7 +22,7 @@ async def get_quotes(
     user: Reader,
     state: State,
     symbols: Annotated[
-        str, Query(max_length=8192, description="Symbols with commas between them.", examples=["NSE:RELIANCE,NSE:TCS"])
+        Text, Query(max_length=8192, description="Symbols with commas between them.", examples=["NSE:RELIANCE,NSE:TCS"])
     ],
 ) -> Response:
     """The last quotes that the edge published; `market_time` is the tape's own clock."""

@@ -10,7 +10,7 @@ from tradingengine.api.schemas import Body, Document
 class Login(Body):
     """Who logs in."""
 
-    login: str = Field(min_length=1, max_length=64, examples=["asha"])
+    login: str = Field(min_length=1, max_length=64, pattern=r"^\s*[A-Za-z0-9][A-Za-z0-9.-]*\s*$", examples=["asha"])
     password: str = Field(min_length=1, max_length=256, examples=["correct horse battery"], repr=False)
 
 

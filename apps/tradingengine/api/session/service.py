@@ -7,7 +7,7 @@ from typing import Any
 from tradingengine.api.problems import NotLoggedInError, TooManyAttemptsError
 from tradingengine.api.state import ApiState
 from tradingengine.security import limits, sessions
-from tradingengine.security.passwords import needs_rehash
+from tradingengine.security.passwords import TooManyWaitingError, needs_rehash
 from tradingengine.storage import audit, users
 from tradingengine.storage.users import Credentials, User
 
@@ -41,29 +41,38 @@ async def log_in(state: ApiState, login: str, password: str, address: str) -> tu
     """The user and a new session token; WrongLoginError, or TooManyAttemptsError before the password is looked at."""
     login = login.strip().lower()
     async with state.database.connection() as connection:
-        failed = await users.failures(connection, login, address, limits.WINDOW)
         found = await users.credentials(connection, login)
-    if limits.too_many(failed.pair, failed.address, failed.login):
+        name = limits.attempt_name(login, exists=found is not None, secret=state.settings.control_token)
+        attempt = await users.begin_attempt(connection, name, address)
+        failed = await users.failures(connection, name, address, limits.WINDOW)
+        # This attempt is among them.
+        if limits.too_many(failed.pair - 1, failed.address - 1, failed.login - 1):
+            await users.forget_attempt(connection, attempt)
+            raise _limited(state)
+    try:
+        right = await state.passwords.verify(found.password_hash if found is not None else None, password)
+    except TooManyWaitingError:
         state.metrics.logins.labels("limited").inc()
-        seconds = int(limits.WINDOW.total_seconds())
-        raise TooManyAttemptsError(
-            "Too many failed logins from here.", mend="Wait five minutes.", headers={"retry-after": str(seconds)}
-        )
-    right = await state.passwords.verify(found.password_hash if found is not None else None, password)
+        async with state.database.connection() as connection:
+            await users.forget_attempt(connection, attempt)
+        raise
     if found is None or not right or found.user.disabled:
-        await _note_failure(state, login, address)
+        state.metrics.logins.labels("failed").inc()
+        known = {"login": found.user.login} if found is not None else {}
+        log.info("a login failed", extra={"address": address, **known})
         raise WrongLoginError("Login or password is wrong.", mend="An admin can set a new one: te user password LOGIN.")
-    return found.user, await _open(state, found, password, address)
+    return found.user, await _open(state, found, password, address, attempt)
 
 
-async def _note_failure(state: ApiState, login: str, address: str) -> None:
-    state.metrics.logins.labels("failed").inc()
-    async with state.database.connection() as connection:
-        await users.note_attempt(connection, login, address, succeeded=False)
-    log.info("a login failed", extra={"login": login[:64], "address": address})
+def _limited(state: ApiState) -> TooManyAttemptsError:
+    state.metrics.logins.labels("limited").inc()
+    seconds = int(limits.WINDOW.total_seconds())
+    return TooManyAttemptsError(
+        "Too many failed logins from here.", mend="Wait five minutes.", headers={"retry-after": str(seconds)}
+    )
 
 
-async def _open(state: ApiState, found: Credentials, password: str, address: str) -> str:
+async def _open(state: ApiState, found: Credentials, password: str, address: str, attempt: int) -> str:
     user, token = found.user, sessions.new_token()
     rehashed = await state.passwords.hash(password) if needs_rehash(found.password_hash) else None
     async with state.database.transaction() as connection:
@@ -72,7 +81,7 @@ async def _open(state: ApiState, found: Credentials, password: str, address: str
         await users.start_session(
             connection, user.id, sessions.token_hash(token), datetime.now(UTC) + sessions.ABSOLUTE
         )
-        await users.note_attempt(connection, user.login, address, succeeded=True)
+        await users.attempt_succeeded(connection, attempt)
         await audit.record(
             connection, actor=user.login, action="session.open", subject=user.login, payload={"address": address}
         )
