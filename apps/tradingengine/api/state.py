@@ -17,10 +17,12 @@ from tradingengine.control.state import ControlState
 from tradingengine.errors import DatabaseUnavailableError
 from tradingengine.security.passwords import PasswordChecker
 from tradingengine.storage import streams
+from tradingengine.storage.link_watch import LinkWatch
 from tradingengine.storage.postgres import Database
 from tradingengine.storage.projector import BLOCK_SECONDS, Projector
 from tradingengine.storage.reads import SAMPLE_SECONDS, Reads
 from tradingengine.storage.relay import Relay
+from tradingengine.storage.retention import Retention
 from tradingengine.telemetry.loops import run_loop
 
 log = logging.getLogger(__name__)
@@ -100,6 +102,8 @@ async def running_state(control: ControlState) -> AsyncGenerator[ApiState]:
         metrics=metrics,
     )
     hub.user_release = state.user_release
+    watch = LinkWatch(database, reads.heartbeat, lambda ref: state.changed(("alert", ref)))
+    retention = Retention(database)
     tasks = [
         asyncio.create_task(loop, name=label)
         for label, loop in {
@@ -107,6 +111,8 @@ async def running_state(control: ControlState) -> AsyncGenerator[ApiState]:
             "projector": projector.run(),
             "hub": hub.run(),
             "samples": run_loop("samples", _sample(state), control.metrics),
+            "link": run_loop("link", watch.round, control.metrics),
+            "retention": run_loop("retention", retention.round, control.metrics),
             "warm": _warm(database),
         }.items()
     ]
