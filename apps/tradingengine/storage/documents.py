@@ -5,11 +5,14 @@ Money is text in rupees, times are RFC 3339, percentages are text with two decim
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
+from tradingengine.domain.calendar import Calendar, load_calendar
 from tradingengine.domain.candles import Candle
 from tradingengine.domain.clock import from_epoch_ms, rfc3339
-from tradingengine.domain.instruments import Instrument
+from tradingengine.domain.errors import DomainError
+from tradingengine.domain.instruments import Instrument, Segment
 from tradingengine.domain.money import divide_half_even, format_rupees
 from tradingengine.domain.quotes import Quote
 from tradingengine.storage.heartbeat import Heartbeat
@@ -230,14 +233,33 @@ def feed_state(heartbeat: Heartbeat | None) -> dict[str, Any]:
     return {"state": "live" if age_ms <= 3000 and heartbeat.fresh else "stale", "age_ms": age_ms}
 
 
-def sessions_document(heartbeat: Heartbeat | None, segments: Sequence[str]) -> list[dict[str, Any]]:
-    """Trading session per segment of the desk."""
-    sessions = heartbeat.feed.get("sessions") or {} if heartbeat is not None else {}
+def sessions_document(
+    heartbeat: Heartbeat | None, segments: Sequence[str], at: datetime | None
+) -> list[dict[str, Any]]:
+    """Trading session per segment of the desk, as the feed says; a segment that the feed does not have is left out.
+
+    While the feed says nothing, as the calendar says at market time `at`; unknown when that is not known (None).
+    """
+    told = heartbeat.feed.get("sessions") or {} if heartbeat is not None else {}
+    if not told:
+        return [_by_calendar(segment, at) for segment in segments]
     return [
-        {
-            "segment": segment,
-            "state": (sessions.get(segment) or {}).get("state", "unknown"),
-            "until": (sessions.get(segment) or {}).get("until"),
-        }
+        {"segment": segment, "state": told[segment].get("state", "unknown"), "until": told[segment].get("until")}
         for segment in segments
+        if segment in told
     ]
+
+
+def _by_calendar(segment: str, at: datetime | None) -> dict[str, Any]:
+    if at is None:
+        return {"segment": segment, "state": "unknown", "until": None}
+    try:
+        session = _calendar().state(Segment(segment), at)
+    except (DomainError, ValueError):
+        return {"segment": segment, "state": "unknown", "until": None}
+    return {"segment": segment, "state": session.state, "until": optional_time(session.until)}
+
+
+@cache
+def _calendar() -> Calendar:
+    return load_calendar()

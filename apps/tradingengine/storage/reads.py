@@ -46,6 +46,7 @@ class Reads:
         self.engine = engine
         self.now = now
         self._heard: tuple[Heartbeat | None, float] = (None, 0.0)
+        self._states: dict[str, tuple[str, datetime]] = {}
 
     async def heartbeat(self) -> Heartbeat | None:
         """The edge's heartbeat; None when it is silent or Redis is gone. Read five times a second at most."""
@@ -123,8 +124,12 @@ class Reads:
             return await positions.everything(connection)
 
     def _market_day(self, heartbeat: Heartbeat | None) -> date:
-        at = heartbeat.market_time if heartbeat is not None else None
-        return market_day(at or self.now())
+        return market_day(self._market_time(heartbeat) or self.now())
+
+    def _market_time(self, heartbeat: Heartbeat | None) -> datetime | None:
+        """Market time; None while only the edge could tell it. Real prices have the wall clock's."""
+        told = heartbeat.market_time if heartbeat is not None else None
+        return told or (self.now() if self.engine.market_data.source == "broker" else None)
 
     def _day_start(self) -> datetime:
         """Midnight IST of the wall clock's day, UTC."""
@@ -241,7 +246,7 @@ class Reads:
                 "market_time": feed.get("market_time"),
                 "speed": feed.get("speed"),
                 "run": feed.get("run"),
-                "sessions": documents.sessions_document(heartbeat, engine.segments),
+                "sessions": documents.sessions_document(heartbeat, engine.segments, self._market_time(heartbeat)),
             },
             "feed": documents.feed_state(heartbeat),
             "edge": edge_document(heartbeat),
@@ -252,7 +257,20 @@ class Reads:
         }
 
     async def system(self) -> list[dict[str, Any]]:
-        """The health matrix: what runs, since when it was last seen, how fast it answers, how to mend it."""
+        """The health matrix: what runs, since when this pod sees it so, how fast it answers, how to mend it."""
+        return [self._since(item) for item in await self._health()]
+
+    def _since(self, item: dict[str, Any]) -> dict[str, Any]:
+        """The item with the time since which its state is what it is; null for what does not exist."""
+        if item["state"] == "absent":
+            return item
+        state, since = self._states.get(item["name"], ("", self.now()))
+        if state != item["state"]:
+            since = self.now()
+            self._states[item["name"]] = (item["state"], since)
+        return {**item, "since": rfc3339(since)}
+
+    async def _health(self) -> list[dict[str, Any]]:
         database, cache, heartbeat = await asyncio.gather(self._database_item(), self._cache_item(), self.heartbeat())
         feed = documents.feed_state(heartbeat)
         feed_ok = {"live": "ok", "stale": "degraded"}.get(feed["state"], "down")

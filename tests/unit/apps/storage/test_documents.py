@@ -160,9 +160,20 @@ def test_strategies_and_sessions_come_from_the_heartbeat() -> None:
     told = documents.strategies_document(heartbeat)
     assert (told["running"], told["paused"], told["items"][0]["pnl"], told["items"][1]["pnl"]) == (1, 1, "-1.50", None)
     assert documents.strategies_document(None)["items"] == []
-    sessions = documents.sessions_document(heartbeat, ["NSE_EQ", "NSE_FO"])
-    assert [session["state"] for session in sessions] == ["open", "unknown"]
-    assert documents.sessions_document(None, ["NSE_EQ"])[0]["state"] == "unknown"
+    assert documents.sessions_document(heartbeat, ["NSE_EQ", "NSE_FO"], None) == [
+        {"segment": "NSE_EQ", "state": "open", "until": "x"}
+    ]
+
+
+def test_while_the_feed_says_nothing_the_calendar_tells_the_session() -> None:
+    tuesday = datetime(2026, 1, 6, 4, 30, tzinfo=UTC)
+    told = documents.sessions_document(None, ["NSE_EQ", "NSE_FO"], tuesday)
+    assert [(item["state"], item["until"]) for item in told] == [("open", "2026-01-06T10:00:00.000000Z")] * 2
+    night = documents.sessions_document(None, ["NSE_FO"], tuesday.replace(hour=20))
+    assert (night[0]["state"], night[0]["until"] is not None) == ("closed", True)
+    # A tape's clock is known to the edge alone; another exchange's hours to nobody here.
+    assert documents.sessions_document(None, ["NSE_EQ"], None)[0]["state"] == "unknown"
+    assert documents.sessions_document(None, ["NYSE"], tuesday)[0]["state"] == "unknown"
 
 
 @pytest.mark.parametrize(
