@@ -9,6 +9,7 @@ from tradingengine.domain.capabilities import CAPABILITIES
 from tradingengine.domain.instruments import Instrument
 from tradingengine.domain.orders import Order, TradingState
 from tradingengine.domain.positions import key_of
+from tradingengine.domain.quotes import Quote
 from tradingengine.domain.reasons import Fault, Reason, ReasonCode, reason
 from tradingengine.domain.validation import check_order
 from tradingengine.execution.book import OrderBook
@@ -27,6 +28,10 @@ class MarketView(Protocol):
 
     def is_open(self, symbol: str) -> bool:
         """Whether it trades continuously now (market time)."""
+        ...
+
+    def quote(self, symbol: str) -> Quote | None:
+        """The latest quote; None when there is none or the feed has gone silent."""
         ...
 
     def is_fresh(self) -> bool:
@@ -139,6 +144,8 @@ class Gate:
             return reason(ReasonCode.SESSION_CLOSED)
         if not self._market.is_fresh():
             return reason(ReasonCode.NO_QUOTE, "the feed has gone silent")
+        if self._market.quote(order.symbol) is None:
+            return reason(ReasonCode.NO_QUOTE, order.symbol)
         if order.symbol in self._book.unknown_symbols():
             return reason(ReasonCode.UNRESOLVED_ORDER, order.symbol)
         return None

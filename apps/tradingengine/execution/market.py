@@ -17,7 +17,7 @@ from tradingengine.marketdata.port import Feed, FeedEvent, Prices, RunEnded, Run
 
 log = logging.getLogger(__name__)
 
-STALE_MS: Final = 10_000
+STALE_MS: Final = 3_000
 Listener = Callable[[FeedEvent], Awaitable[None]]
 
 
@@ -48,8 +48,8 @@ class FeedMarket:
         return None if quote is None else quote.last
 
     def is_fresh(self) -> bool:
-        """Whether prices have arrived within the last ten seconds."""
-        return self._feed.age_ms() < STALE_MS
+        """Whether prices have arrived within the last three seconds: the age up to which they are shown as live."""
+        return self._feed.age_ms() <= STALE_MS
 
     def is_open(self, symbol: str) -> bool:
         """Whether the instrument's segment trades continuously at market time."""

@@ -177,8 +177,6 @@ class PaperBroker:
             return reason(ReasonCode.UNKNOWN_INSTRUMENT, order.symbol)
         if not self._market.is_open(order.symbol):
             return reason(ReasonCode.SESSION_CLOSED)
-        if self._market.quote(order.symbol) is None:
-            return reason(ReasonCode.NO_QUOTE, order.symbol)
         return None
 
     async def _enter(self, order: Order, tag: str, refusal: Reason | None) -> Resting | None:
@@ -200,33 +198,29 @@ class PaperBroker:
             reason=refusal,
             placed_at=now,
         )
-        resting = Resting(row, self._first_limit(order), not order.type.needs_trigger, trading_day(now))
+        resting = Resting(row, order.price_paise, not order.type.needs_trigger, trading_day(now))
         entered = await _ask(self._book.insert(resting))
         return resting if entered else None
 
-    def _first_limit(self, order: Order) -> int | None:
-        if order.type is not OrderType.MARKET:
-            return order.price_paise
-        return self._protected(order.symbol, order)
-
-    def _protected(self, symbol: str, order: Order | BookRow) -> int | None:
-        quote, instrument = self._market.quote(symbol), self._market.instrument(symbol)
-        if quote is None or instrument is None:
-            return None
-        return protected_limit(quote, order.side, instrument)
-
     async def _work(self, item: Resting) -> None:
-        """Match a new order against the present quote; durable before anybody hears of it."""
+        """Match a new order against the present quote; durable before anybody hears of it.
+
+        Without a quote it rests until one comes: the gate has let through only what reduces.
+        """
         quote = self._market.quote(item.row.symbol)
-        if quote is not None and self._match(item, quote):
+        if quote is None and item.row.validity is Validity.IOC:
+            await self._end([item], RowState.CANCELLED, reason(ReasonCode.IOC_UNFILLED))
+        elif quote is not None and self._match(item, quote):
             await self._publish([item])
 
     def _match(self, item: Resting, quote: Quote) -> bool:
         row = item.row
         if not item.triggered and triggers(row.type, row.side, row.trigger_price_paise, quote):
             item.triggered = True
-            item.limit = row.price_paise if row.price_paise is not None else self._protected(row.symbol, row)
             item.row = msgspec.structs.replace(row, state=RowState.OPEN)
+        instrument = self._market.instrument(row.symbol)
+        if item.triggered and item.limit is None and instrument is not None:
+            item.limit = protected_limit(quote, row.side, instrument)
         if item.triggered and item.limit is not None:
             available = self._liquidity.available(quote, row.side)
             traded = execution(row.side, item.limit, row.quantity - row.filled, quote, available)

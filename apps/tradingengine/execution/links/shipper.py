@@ -1,8 +1,8 @@
 """Ships the journal to the cloud in sequence, from memory while it keeps up, from disk after a cut.
 
 What was shipped is not what was stored: the cloud's acknowledgement alone counts. After Redis restarted, or lost its
-stream, everything above the acknowledgement is sent again; doubles are dropped there by sequence. An acknowledgement that
-stays below an earlier one is the word of a new or restored database, and is followed.
+stream, everything above the acknowledgement is sent again; doubles are dropped there by sequence. An acknowledgement
+that stays below an earlier one is the word of a new or restored database, and is followed.
 """
 
 import asyncio

@@ -190,8 +190,6 @@ async def test_a_stop_at_market_is_protected_from_where_it_was_triggered(paper: 
     ("change", "fields", "code"),
     [
         ({"opened": False}, {}, "session_closed"),
-        ({"fresh": False}, {}, "no_quote"),
-        ({"quotes": {}}, {}, "no_quote"),
         ({"instruments": {}}, {}, "unknown_instrument"),
         ({}, {"product": Product.MTF}, "not_supported_yet"),
         ({}, {"amo": True}, "not_supported_yet"),
@@ -239,14 +237,34 @@ async def test_nothing_fills_while_the_market_is_closed_and_day_orders_expire_wi
 
 
 async def test_a_silent_feed_fills_nothing(paper: Paper) -> None:
-    paper.market.fresh = False
-    made, row = await paper.place(price_paise=20000)
-    assert row.state is RowState.REJECTED
-    paper.market.fresh = True
-    made, row = await paper.place(price_paise=9990)
+    made, _row = await paper.place(price_paise=9990)
     paper.market.fresh = False
     await paper.broker.on_quotes([])
     assert (await paper.row(made)).state is RowState.OPEN
+
+
+@pytest.mark.parametrize("silence", ["a silent feed", "no quote yet", "a kill"])
+async def test_an_order_at_market_without_a_quote_rests_until_one_comes(tmp_path: Path, silence: str) -> None:
+    paper = Paper(tmp_path)
+    await paper.broker.start()
+    if silence == "no quote yet":
+        paper.market.quotes = {}
+    else:
+        paper.market.fresh = False
+    made, row = await paper.place(side=SELL)
+    _, immediate = await paper.place(side=SELL, validity=IOC)
+    assert (row.state, immediate.state) == (RowState.OPEN, RowState.CANCELLED)
+    if silence == "a kill":
+        paper.broker.abandon()
+        paper = Paper(tmp_path)
+        await paper.broker.start()
+    paper.market.fresh = True
+    await paper.price(last=9000, bid=9000, ask=9005, bid_quantity=4)
+    await paper.price(last=8900, bid=8900, ask=8905, bid_quantity=4)
+    assert executions(await paper.row(made)) == [(4, 9000)], "protected from the first quote that came"
+    await paper.price(last=8910, bid=8910, ask=8915)
+    assert executions(await paper.row(made)) == [(4, 9000), (6, 8910)]
+    await paper.broker.close()
 
 
 async def test_the_book_survives_a_kill(tmp_path: Path) -> None:

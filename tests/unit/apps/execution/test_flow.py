@@ -177,6 +177,7 @@ async def test_a_dry_run_travels_the_whole_path_and_stops_at_the_gate(edge: Edge
         (lambda edge: None, {"purpose": Purpose.TARGET, "price_paise": 9000}, "no_position"),
         (lambda edge: setattr(edge.market, "opened", False), {}, "session_closed"),
         (lambda edge: setattr(edge.market, "fresh", False), {}, "no_quote"),
+        (lambda edge: edge.market.quotes.clear(), {}, "no_quote"),
         (lambda edge: setattr(edge.engine.inputs, "recovered", False), {}, "not_recovered"),
         (lambda edge: setattr(edge.engine.inputs, "draining", True), {}, "draining"),
         (lambda edge: setattr(edge.engine.inputs, "halting", True), {}, "halted"),
@@ -299,6 +300,21 @@ async def test_an_exit_that_cannot_go_cancels_nothing(edge: Edge, fault: Any) ->
     await edge.engine.submit(made)
     assert state_of(edge, made)[0] in ("REJECTED", "DRY_RUN")
     assert state_of(edge, stop)[0] == "OPEN"
+
+
+async def test_an_exit_while_the_feed_is_silent_rests_through_a_halt_and_fills_with_the_first_price(edge: Edge) -> None:
+    await edge.engine.submit(order(quantity=5))
+    edge.market.fresh = False
+    made = order(side=Side.SELL, quantity=10, purpose=Purpose.EXIT)
+    await edge.engine.submit(made)
+    assert state_of(edge, made) == ("OPEN", 0, "")
+    await accept(edge, body(CommandKind.HALT))
+    assert state_of(edge, made) == ("OPEN", 0, "")
+    edge.market.fresh = True
+    await edge.price(bid=9500, ask=9505, last=9500)
+    await edge.heard()
+    assert state_of(edge, made) == ("CANCELLED", 5, "exceeds_position")
+    assert edge.engine.book.flat
 
 
 async def test_a_cut_exit_of_unknown_outcome_ends_like_any_other(tmp_path: Path) -> None:

@@ -157,14 +157,16 @@ def test_the_market_as_gate_and_broker_see_it() -> None:
     assert market.is_open(SHARE)
     assert (market.quote(SHARE), market.last(SHARE)) == (source.quotes[SHARE], 10000)
     assert market.last("NSE:NOSUCH") is None
-    feed.age = 10_000
+    feed.age = 3_000
+    assert market.is_fresh()
+    feed.age = 3_001
     assert not market.is_fresh()
     assert (market.quote(SHARE), market.last(SHARE)) == (None, 10000)
     source.opened = False
     assert not market.is_open(SHARE)
     assert market.document() == {
         "source": "simulator",
-        "age_ms": 10_000,
+        "age_ms": 3_001,
         "market_time": "2026-01-05T05:00:00.000000Z",
         "speed": 1.0,
         "run": "run-1",
