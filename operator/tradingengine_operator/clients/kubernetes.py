@@ -32,6 +32,8 @@ PAGE = 500
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+#: Refusals that say who may not do what to which object, or that it is not there, and nothing of its content.
+_NAMES_ONLY = frozenset({401, 403, 404, 429})
 _ERRORS: dict[int, type[ApiError]] = {403: ForbiddenError, 404: NotFoundError, 409: ConflictError}
 
 Guard = Callable[[], None]
@@ -219,12 +221,14 @@ class KubernetesClient:
 
 
 def _refusal(method: str, path: str, status: int, text: bytes, retry_after: str | None) -> ApiError:
-    """The error of an answer. The API server's message never holds the values that were sent, only field names."""
+    """The error of an answer. The server quotes values that it finds invalid, so of Secrets only the reason is told."""
     try:
         answer = json.loads(text)
         reason, message = str(answer.get("reason", "")), str(answer.get("message", ""))
     except (ValueError, AttributeError):
         reason, message = "", text[:200].decode(errors="replace")
+    if "/secrets" in path and status not in _NAMES_ONLY:
+        message = reason
     kind = _ERRORS.get(status, ApiError)
     pause = float(retry_after) if retry_after is not None and retry_after.isdigit() else None
     return kind(status, reason, f"{method} {path}: {status} {message}"[:1000], retry_after=pause)

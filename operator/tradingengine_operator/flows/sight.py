@@ -97,7 +97,7 @@ def trouble_of(pod: Mapping[str, Any]) -> Trouble | None:
     for entry in (pod.get("status") or {}).get("conditions") or ():
         if entry["type"] == "PodScheduled" and entry["status"] == "False" and entry.get("reason") == "Unschedulable":
             message = f"pod {name} finds no node: {entry.get('message', '')}"
-            return Trouble("Unschedulable", message[:600], "add room or a node with the labels that it asks for")
+            return Trouble("Unschedulable", message[:600], _mend_unschedulable(pod, entry.get("message", "")))
     return None
 
 
@@ -185,6 +185,22 @@ def _oom_killed(pod: Mapping[str, Any]) -> bool:
 def _containers(pod: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     status = pod.get("status") or {}
     return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _mend_unschedulable(pod: Mapping[str, Any], message: str) -> str:
+    """What the scheduler misses: a volume, or a node."""
+    claims = [
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in (pod.get("spec") or {}).get("volumes") or ()
+        if "persistentVolumeClaim" in volume
+    ]
+    if "volume" not in message.lower() or not claims:
+        return "add room or a node with the labels that it asks for"
+    name, namespace = " and ".join(claims), pod["metadata"]["namespace"]
+    if labels_of(pod).get(names.LABEL_COMPONENT) == "edge":
+        command = f"devcluster journal add {labels_of(pod).get(names.LABEL_INSTANCE, '')} --namespace {namespace}"
+        return f"make the PersistentVolume of claim {namespace}/{name} on the edge's node; in a devcluster: `{command}`"
+    return f"make a PersistentVolume for claim {namespace}/{name}, or a default StorageClass that makes volumes"
 
 
 def _mend(reason: str, container: Mapping[str, Any], pod: Mapping[str, Any]) -> str:

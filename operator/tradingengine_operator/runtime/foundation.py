@@ -15,6 +15,7 @@ from tradingengine_operator.builders import names
 from tradingengine_operator.builders.secrets import build_secrets
 from tradingengine_operator.flows.conditions import explain
 from tradingengine_operator.flows.sight import first_trouble, of_component
+from tradingengine_operator.flows.state import parse_time
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Manifest
 
@@ -24,6 +25,8 @@ CONNECT_SECONDS = 2.0
 #: A managed server that was reached is not asked again for so long.
 REACHED_SECONDS = 60.0
 WAIT_SECONDS = 10.0
+#: A store of our own that has no ready pod for so long does not only start slowly.
+PATIENCE_SECONDS = 180.0
 _DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379}
 
 
@@ -39,6 +42,7 @@ async def ensure_secrets(p: Pass) -> bool:
     own = [names.database(p.ctx.name), names.cache(p.ctx.name), names.control_secret(p.ctx.name)]
     observed = {name: await p.tools.client.get(kinds.SECRET, p.namespace, name) for name in own}
     existing = {name: _decoded(secret) for name, secret in observed.items() if secret is not None}
+    p.secrets |= existing
     if await _credentials_lost(p, existing):
         return False
     for manifest in build_secrets(p.ctx, existing, lambda: secrets.token_urlsafe(24)):
@@ -119,8 +123,20 @@ async def _judge_store(p: Pass, reached: Reached, condition: ConditionType, comp
     trouble = first_trouble(of_component(p.world.pods, component))
     if trouble is not None:
         p.conditions.set(condition, "False", trouble.reason, explain(trouble.message, trouble.mend))
-    else:
+    elif _waited(p, condition) < PATIENCE_SECONDS:
         p.conditions.set(condition, "False", "Starting", f"StatefulSet {name} has no ready pod yet")
+    else:
+        mend = f"see `kubectl -n {p.namespace} logs {name}-0` and `kubectl -n {p.namespace} describe pod {name}-0`"
+        message = f"StatefulSet {name} had no ready pod for {PATIENCE_SECONDS / 60:g} minutes"
+        p.conditions.set(condition, "False", "NotReady", explain(message, mend))
+
+
+def _waited(p: Pass, condition: ConditionType) -> float:
+    """Seconds since a condition is False; 0 when it is not, or was never set."""
+    entry = p.conditions.entries.get(condition, {})
+    if entry.get("status") != "False":
+        return 0.0
+    return (p.now - parse_time(entry["lastTransitionTime"])).total_seconds()
 
 
 async def _judge_managed(p: Pass, reached: Reached, condition: ConditionType, component: str, uri: str) -> None:

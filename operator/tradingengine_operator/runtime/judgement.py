@@ -13,6 +13,7 @@ from .releases import ReleaseSight
 from .slots import slot_pods
 
 WAIT_SECONDS = 10.0
+CHECKS_DISABLED = "spec.rollout.checks switches error-rate off: releases are judged by their pods alone"
 _FOUNDATIONS: tuple[ConditionType, ...] = ("SecretsReady", "DatabaseReady", "CacheReady", "ReleaseHealthy")
 
 
@@ -29,6 +30,8 @@ def judge_release(p: Pass, sight: ReleaseSight) -> None:
         _judge_candidate(p, sight)
     elif state.stable is not None and sight.slots and not sight.slots[state.stable.slot].ready:
         p.conditions.set("ReleaseHealthy", "False", "NoReadyPod", "no pod of the serving release is ready")
+    elif state.stable is not None and p.ctx.spec.rollout.error_rate.disabled:
+        p.conditions.set("ReleaseHealthy", "True", "ChecksDisabled", CHECKS_DISABLED)
     elif state.stable is not None:
         p.conditions.set("ReleaseHealthy", "True", "Serving")
     else:
@@ -48,7 +51,9 @@ def _judge_candidate(p: Pass, sight: ReleaseSight) -> None:
     elif candidate.stage is Stage.SHIFTING and _route_refused(sight):
         p.conditions.set("ReleaseHealthy", "False", sight.route.reason, _route_text(sight))
     else:
-        p.conditions.set("ReleaseHealthy", "Unknown", candidate.stage.value.capitalize(), "the release is under way")
+        disabled = p.ctx.spec.rollout.error_rate.disabled
+        message = f"the release is under way; {CHECKS_DISABLED}" if disabled else "the release is under way"
+        p.conditions.set("ReleaseHealthy", "Unknown", candidate.stage.value.capitalize(), message)
 
 
 def judge_whole(p: Pass, sight: ReleaseSight, failure: OperatorError | None) -> None:
@@ -62,6 +67,8 @@ def judge_whole(p: Pass, sight: ReleaseSight, failure: OperatorError | None) -> 
     elif _route_refused(sight):
         conditions.set("Ready", "False", sight.route.reason, _route_text(sight))
         p.look_again(WAIT_SECONDS * 3)
+    elif conditions.status("SecretsReady") == "False":
+        conditions.set("Ready", "False", conditions.reason("SecretsReady"), conditions.message("SecretsReady"))
     elif not (conditions.true("DatabaseReady") and conditions.true("CacheReady")):
         conditions.set("Ready", "False", "StoreNotReady", _why_not(p))
     else:

@@ -114,6 +114,20 @@ async def test_refusals_are_errors_with_the_servers_words_and_not_tried_again(
     assert len(server[0].asked) == 1
 
 
+async def test_a_refused_secret_is_told_without_its_values(
+    server: tuple[Server, str], api: kubernetes_client.ApiClient
+) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "desk-database", "namespace": "ns"}}
+    server[0].refuse(422, 'Secret "desk-database" is invalid: data[password]: Invalid value: "hunter2": no')
+    with pytest.raises(ApiError) as caught:
+        await KubernetesClient(api).apply(secret)
+    assert "hunter2" not in caught.value.message
+    assert "Why" in caught.value.message
+    server[0].refuse(403, "secrets is forbidden")
+    with pytest.raises(ForbiddenError, match="secrets is forbidden"):
+        await KubernetesClient(api).apply(secret)
+
+
 async def test_a_failed_test_of_a_json_patch_is_a_conflict(
     server: tuple[Server, str], api: kubernetes_client.ApiClient
 ) -> None:

@@ -122,6 +122,19 @@ def test_a_pod_without_a_node_is_trouble_and_a_starting_one_is_not() -> None:
     assert trouble_of(pod("api", ready=False, state={"waiting": {"reason": "ContainerCreating"}})) is None
 
 
+@pytest.mark.parametrize(("component", "words"), [("edge", "devcluster journal add"), ("database", "StorageClass")])
+def test_a_pod_whose_volume_is_missing_names_the_claim(component: str, words: str) -> None:
+    lonely = pod(component, ready=False)
+    message = "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind."
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    lonely["status"]["conditions"].append(unscheduled)
+    lonely["spec"] = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "the-claim"}}]}
+    found = trouble_of(lonely)
+    assert found is not None
+    assert "trading/the-claim" in found.mend
+    assert words in found.mend
+
+
 def test_migrations() -> None:
     assert not migration_sight(None, []).exists
     job: dict[str, Any] = {"metadata": {"name": "desk-migrate-2"}, "status": {}}

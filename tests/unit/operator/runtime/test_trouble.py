@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -129,3 +130,34 @@ async def test_silence_is_measured_against_the_gateways_throttle(gateway: dict[s
     policy = policy_of(spec)
     assert policy.quiet == pytest.approx(quiet)
     assert policy.quiet_budget > policy.quiet
+
+
+async def test_a_lost_password_is_said_and_the_edge_is_still_asked() -> None:
+    bench = await running()
+    del bench.api.objects["Secret", "desk-database"]
+    metadata = {"name": "data-desk-database-0", "namespace": "trading"}
+    bench.api.put({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata})
+    bench.engine = bench.operator()
+    await bench.turn()
+    assert bench.condition("SecretsReady")["reason"] == "CredentialsLost"
+    assert bench.condition("EdgeReady")["status"] == "True"
+    assert bench.condition("Ready")["reason"] == "CredentialsLost"
+    assert bench.condition("Degraded")["status"] == "True"
+
+
+async def test_a_database_that_does_not_get_ready_is_more_than_starting_after_a_while() -> None:
+    bench = Bench()
+    await bench.engine.reconcile()
+    assert bench.condition("DatabaseReady")["reason"] == "Starting"
+    bench.now += timedelta(minutes=4)
+    await bench.engine.reconcile()
+    assert bench.condition("DatabaseReady")["reason"] == "NotReady"
+    assert "logs desk-database-0" in bench.condition("DatabaseReady")["message"]
+
+
+async def test_a_check_that_is_switched_off_shows() -> None:
+    steps = [{"weight": 10, "hold": "2s"}, {"weight": 100}]
+    checks = [{"name": "error-rate", "disabled": True}]
+    bench = await running(rollout={"steps": steps, "checks": checks})
+    assert bench.condition("ReleaseHealthy")["reason"] == "ChecksDisabled"
+    assert "error-rate" in bench.condition("ReleaseHealthy")["message"]
