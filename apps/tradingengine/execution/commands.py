@@ -60,8 +60,8 @@ def decode_command(body: str | bytes) -> Command:
         raise DomainError(f"the command cannot be read: id {command.id!r} is not a UUIDv7")
     if command.makes_order and command.order is None:
         raise DomainError(f"a command {command.kind} needs the field order")
-    if command.kind is CommandKind.CANCEL and not command.target:
-        raise DomainError("a command cancel needs the field target")
+    if command.kind is CommandKind.CANCEL and not is_id(command.target or ""):
+        raise DomainError("a command cancel needs the id of an order in the field target")
     for name, at in (("created_at", command.created_at), ("expires_at", command.expires_at)):
         if at is not None and at.tzinfo is None:
             raise DomainError(f"{name} has no zone: end it with Z")

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from tradingengine.domain.clock import WallClock
 from tradingengine.domain.errors import DomainError
-from tradingengine.domain.ids import broker_tag, new_id
+from tradingengine.domain.ids import broker_tag, is_id, new_id
 from tradingengine.domain.money import format_rupees
 from tradingengine.domain.orders import Order, Side
 from tradingengine.domain.positions import Position
@@ -89,7 +89,10 @@ class Console:
         return JSONResponse({"items": [_position(position) for position in self._engine.book.positions.values()]})
 
     async def _cancel(self, request: Request) -> Response:
-        return await self._command(request, CommandKind.CANCEL, target=request.path_params["order_id"])
+        order_id = request.path_params["order_id"]
+        if not is_id(order_id):
+            return _problem(422, "invalid", "the order id is a UUID of version 7 in lower case")
+        return await self._command(request, CommandKind.CANCEL, target=order_id)
 
     async def _halt(self, request: Request) -> Response:
         return await self._command(request, CommandKind.HALT, reason="from the edge console")

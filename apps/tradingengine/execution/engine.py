@@ -10,6 +10,7 @@ import msgspec
 from tradingengine.brokers.port import Broker
 from tradingengine.domain.clock import WallClock
 from tradingengine.domain.errors import DomainError
+from tradingengine.domain.ids import is_id
 from tradingengine.domain.orders import Order, OrderState, Purpose, Source
 from tradingengine.domain.reasons import ReasonCode, reason
 from tradingengine.execution import drafts
@@ -120,7 +121,7 @@ class Engine:
     def _refuse(self, command_id: str, problem: str) -> "asyncio.Task[None] | None":
         self.command_errors += 1
         log.warning("command refused", extra={"command_id": command_id, "problem": problem})
-        if not command_id or self.book.knows(command_id) or command_id in self._working:
+        if not is_id(command_id) or self.book.knows(command_id) or command_id in self._working:
             return None
         refusal = reason(ReasonCode.INVALID, problem)
         entries = (

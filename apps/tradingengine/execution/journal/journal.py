@@ -92,7 +92,7 @@ class Journal:
             run=self.run,
             type=draft.type,
             id=draft.id,
-            data=draft.data,
+            data=_storable(draft.data),
         )
 
     def unwritten(self, drafts: Iterable[Draft]) -> list[Entry]:
@@ -195,6 +195,15 @@ def _check_format(meta: dict[str, str], path: str) -> None:
             f"{path} has format {text}; this version knows formats up to {FORMAT}",
             mend="Start the version that wrote it, or a newer one; never delete the journal for this.",
         )
+
+
+def _storable(data: dict[str, Any]) -> dict[str, Any]:
+    """`data` without NUL characters, which JSON can carry and Postgres cannot store; U+FFFD stands in their place."""
+    text = msgspec.json.encode(data)
+    if b"\\u0000" not in text:
+        return data
+    cleaned: dict[str, Any] = msgspec.json.decode(text.replace(b"\\u0000", b"\\ufffd"))
+    return cleaned
 
 
 def _row(entry: Entry) -> tuple[int, int, str, str | None, str, str, str | None, bytes, bool]:

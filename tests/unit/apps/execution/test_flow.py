@@ -451,7 +451,8 @@ async def test_a_command_that_memory_has_forgotten_is_still_dropped(
         ("{", "cannot be read"),
         ('{"id":"x"}', "cannot be read"),
         (body(CommandKind.PLACE), "needs the field order"),
-        (body(CommandKind.CANCEL), "needs the field target"),
+        (body(CommandKind.CANCEL), "needs the id of an order"),
+        (body(CommandKind.CANCEL, target="\0"), "needs the id of an order"),
         (body(CommandKind.HALT).replace("Z", ""), "no zone"),
         (body(CommandKind.HALT, command_id="7"), "not a UUIDv7"),
         (body(CommandKind.HALT).replace("halt", "dance"), "kind"),
@@ -471,8 +472,19 @@ async def test_a_command_that_cannot_be_read_is_journalled_with_its_problem(
     assert problem in entries[1].data["message"]
     await accept(edge, text, command_id)
     await accept(edge, text)
+    await accept(edge, text, "\0")
     assert edge.journal.sequence == 3
-    assert edge.engine.command_errors == 3
+    assert edge.engine.command_errors == 4
+
+
+async def test_nothing_that_the_cloud_cannot_store_is_journalled(edge: Edge) -> None:
+    order_id = new_id()
+    await accept(edge, body(CommandKind.PLACE, command_id=order_id, order=wire(symbol="NSE:\0", quantity=3)))
+    entries = await edge.journal.read(1)
+    assert [entry.type for entry in entries] == ["order.intent", "order.rejected"]
+    assert (entries[0].data["symbol"], entries[0].data["quantity"]) == ("NSE:\ufffd", 3)
+    bodies = [entry.body(edge.journal.uuid) for entry in entries]
+    assert not any(b"\\u0000" in text for text in bodies)
 
 
 @pytest.mark.parametrize("fields", [{"side": "HOLD"}, {"quantity": "ten"}, {"type": None}])

@@ -287,6 +287,15 @@ async def test_the_console_cancels_exits_halts_and_releases(edge: Edge) -> None:
         assert edge.engine.document()["tradingState"] == "ACTIVE"
 
 
+@pytest.mark.parametrize("order_id", ["%00", "x", "01A1FF06-6632-7317-9BEE-250BA12E2986", "1' or '1"])
+async def test_the_console_journals_nothing_about_an_id_that_is_none(edge: Edge, order_id: str) -> None:
+    before = edge.journal.sequence
+    async with client(edge) as http:
+        answer = await http.delete(f"/v1/orders/{order_id}")
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid")
+    assert edge.journal.sequence == before
+
+
 async def test_the_console_exits_a_short_position_by_buying(edge: Edge) -> None:
     await edge.engine.submit(order(side=Side.SELL))
     async with client(edge) as http:
