@@ -73,6 +73,23 @@ async def test_an_exit_written_as_an_order_is_held_against_the_position(trader: 
     assert (await trader.place(**EXIT, quantity=1)).json()["type"] == "/problems/no_position"
 
 
+async def test_stops_and_targets_must_reduce_and_then_pass_a_halt(trader: Person, database: Database) -> None:
+    target: dict[str, Any] = {"purpose": "TARGET", "side": "SELL", "product": "MIS"}
+    stop: dict[str, Any] = {**target, "purpose": "STOP", "type": "SL", "price": "2390.00", "trigger_price": "2400.00"}
+    for order in (target, stop):
+        flat = await trader.place(**order)
+        assert (flat.status_code, flat.json()["field"], flat.json()["type"]) == (
+            422, "purpose", "/problems/no_position",
+        )  # fmt: skip
+    await hold(database)
+    for change in ({"side": "BUY"}, {"quantity": 11}):
+        assert (await trader.place(**{**target, **change})).json()["field"] == "purpose"
+    assert (await trader.http.post("/v1/halt", json={})).status_code == 202
+    for order in (target, stop):
+        assert (await trader.place(**order)).status_code == 201
+    assert (await trader.place(side="SELL", product="MIS")).json()["type"] == "/problems/halted"
+
+
 async def test_a_cancel_shows_at_once_and_says_when_it_came_before_its_order(
     trader: Person, cache: streams.Client
 ) -> None:

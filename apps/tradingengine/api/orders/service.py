@@ -17,6 +17,7 @@ from tradingengine.api.problems import (
     PricesStaleError,
 )
 from tradingengine.api.state import ApiState
+from tradingengine.domain.capabilities import adds_risk
 from tradingengine.domain.errors import DomainError
 from tradingengine.domain.ids import is_id, new_id, parse_id
 from tradingengine.domain.instruments import Instrument, InstrumentKind
@@ -33,11 +34,11 @@ from tradingengine.domain.orders import (
     Source,
     Validity,
 )
-from tradingengine.domain.positions import key_of
+from tradingengine.domain.positions import PositionKey, key_of
 from tradingengine.domain.reasons import ReasonCode, fault, reason
 from tradingengine.domain.validation import check_order
 from tradingengine.errors import InvalidInputError, NotFoundError, UnavailableError
-from tradingengine.storage import alerts, audit, orders, outbox, placing
+from tradingengine.storage import alerts, audit, orders, outbox, placing, positions
 from tradingengine.storage.documents import feed_state, order_document
 from tradingengine.storage.heartbeat import Heartbeat
 from tradingengine.storage.outbox import Command
@@ -52,6 +53,7 @@ LIMIT_LIFETIME: Final = timedelta(seconds=30)
 SESSION_LIFETIME: Final = timedelta(hours=12)
 """Cancels and exits stay good for the session; this is longer than any."""
 MAX_KEY: Final = 128
+_PROTECTS: Final = frozenset({Purpose.STOP, Purpose.TARGET})
 _DERIVATIVES: Final = frozenset({InstrumentKind.FUTURE, InstrumentKind.OPTION})
 
 
@@ -158,23 +160,33 @@ class OrderService:
                     return await self.repeat(connection, known.used, digest), False
             request = to_request(body, self._state.settings.engine.brokers[0].name)
             check(request, known.instrument)
-            risky = request.purpose is not Purpose.EXIT
-            if risky and known.halted_by is not None:
+            if request.purpose in _PROTECTS:
+                await self._must_reduce(request)
+            elif request.purpose is not Purpose.EXIT and known.halted_by is not None:
                 raise HaltedError(f"Halted by {known.halted_by}.", mend="Release the halt, or only reduce.")
             heartbeat = await heartbeat_task
         except BaseException:
             heartbeat_task.cancel()
             raise
-        if not risky:
+        if request.purpose is Purpose.EXIT:
             return await self._exit(request, key, digest)
         delivered = heartbeat is not None and heartbeat.fresh
-        if delivered and not request.dry_run:
+        if delivered and not request.dry_run and request.purpose not in _PROTECTS:
             _check_prices(heartbeat)
         stored = self.new_order(request, kind="place", delivered=delivered)
         document, is_new = await self.store(stored, "place" if delivered else None, key, digest)
         if not delivered and is_new:
             raise self.not_delivered(stored.order.id)
         return document, is_new
+
+    async def _must_reduce(self, request: OrderRequest) -> None:
+        """OrderRefusedError for a stop or target that would open a position or turn it round; the gate asks again."""
+        key = PositionKey(request.account, request.broker, request.symbol, request.product)
+        async with self._state.database.connection() as connection:
+            held = (await positions.by_keys(connection, [key])).get(key)
+        found = adds_risk(request, held.position if held is not None else None)
+        if found is not None:
+            raise OrderRefusedError(found)
 
     async def _exit(self, request: OrderRequest, key: str, digest: bytes) -> tuple[dict[str, Any], bool]:
         """Store and send an exit that was written out as an order; a dry run is for the edge's gate alone to judge."""
