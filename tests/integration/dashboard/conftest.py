@@ -1,4 +1,4 @@
-"""A site per test, one browser per run, and pages that remember what the browser complained about."""
+"""A site per test, one browser per module, and pages that remember what the browser complained about."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -53,7 +53,9 @@ def site(world: World) -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture(scope="session")
+# Not for the whole run: while the synchronous driver lives, its event loop counts as running in this thread, and no
+# asynchronous test of another module could start one.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     with sync_playwright() as playwright:
