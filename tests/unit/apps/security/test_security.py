@@ -1,5 +1,8 @@
 """Passwords, tokens, roles, origins and limits."""
 
+import asyncio
+import threading
+
 import pytest
 from tradingengine.errors import InvalidInputError
 from tradingengine.security import limits, passwords, sessions
@@ -20,6 +23,28 @@ async def test_a_password_is_kept_as_argon2id_and_checked() -> None:
     assert not await checker.verify(None, "the password of nobody")
     assert not passwords.verify_password("no hash", "x")
     assert not passwords.needs_rehash(kept)
+
+
+async def test_only_so_many_passwords_wait_to_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    checker, let_go = passwords.PasswordChecker(), threading.Event()
+    monkeypatch.setattr(passwords, "verify_password", lambda kept, password: let_go.wait(20))
+    waiting = [asyncio.create_task(checker.verify("kept", "x")) for _ in range(passwords.MAX_WAITING)]
+    await asyncio.sleep(0)
+    with pytest.raises(passwords.TooManyWaitingError) as refused:
+        await checker.verify("kept", "x")
+    assert (refused.value.status, "retry-after" in refused.value.headers) == (429, True)
+    let_go.set()
+    assert all(await asyncio.gather(*waiting))
+    assert await checker.verify("kept", "x")
+
+
+def test_only_a_login_that_exists_is_written_down() -> None:
+    assert limits.attempt_name("asha", exists=True, secret="s") == "asha"  # noqa: S106 - no secret
+    hidden = limits.attempt_name("my-password", exists=False, secret="s")  # noqa: S106
+    assert "password" not in hidden
+    assert hidden == limits.attempt_name("my-password", exists=False, secret="s")  # noqa: S106
+    assert hidden != limits.attempt_name("my-password", exists=False, secret="t")  # noqa: S106
+    assert len(hidden) <= 64
 
 
 @pytest.mark.parametrize("password", ["short", "x" * 300, "aaaaaaaaaaaa", "my-name-is-asha!"])
