@@ -37,8 +37,8 @@ async def stranger(control: ControlState) -> AsyncIterator[Person]:
 @pytest.fixture
 async def trader(control: ControlState, cache: streams.Client) -> AsyncIterator[Person]:
     """A trader with a session, while the edge is heard."""
-    await beat(cache)
     person = Person(control.settings)
     assert (await person.log_in("trader")).status_code == 200
+    await beat(cache)
     yield person
     await person.http.aclose()

@@ -132,12 +132,45 @@ async def test_while_the_edge_is_silent_new_risk_is_stored_and_never_sent(
     assert (order["state"], order["delivery"], order["reason"]["code"]) == (
         "NOT_DELIVERED", "not_delivered", "edge_unreachable",
     )  # fmt: skip
+    (alert,) = (await trader.http.get("/v1/alerts")).json()["items"]
+    assert (alert["severity"], alert["title"]) == ("warning", f"Not delivered: BUY 10 {SYMBOL} MIS")
     async with database.connection() as connection:
         assert await connection.fetchval("select count(*) from outbox") == 0
     await beat(cache, at="2020-01-01T00:00:00.000000Z")
     assert (await trader.place()).status_code == 503
     await beat(cache)
     assert (await trader.place()).status_code == 201
+
+
+async def test_stale_prices_refuse_new_risk_and_never_an_exit(
+    trader: Person, cache: streams.Client, database: Database
+) -> None:
+    async def feed(age_ms: int | None) -> None:
+        await beat(cache, feed={"source": "simulator", "age_ms": age_ms, "run": "run-1", "sessions": {}})
+
+        async def seen() -> bool:
+            return bool((await trader.http.get("/v1/status")).json()["feed"]["state"] != "live")
+
+        await wait_until("the feed counts as stale", seen)
+
+    for age_ms in (3500, None):
+        await feed(age_ms)
+        refused = await trader.place()
+        assert (refused.status_code, refused.json()["type"]) == (422, "/problems/prices_stale")
+        assert refused.json()["mend"]
+    async with database.connection() as connection:
+        assert await connection.fetchval("select count(*) from orders") == 0
+        await connection.execute(
+            "insert into positions (account, broker, symbol, product, quantity, cost_paise, day, updated_at) "
+            "values ('default', 'paper', $1, 'MIS', 10, 2500000, current_date, now())",
+            SYMBOL,
+        )
+    await feed(3500)
+    exits: dict[str, Any] = {"purpose": "EXIT", "side": "SELL", "type": "MARKET", "price": None, "quantity": 4}
+    assert (await trader.place(**exits)).status_code == 201
+    body = {"symbol": SYMBOL, "product": "MIS"}
+    left = await trader.http.post("/v1/positions/exit", json=body, headers={"idempotency-key": "rest"})
+    assert (left.status_code, left.json()["quantity"]) == (201, 6)
 
 
 async def test_a_cancel_is_queued_once_and_refused_when_the_order_is_over(

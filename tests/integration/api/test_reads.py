@@ -1,5 +1,7 @@
 """Everything that is only read, and what all answers share."""
 
+from typing import Any
+
 import jsonschema
 import pytest
 from tradingengine.api.app import create_app, openapi_document
@@ -7,7 +9,7 @@ from tradingengine.control.state import ControlState
 from tradingengine.storage import streams
 
 from tests.integration.api.pod import TOKEN, Person
-from tests.integration.kit import RUN, SYMBOL, Journal, set_price, wait_until
+from tests.integration.kit import RUN, SYMBOL, Journal, beat, set_price, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -121,3 +123,25 @@ async def test_probes_are_counted_apart(trader: Person, control: ControlState) -
     text = (await trader.http.get(f"http://127.0.0.1:{control.settings.control_port}/metrics")).text
     counted = [line for line in text.splitlines() if line.startswith("tradingengine_http_requests_total{")]
     assert any('route="/v1/status"' in line and 'source="probe"' in line for line in counted)
+
+
+async def test_the_system_says_since_when_and_the_status_names_only_segments_with_prices(
+    trader: Person, cache: streams.Client
+) -> None:
+    async def edge() -> Any:
+        items = (await trader.http.get("/v1/system")).json()["items"]
+        assert all((item["since"] is None) == (item["state"] == "absent") for item in items)
+        return next(item for item in items if item["name"] == "edge")
+
+    await beat(cache)
+    first, second = await edge(), await edge()
+    assert (first["state"], first["since"]) == ("ok", second["since"])
+    sessions = (await trader.http.get("/v1/status")).json()["market"]["sessions"]
+    assert [item["segment"] for item in sessions] == ["NSE_EQ"]
+    await cache.delete(streams.HEARTBEAT)
+
+    async def lost() -> Any:
+        item = await edge()
+        return item if item["state"] == "down" else None
+
+    assert (await wait_until("the edge is down", lost))["since"] > first["since"]

@@ -52,13 +52,14 @@ def _intent_of(order: dict[str, object]) -> dict[str, object]:
 
 
 async def test_what_one_pod_takes_is_seen_on_another_pods_socket(
-    trader: Person, postgres_url: str, redis_url: str
+    trader: Person, cache: streams.Client, postgres_url: str, redis_url: str
 ) -> None:
     async with running_pod(settings_for(postgres_url, redis_url)) as other:
         elsewhere = Person(other.settings)
         await elsewhere.log_in("viewer")
         async with elsewhere.live() as live:
             await live.wait("hello")
+            await beat(cache)
             order_id = (await trader.place()).json()["id"]
             await live.wait("order", lambda order: order["id"] == order_id)
             halt_id = (await trader.http.post("/v1/halt")).json()["id"]
