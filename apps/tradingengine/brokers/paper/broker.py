@@ -99,7 +99,7 @@ class PaperBroker:
                 raise OutcomeUnknownError(f"the book holds tag {tag} already")
             if refusal is None:
                 self._resting[tag] = resting
-                await self._work(resting)
+                resting = await self._work(resting)
             return resting.row
 
     async def cancel(self, tag: str) -> BookRow:
@@ -116,8 +116,8 @@ class PaperBroker:
                 if row is None:
                     raise BrokerError(f"the paper book has no order with tag {tag}")
                 return row
-            await self._end([resting], RowState.CANCELLED, reason(ReasonCode.CANCELLED_BY_USER))
-            return resting.row
+            (ended,) = await self._end([resting], RowState.CANCELLED, reason(ReasonCode.CANCELLED_BY_USER))
+            return ended.row
 
     async def by_tag(self, tag: str) -> BookRow | None:
         """The book's row, or None when the order never arrived."""
@@ -138,27 +138,37 @@ class PaperBroker:
 
     async def on_quotes(self, quotes: Sequence[Quote]) -> None:
         """Prices moved: work on what rests there, against each quote in its turn, so that no trigger is missed."""
-        if not self._started or not self._resting:
-            return
+        if self._started and self._resting:
+            # Whoever stops waiting for it does not leave file and memory apart.
+            await asyncio.shield(self._take_quotes(quotes))
+
+    async def _take_quotes(self, quotes: Sequence[Quote]) -> None:
         async with self._lock:
             symbols = {item.row.symbol for item in self._resting.values()}
             changed: dict[str, Resting] = {}
             for quote in quotes:
-                if quote.symbol in symbols and self._market.is_open(quote.symbol):
-                    changed |= {item.row.tag: item for item in self._by_age(quote.symbol) if self._match(item, quote)}
+                if quote.symbol not in symbols or not self._market.is_open(quote.symbol):
+                    continue
+                for resting in self._by_age(quote.symbol):
+                    item = changed.get(resting.row.tag, resting)
+                    after = item if item.row.state.terminal else self._match(item, quote)
+                    if after != resting:
+                        changed[resting.row.tag] = after
             await self._publish(list(changed.values()))
 
     async def on_session_closed(self) -> list[BookRow]:
         """Trading is over for the day: DAY orders expire; their rows."""
         if not self._started:
             return []
+        return await asyncio.shield(self._close_session())
+
+    async def _close_session(self) -> list[BookRow]:
         async with self._lock:
-            over = list(self._resting.values())
-            await self._end(over, RowState.EXPIRED, reason(ReasonCode.RUN_ENDED))
+            over = await self._end(list(self._resting.values()), RowState.EXPIRED, reason(ReasonCode.RUN_ENDED))
             return [item.row for item in over]
 
     def _by_age(self, symbol: str) -> list[Resting]:
-        here = [item for item in self._resting.values() if item.row.symbol == symbol and not item.row.state.terminal]
+        here = [item for item in self._resting.values() if item.row.symbol == symbol]
         return sorted(here, key=lambda item: item.row.broker_order_id)
 
     def _check_started(self) -> None:
@@ -202,45 +212,52 @@ class PaperBroker:
         entered = await _ask(self._book.insert(resting))
         return resting if entered else None
 
-    async def _work(self, item: Resting) -> None:
+    async def _work(self, item: Resting) -> Resting:
         """Match a new order against the present quote; durable before anybody hears of it.
 
         Without a quote it rests until one comes: the gate has let through only what reduces.
         """
         quote = self._market.quote(item.row.symbol)
         if quote is None and item.row.validity is Validity.IOC:
-            await self._end([item], RowState.CANCELLED, reason(ReasonCode.IOC_UNFILLED))
-        elif quote is not None and self._match(item, quote):
-            await self._publish([item])
+            (ended,) = await self._end([item], RowState.CANCELLED, reason(ReasonCode.IOC_UNFILLED))
+            return ended
+        after = item if quote is None else self._match(item, quote)
+        if after != item:
+            await self._publish([after])
+        return after
 
-    def _match(self, item: Resting, quote: Quote) -> bool:
-        row = item.row
-        if not item.triggered and triggers(row.type, row.side, row.trigger_price_paise, quote):
-            item.triggered = True
-            item.row = msgspec.structs.replace(row, state=RowState.OPEN)
+    def _match(self, item: Resting, quote: Quote) -> Resting:
+        """The order after a quote, equal to `item` when nothing happened; memory changes in `_publish` alone."""
+        row, limit, triggered = item.row, item.limit, item.triggered
+        if not triggered and triggers(row.type, row.side, row.trigger_price_paise, quote):
+            triggered = True
+            row = msgspec.structs.replace(row, state=RowState.OPEN)
         instrument = self._market.instrument(row.symbol)
-        if item.triggered and item.limit is None and instrument is not None:
-            item.limit = protected_limit(quote, row.side, instrument)
-        if item.triggered and item.limit is not None:
+        if triggered and limit is None and instrument is not None:
+            limit = protected_limit(quote, row.side, instrument)
+        if triggered and limit is not None:
             available = self._liquidity.available(quote, row.side)
-            traded = execution(row.side, item.limit, row.quantity - row.filled, quote, available)
+            traded = execution(row.side, limit, row.quantity - row.filled, quote, available)
             if traded is not None:
                 self._liquidity.take(quote, row.side, traded[0])
-                item.row = _with_fill(item.row, *traded, self._market.now())
-        if row.validity is Validity.IOC and not item.row.state.terminal:
-            item.row = _ended(item.row, RowState.CANCELLED, reason(ReasonCode.IOC_UNFILLED))
-        return item.row is not row
+                row = _with_fill(row, *traded, self._market.now())
+        if row.validity is Validity.IOC and not row.state.terminal:
+            row = _ended(row, RowState.CANCELLED, reason(ReasonCode.IOC_UNFILLED))
+        return Resting(row=row, limit=limit, triggered=triggered, day=item.day)
 
-    async def _end(self, items: list[Resting], state: RowState, why: Reason) -> None:
-        for item in items:
-            item.row = _ended(item.row, state, why)
-        await self._publish(items)
+    async def _end(self, items: list[Resting], state: RowState, why: Reason) -> list[Resting]:
+        ended = [msgspec.structs.replace(item, row=_ended(item.row, state, why)) for item in items]
+        await self._publish(ended)
+        return ended
 
     async def _publish(self, changed: list[Resting]) -> None:
+        """Write, and only then put in place and tell: a write that fails leaves memory as the file is."""
         await _ask(self._book.save(changed))
         for item in changed:
             if item.row.state.terminal:
                 self._resting.pop(item.row.tag, None)
+            else:
+                self._resting[item.row.tag] = item
             self._updates.put_nowait(item.row)
 
 

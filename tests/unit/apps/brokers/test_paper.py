@@ -374,6 +374,37 @@ async def test_a_book_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         await Paper(tmp_path).broker.start()
 
 
+async def test_a_write_that_fails_leaves_memory_as_the_file_is(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = await paper.place(price_paise=9990)
+    tag = broker_tag(made.id)
+
+    async def refuse(changed: Any) -> None:
+        raise SqliteFileError("busy")
+
+    monkeypatch.setattr(paper.broker._book, "save", refuse)
+    for change in (paper.price(ask=9985, bid=9980), paper.broker.cancel(tag), paper.broker.on_session_closed()):
+        with pytest.raises(OutcomeUnknownError, match="busy"):
+            await change
+    assert paper.broker._resting[tag].row == await paper.row(made)
+    assert paper.broker._updates.empty(), "nobody hears of what is not written"
+    monkeypatch.undo()
+    await paper.price(ask=9986, bid=9980)
+    assert executions(await paper.row(made)) == [(10, 9986)]
+
+
+async def test_an_order_at_market_keeps_its_protection_over_a_kill(tmp_path: Path) -> None:
+    before = Paper(tmp_path)
+    await before.broker.start()
+    before.market.quotes[SHARE] = quote(bid=0, bid_quantity=0)
+    made, _ = await before.place(side=SELL)
+    before.broker.abandon()
+    after = Paper(tmp_path)
+    await after.broker.start()
+    await after.price(last=8000, bid=8000, ask=8005)
+    assert (await after.row(made)).filled == 0, "one percent below the price at which it came"
+    await after.broker.close()
+
+
 async def test_a_full_disk_is_a_broker_that_does_not_answer(paper: Paper) -> None:
     await paper.broker._book._file.run(lambda connection: connection.pragma("max_page_count", 1))
 
