@@ -155,6 +155,19 @@ def prepare(server: ApiServer) -> None:
         if "httproutes" in path.name or "_gateways" in path.name:
             server.kubectl("apply", "--server-side", "-f", str(path))
     server.kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd", "--all")
+    server.apply(
+        [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gateway"}}, gateway("web", "gateway")]
+    )
+
+
+def gateway(name: str, namespace: str) -> dict[str, Any]:
+    """A Gateway; the stage speaks for it on the routes."""
+    return {
+        "apiVersion": kinds.GATEWAY.api_version,
+        "kind": kinds.GATEWAY.kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"gatewayClassName": "stage", "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]},
+    }
 
 
 def namespace_of(request: pytest.FixtureRequest) -> str:

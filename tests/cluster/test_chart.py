@@ -107,6 +107,30 @@ def test_an_old_cluster_is_refused() -> None:
     assert "1.35" in done.stderr
 
 
+CHILD = "get list watch create patch delete"
+#: What the code calls, and nothing else: a right that is added here needs a caller.
+RIGHTS = {
+    "tradingengines": "get list watch patch",
+    "tradingengines/status": "patch",
+    "tradingengines/finalizers": "update",
+    "configmaps": CHILD,
+    "services": CHILD,
+    "serviceaccounts": CHILD,
+    "secrets": "get create patch delete",
+    "pods": "get list watch delete",
+    "persistentvolumeclaims": "get delete",
+    "events": "create",
+    "deployments": CHILD,
+    "statefulsets": CHILD,
+    "deployments/scale": "patch",
+    "jobs": CHILD,
+    "horizontalpodautoscalers": CHILD,
+    "poddisruptionbudgets": CHILD,
+    "networkpolicies": CHILD,
+    "httproutes": "get list watch create patch",
+}
+
+
 def test_no_right_is_wider_than_it_must_be() -> None:
     objects = rendered("--set", "watchNamespaces={a,b}")
     roles = [entry for entry in objects if entry["kind"] in {"Role", "ClusterRole"}]
@@ -116,8 +140,18 @@ def test_no_right_is_wider_than_it_must_be() -> None:
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
             if "secrets" in rule["resources"]:
                 assert not {"list", "watch"} & set(rule["verbs"])
-            if role["kind"] == "ClusterRole":
-                assert rule["verbs"] == ["get"]
+    own = [role for role in roles if not role["metadata"]["name"].endswith("-uninstall")]
+    assert {role["metadata"]["namespace"]: granted(role) for role in own if role["kind"] == "Role"} == {
+        SYSTEM: {"leases": "get create update"},
+        "a": RIGHTS,
+        "b": RIGHTS,
+    }
+    assert [granted(role) for role in own if role["kind"] == "ClusterRole"] == [{"gateways": "get"}]
+
+
+def granted(role: dict[str, Any]) -> dict[str, str]:
+    """Verbs by resource."""
+    return {resource: " ".join(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]}
 
 
 def test_the_cluster_role_can_be_switched_off() -> None:
@@ -177,10 +211,13 @@ def may(operator: Kubectl, verb: str, resource: str, namespace: str) -> bool:
         ("delete", "pods", DESK, True),
         ("delete", "persistentvolumeclaims", DESK, True),
         ("create", "persistentvolumeclaims", DESK, False),
-        ("patch", "leases.coordination.k8s.io", SYSTEM, True),
-        ("patch", "leases.coordination.k8s.io", DESK, False),
-        ("get", "nodes", DESK, True),
-        ("list", "nodes", DESK, False),
+        ("list", "persistentvolumeclaims", DESK, False),
+        ("update", "leases.coordination.k8s.io", SYSTEM, True),
+        ("update", "leases.coordination.k8s.io", DESK, False),
+        ("delete", "httproutes.gateway.networking.k8s.io", DESK, False),
+        ("get", "gateways.gateway.networking.k8s.io", DESK, True),
+        ("list", "gateways.gateway.networking.k8s.io", DESK, False),
+        ("get", "nodes", DESK, False),
         ("create", "roles.rbac.authorization.k8s.io", DESK, False),
     ],
 )

@@ -165,9 +165,7 @@ async def test_deletion(rig: Rig, policy: str) -> None:
             ]
             return not left
 
-        for _ in range(100):
-            if await swept():
-                break
+        await rig.until("everything that serves is gone", swept)
         secrets = {entry["metadata"]["name"] for entry in await rig.client.list_all(kinds.SECRET, rig.namespace)}
         records = await rig.client.list_all(kinds.CONFIG_MAP, rig.namespace, {names.LABEL_COMPONENT: "release"})
         claims = {entry["metadata"]["name"] for entry in await rig.client.list_all(kinds.CLAIM, rig.namespace)}

@@ -12,7 +12,7 @@ from te_devcluster.api_server import ApiServer
 from tradingengine_operator.builders import names
 from tradingengine_operator.plan import kinds
 
-from .operator_rig import Rig, namespace_of, prepare, rig_in
+from .operator_rig import Rig, gateway, namespace_of, prepare, rig_in
 
 pytestmark = pytest.mark.cluster
 
@@ -111,6 +111,7 @@ async def test_missing_gateway(rig: Rig) -> None:
         message = await until_reason(rig, "ReleaseHealthy", "GatewayMissing")
         assert f"Gateway {rig.namespace}/nowhere does not exist" in message
         assert await rig.phase() == "Pending"
+        await rig.client.apply(gateway("nowhere", rig.namespace), manager="person")
         rig.stage.gateway_accepts = True
         await rig.until_phase("Running")
 
@@ -120,12 +121,12 @@ async def test_image_that_cannot_be_pulled(rig: Rig) -> None:
     rig.stage.held |= {"api", "migrations"}
     waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
     async with rig.operator():
-        for component in ("migrations", "api"):
+        for component, begins in (("migrations", "pod desk-migrate-"), ("api", "pod desk-api-")):
 
             async def there(name: str = component) -> bool:
                 return bool(await rig.client.list_all(kinds.POD, rig.namespace, {names.LABEL_COMPONENT: name}))
 
-            async def told(name: str = component) -> bool:
+            async def told(name: str = begins) -> bool:
                 said = await rig.condition("ReleaseHealthy")
                 return said.get("reason") == "ImagePullFailed" and name in said["message"]
 

@@ -21,7 +21,10 @@ class Monitoring(Model):
     """Who measures."""
 
     prometheus: Annotated[str, Field(pattern=r"^(https?://[^\s]+)?$", max_length=512)] = Field(
-        default="", description="Address of your own Prometheus. Empty: the operator runs one."
+        default="",
+        description="Address of your own Prometheus. Empty: the operator runs one. Your own scrapes the control port of"
+        " the pods each second, in the jobs api-a, api-b, dashboard-a, dashboard-b and edge, and gives every series the"
+        " labels `namespace` and `engine` of its engine.",
     )
     alerts: bool | None = unavailable("Alert rules.")
 

@@ -66,6 +66,11 @@ def _config(ctx: EngineContext) -> dict[str, Any]:
                         "refresh_interval": "2s",
                     }
                 ],
+                # Part of every query of the operator, so that a Prometheus of many engines serves too.
+                "relabel_configs": [
+                    {"target_label": "namespace", "replacement": ctx.namespace},
+                    {"target_label": "engine", "replacement": ctx.name},
+                ],
             }
             for job, service in targets.items()
         ],

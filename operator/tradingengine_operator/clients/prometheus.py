@@ -15,14 +15,13 @@ WINDOW = "10s"
 _COUNTER = "tradingengine_http_requests_total"
 
 
-def error_rate_query(namespace_jobs: tuple[str, ...], release: int) -> str:
-    """Share of client requests of a release that were answered 5xx, of the component that does worst.
+def error_rate_query(namespace: str, engine: str, jobs: tuple[str, ...], release: int) -> str:
+    """Share of client requests of an engine's release that were answered 5xx, of the component that does worst.
 
     Components are judged apart, so that a quiet broken one is not hidden by a busy good one. A component without
     requests divides 0 by 0, and `max` passes over that; with no requests at all there is no value.
     """
-    job = "|".join(namespace_jobs)
-    labels = f'job=~"{job}",release="{release}",source="client"'
+    labels = f'namespace="{namespace}",engine="{engine}",job=~"{"|".join(jobs)}",release="{release}",source="client"'
     total = f"sum by (component) (rate({_COUNTER}{{{labels}}}[{WINDOW}]))"
     failed = f'sum by (component) (rate({_COUNTER}{{{labels},code=~"5.."}}[{WINDOW}]))'
     return f"max(({failed} or 0 * {total}) / {total})"
@@ -49,9 +48,9 @@ class PrometheusClient:
             return Sample(Kind.NO_SERVER, now, detail=type(error).__name__)
         return _read(answer, now)
 
-    async def error_rate(self, url: str, slot: str, release: int) -> Sample:
-        """Share of failed client requests of a slot's release, 0 to 1."""
-        return await self.sample(url, error_rate_query((f"api-{slot}", f"dashboard-{slot}"), release))
+    async def error_rate(self, url: str, whose: tuple[str, str], slot: str, release: int) -> Sample:
+        """Share of failed client requests of a slot's release, 0 to 1; `whose` is namespace and name of the engine."""
+        return await self.sample(url, error_rate_query(*whose, (f"api-{slot}", f"dashboard-{slot}"), release))
 
 
 def _read(answer: object, now: datetime) -> Sample:

@@ -72,7 +72,8 @@ def _forget_verdict(state: ReleaseState, seen: Observation) -> ReleaseState:
 
 
 def _start(state: ReleaseState, seen: Observation, now: datetime) -> _Move:
-    stable_hash = seen.records.get(state.stable.release) if state.stable is not None else None
+    # A record that is lost is no reason to release the same again.
+    stable_hash = seen.records.get(state.stable.release) or state.stable_hash if state.stable is not None else None
     idle = state.retiring is None or state.retiring.stage is Leaving.WARM
     tried = state.withdrawn is not None
     if stable_hash == seen.template_hash or tried or not idle or not seen.may_start:
@@ -201,7 +202,15 @@ def _promote(state: ReleaseState, candidate: Candidate, policy: Policy, now: dat
         retiring = Retirement(old.slot, old.release, Leaving.REROUTING, stage_at=now, until=until)
     stable = Placed(candidate.slot, candidate.release)
     news = Announce("ReleasePromoted", f"release {candidate.release} in slot {candidate.slot} serves everybody")
-    promoted = advanced(state, stable=stable, candidate=None, retiring=retiring, withdrawn=None, finished_at=now)
+    promoted = advanced(
+        state,
+        stable=stable,
+        stable_hash=candidate.template_hash,
+        candidate=None,
+        retiring=retiring,
+        withdrawn=None,
+        finished_at=now,
+    )
     return _Move(promoted, (news,))
 
 

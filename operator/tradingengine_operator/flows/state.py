@@ -95,7 +95,8 @@ class Verdict:
 @dataclass(frozen=True)
 class ReleaseState:
     """The whole. `serial` grows with every change, so that the newest of two copies is known; `last` is the highest
-    number that was ever given, since a cookie may still name it."""
+    number that was ever given, since a cookie may still name it; `stable_hash` is what the stable release is made
+    of, known even when its record is lost."""
 
     serial: int = 0
     last: int = 0
@@ -104,6 +105,7 @@ class ReleaseState:
     retiring: Retirement | None = None
     withdrawn: Verdict | None = None
     finished_at: datetime | None = None
+    stable_hash: str = ""
 
     def weights(self) -> dict[Slot, int]:
         """Intended weights of both slots, in tenths of a percent; both 0 before anything serves."""
@@ -196,6 +198,7 @@ def _state(raw: dict[str, Any]) -> ReleaseState:
         if "withdrawn" in raw
         else None,
         finished_at=parse_time(raw["finished_at"]) if "finished_at" in raw else None,
+        stable_hash=str(raw.get("stable_hash", "")),
     )
 
 

@@ -16,6 +16,8 @@ from tradingengine_operator.builders import names
 from .objects import Manifest
 
 _RELEASE = re.compile(r"te-release=([0-9]{1,9})")
+#: Reason of a route that is accepted and names something that the Gateway cannot find.
+UNRESOLVED = "RefsNotResolved"
 #: Parts of the specification besides the rules that are ours alone.
 _OWN_FIELDS = ("parentRefs", "hostnames")
 
@@ -129,5 +131,8 @@ def _acceptance(observed: Mapping[str, Any], gateway: str, namespace: str) -> tu
             return False, "RoutePending", f"Gateway {namespace}/{gateway} has not read the newest HTTPRoute yet"
         if entry.get("status") != "True":
             return False, "RouteNotAccepted", f"{entry.get('reason', '')}: {entry.get('message', '')}"
+        refs = conditions.get("ResolvedRefs", {})
+        if refs.get("status") == "False" and refs.get("observedGeneration", 0) >= generation:
+            return True, UNRESOLVED, f"{refs.get('reason', '')}: {refs.get('message', '')}"
         return True, "Accepted", ""
     return False, "GatewaySilent", f"Gateway {namespace}/{gateway} says nothing of the HTTPRoute"

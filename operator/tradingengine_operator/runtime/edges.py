@@ -143,7 +143,10 @@ def _word(seen: EdgeSight, decision: EdgeDecision) -> str:
 
 def _judge(p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | None) -> None:
     trouble = trouble_of(pod) if pod is not None else None
-    if seen.wanted is None:
+    if seen.wanted is None and p.state.stable is not None:
+        message = f"the record of release {p.state.stable.release} is missing; the edge stays as it is"
+        p.conditions.set("EdgeReady", "Unknown", "RecordMissing", message)
+    elif seen.wanted is None:
         p.conditions.set("EdgeReady", "Unknown", "WaitsForRelease", "the edge starts once a first release serves")
     elif trouble is not None:
         p.conditions.set("EdgeReady", "False", trouble.reason, explain(trouble.message, trouble.mend))

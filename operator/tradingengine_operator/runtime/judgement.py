@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from tradingengine_operator.api import ConditionType
+from tradingengine_operator.builders import names
 from tradingengine_operator.errors import ApiError, OperatorError
 from tradingengine_operator.flows.conditions import explain
 from tradingengine_operator.flows.sight import first_trouble
 from tradingengine_operator.flows.state import Stage
+from tradingengine_operator.plan.routes import UNRESOLVED
 
 from .passes import Pass
 from .releases import ReleaseSight
 from .slots import slot_pods
 
 WAIT_SECONDS = 10.0
+_ROUTE_MENDS = {
+    "GatewaySilent": "see that the Gateway's controller runs and that a listener takes this namespace and host",
+    UNRESOLVED: "see that the Services of the route are there and that nobody changed its rules",
+}
 CHECKS_DISABLED = "spec.rollout.checks switches error-rate off: releases are judged by their pods alone"
 _FOUNDATIONS: tuple[ConditionType, ...] = ("SecretsReady", "DatabaseReady", "CacheReady", "ReleaseHealthy")
 
@@ -28,6 +34,11 @@ def judge_release(p: Pass, sight: ReleaseSight) -> None:
         p.conditions.set("ReleaseHealthy", "False", trouble.reason, explain(trouble.message, trouble.mend))
     elif state.candidate is not None:
         _judge_candidate(p, sight)
+    elif state.stable is not None and sight.seen is not None and sight.records.get(state.stable.release) is None:
+        name = names.release(p.ctx.name, state.stable.release)
+        message = f"the record of the serving release, ConfigMap {name}, is missing or cannot be read"
+        mend = "restore it from a backup, or ask for another version; what serves goes on, but is not mended"
+        p.conditions.set("ReleaseHealthy", "False", "RecordMissing", explain(message, mend))
     elif state.stable is not None and sight.slots and not sight.slots[state.stable.slot].ready:
         p.conditions.set("ReleaseHealthy", "False", "NoReadyPod", "no pod of the serving release is ready")
     elif state.stable is not None and p.ctx.spec.rollout.error_rate.disabled:
@@ -89,12 +100,15 @@ def _why_not(p: Pass) -> str:
 
 
 def _route_refused(sight: ReleaseSight) -> bool:
-    """Whether the Gateway did not take the route, and had time to."""
-    return not sight.route.accepted and sight.route.reason != "RoutePending"
+    """Whether the Gateway did not take the route, and had time to, or found something in it that is not there."""
+    return (not sight.route.accepted and sight.route.reason != "RoutePending") or sight.route.reason == UNRESOLVED
 
 
 def _route_text(sight: ReleaseSight) -> str:
-    return explain(sight.route.message, "create the Gateway with a listener for the host, or name it in spec.gateway")
+    mend = _ROUTE_MENDS.get(
+        sight.route.reason, "create the Gateway with a listener for the host, or name it in spec.gateway"
+    )
+    return explain(sight.route.message, mend)
 
 
 def _verdict_text(p: Pass) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tradingengine_operator.api import TradingEngineSpec, seconds
 from tradingengine_operator.builders import names
@@ -14,7 +14,6 @@ from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.builders.route import build_route
 from tradingengine_operator.errors import (
     ConflictError,
-    ForbiddenError,
     GatewayApiMissingError,
     NotFoundError,
     RouteTakenError,
@@ -39,11 +38,12 @@ from tradingengine_operator.flows.observation import (
 )
 from tradingengine_operator.flows.release import SLOTS, step
 from tradingengine_operator.flows.sight import Drained, migration_sight, slot_sight
-from tradingengine_operator.flows.state import ReleaseState, Slot, parse_time
+from tradingengine_operator.flows.state import ReleaseState, Slot
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key, Manifest, is_owned_by
 from tradingengine_operator.plan.routes import RouteFacts, read_route, route_patch
 
+from .gateways import GatewayWatch
 from .passes import Pass
 from .records import RecordShelf, copy_state, prune_records, stored_state, write_record
 from .slots import (
@@ -60,8 +60,6 @@ from .world import read_world
 #: Steps of one pass; a pass that would need more goes on in the next one.
 STEPS_PER_PASS = 8
 ROUTE_TRIES = 4
-#: A Gateway that says nothing of a route for longer than this does not listen to it.
-SILENT_SECONDS = 15.0
 #: How much longer than it must be silent a slot that lost its weight is waited for.
 QUIET_MARGIN_SECONDS = 10.0
 logger = logging.getLogger(__name__)
@@ -85,6 +83,7 @@ class ReleaseRunner:
         self._store = store
         self._shelf = RecordShelf()
         self._quiet = QuietWatch()
+        self._gateway = GatewayWatch()
         self.sight = ReleaseSight()
 
     async def run(self, p: Pass, *, may_start: bool) -> None:
@@ -104,7 +103,7 @@ class ReleaseRunner:
                 break
             p.world = await read_world(p.tools.client, p.namespace, p.ctx.name)
         p.look_again(decision.recheck)
-        self.sight.route = await _explained(p, self.sight.route)
+        self.sight.route = await self._gateway.explain(p, self.sight.route)
         self._keep(p)
         await prune_records(p, list(self.sight.records), p.state)
 
@@ -191,6 +190,9 @@ class ReleaseRunner:
             p.wanted.add(Key(kinds.JOB.kind, names.migration(p.ctx.name, number)))
             if record is not None:
                 p.wanted.add(Key(kinds.CONFIG_MAP.kind, record.config_map))
+        stable = p.state.stable
+        if stable is not None and self.sight.records.get(stable.release) is None:
+            p.wanted.add(Key(kinds.AUTOSCALER.kind, names.slot(p.ctx.name, "api", stable.slot)))
         for slot in SLOTS:
             for part in names.SLOT_COMPONENTS:
                 name = names.slot(p.ctx.name, part, slot)
@@ -225,11 +227,11 @@ async def _samples(p: Pass) -> tuple[Sample | None, Sample | None]:
     candidate, stable = p.state.candidate, p.state.stable
     if candidate is None or stable is None or candidate.weight == 0 or p.ctx.spec.rollout.error_rate.disabled:
         return None, None
-    url = prometheus_url(p)
+    url, whose = prometheus_url(p), (p.namespace, p.ctx.name)
     return tuple(  # type: ignore[return-value]
         await asyncio.gather(
-            p.tools.prometheus.error_rate(url, candidate.slot, candidate.release),
-            p.tools.prometheus.error_rate(url, stable.slot, stable.release),
+            p.tools.prometheus.error_rate(url, whose, candidate.slot, candidate.release),
+            p.tools.prometheus.error_rate(url, whose, stable.slot, stable.release),
         )
     )
 
@@ -262,22 +264,6 @@ async def _write_route(p: Pass, desired: Manifest) -> bool:
         return False
     p.world.route = await p.tools.client.json_patch(kinds.ROUTE, p.namespace, names.route(p.ctx.name), operations)
     return True
-
-
-async def _explained(p: Pass, facts: RouteFacts) -> RouteFacts:
-    """Why the Gateway says nothing: it is not there, it had no time yet, or it does not listen to us."""
-    if facts.reason != "GatewaySilent" or p.world.route is None:
-        return facts
-    gateway = p.ctx.spec.gateway
-    try:
-        found = await p.tools.client.get(kinds.GATEWAY, gateway.namespace, gateway.name)
-    except ForbiddenError:
-        found = {}  # without the right to read Gateways only their silence can be told
-    if found is None:
-        message = f"Gateway {gateway.namespace}/{gateway.name} does not exist"
-        return replace(facts, reason="GatewayMissing", message=message)
-    age = (p.tools.clock() - parse_time(p.world.route["metadata"]["creationTimestamp"])).total_seconds()
-    return facts if age > SILENT_SECONDS else replace(facts, reason="RoutePending")
 
 
 async def _adopt_route(p: Pass, observed: Manifest, desired: Manifest) -> None:

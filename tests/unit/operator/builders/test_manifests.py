@@ -209,6 +209,8 @@ def test_prometheus_finds_every_slot_and_the_edge_by_name() -> None:
     jobs = {job["job_name"]: job for job in yaml.safe_load(configuration["data"]["prometheus.yml"])["scrape_configs"]}
     assert set(jobs) == {"api-a", "api-b", "dashboard-a", "dashboard-b", "edge"}
     for job in jobs.values():
+        added = {entry["target_label"]: entry["replacement"] for entry in job["relabel_configs"]}
+        assert added == {"namespace": "trading", "engine": "desk"}
         host = job["dns_sd_configs"][0]["names"][0]
         service = children[f"Service/{host.removesuffix('.trading.svc')}"]["spec"]
         assert service["clusterIP"] == "None"

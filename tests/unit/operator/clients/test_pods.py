@@ -156,7 +156,7 @@ async def test_samples(
     value: Decimal | None,
 ) -> None:
     pod[0].status, pod[0].answer = status, answer
-    sample = await PrometheusClient(session).error_rate(f"http://127.0.0.1:{pod[1]}/", "b", 2)
+    sample = await PrometheusClient(session).error_rate(f"http://127.0.0.1:{pod[1]}/", ("trading", "desk"), "b", 2)
     assert (sample.kind, sample.value) == (kind, value)
 
 
@@ -166,7 +166,11 @@ async def test_no_metrics_server_is_a_finding(session: aiohttp.ClientSession) ->
 
 
 def test_the_query_counts_clients_of_one_release_alone() -> None:
-    query = error_rate_query(("api-b", "dashboard-b"), 7)
+    query = error_rate_query("trading", "desk", ("api-b", "dashboard-b"), 7)
+    counters = query.count("tradingengine_http_requests_total{")
+    assert query.count('{namespace="trading",engine="desk"') == counters, (
+        "a Prometheus may hold series of other engines"
+    )
     assert 'job=~"api-b|dashboard-b"' in query
     assert 'release="7"' in query
     assert 'source="client"' in query

@@ -315,6 +315,19 @@ def test_a_record_that_an_engine_of_the_same_name_left_is_taken_up() -> None:
     assert candidate.release == 2
 
 
+@pytest.mark.parametrize("lost", [{}, {1: ""}])
+def test_a_lost_record_of_what_serves_starts_nothing_but_a_new_wish_does(lost: dict[int, str]) -> None:
+    world = running()
+    world.records = dict(lost)
+    before = world.stored
+    decision = world.decide()
+    assert decision.state == load_state(before)
+    world.hash = "h2"
+    started = world.decide().state.candidate
+    assert started is not None
+    assert started.release == 2
+
+
 def test_a_record_of_something_else_is_passed_over() -> None:
     world = running()
     world.hash = "h3"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tradingengine_operator.builders import names
 from tradingengine_operator.builders.route import build_route
-from tradingengine_operator.plan.routes import foreign_rules, merged_rules, read_route, route_patch
+from tradingengine_operator.plan.routes import UNRESOLVED, foreign_rules, merged_rules, read_route, route_patch
 
 from tests.unit.operator.builders.engines import context
 
@@ -105,6 +105,18 @@ def test_what_the_gateway_said(status: dict[str, Any], reason: str) -> None:
     facts = read_route(stored() | {"status": status}, "desk", "web", "gateway")
     assert facts.reason == reason
     assert facts.accepted is (reason == "Accepted")
+
+
+def test_a_route_that_names_what_is_not_there() -> None:
+    status = copy.deepcopy(accepted(4))
+    refs = {"type": "ResolvedRefs", "status": "False", "observedGeneration": 4, "reason": "BackendNotFound"}
+    status["parents"][0]["conditions"].append(refs)
+    facts = read_route(stored() | {"status": status}, "desk", "web", "gateway")
+    assert facts.accepted
+    assert facts.reason == UNRESOLVED
+    assert "BackendNotFound" in facts.message
+    refs["observedGeneration"] = 3
+    assert read_route(stored() | {"status": status}, "desk", "web", "gateway").reason == "Accepted"
 
 
 def test_an_absent_route() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -36,6 +36,8 @@ class FakeApi:
         self.kill_at: int | None = None
         self.fail: dict[str, ApiError] = {}
         self.ready = True
+        self.gateway_works = True
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
 
@@ -43,7 +45,8 @@ class FakeApi:
         """As of the client."""
         if kind.kind in self.fail:
             raise self.fail[kind.kind]
-        found = self.objects.get((kind.kind, name)) if namespace == NAMESPACE else None
+        # The Gateway is the one object of another namespace.
+        found = self.objects.get((kind.kind, name)) if namespace == NAMESPACE or kind == kinds.GATEWAY else None
         return _copy(found)
 
     async def list_all(self, kind: Kind, namespace: str, selector: Mapping[str, str] | None = None) -> list[Manifest]:
@@ -134,7 +137,7 @@ class FakeApi:
         for (kind_name, _), manifest in self.objects.items():
             if kind_name == kinds.JOB.kind:
                 manifest["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
-            if kind_name == kinds.ROUTE.kind:
+            if kind_name == kinds.ROUTE.kind and self.gateway_works:
                 manifest["status"] = _accepted(manifest)
         self._collect_pods()
 
@@ -186,7 +189,7 @@ class FakeApi:
         metadata = new["metadata"]
         metadata.setdefault("namespace", NAMESPACE)
         metadata.setdefault("uid", f"uid-{next(self._uids)}")
-        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        now = self.clock().isoformat(timespec="seconds").replace("+00:00", "Z")
         metadata.setdefault("creationTimestamp", now)
         others = [
             known
@@ -194,7 +197,7 @@ class FakeApi:
             if (known["manager"], known["subresource"], known["operation"])
             != (entry["manager"], entry["subresource"], entry["operation"])
         ]
-        metadata["managedFields"] = [*others, entry]
+        metadata["managedFields"] = [*others, {**entry, "time": now}]
         if old is None or _content(old) != _content(new):
             metadata["resourceVersion"] = str(next(self._versions))
             if old is None or old.get("spec") != new.get("spec"):
@@ -212,6 +215,8 @@ def _copy(value: T) -> T:
 def _content(manifest: Manifest) -> Manifest:
     dropped = {"resourceVersion", "generation"}
     metadata = {key: value for key, value in manifest["metadata"].items() if key not in dropped}
+    fields = [{**entry, "time": ""} for entry in metadata.get("managedFields", [])]
+    metadata["managedFields"] = fields
     return {**manifest, "metadata": metadata}
 
 

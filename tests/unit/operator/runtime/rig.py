@@ -79,7 +79,7 @@ class FakePrometheus:
     rates: dict[int, str] = field(default_factory=dict)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    async def error_rate(self, _url: str, _slot: str, release: int) -> Sample:
+    async def error_rate(self, _url: str, _whose: tuple[str, str], _slot: str, release: int) -> Sample:
         """The rate that the test set."""
         value = self.rates.get(release)
         now = self.clock()
@@ -95,6 +95,9 @@ class Bench:
         self.now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
         self.prometheus = FakePrometheus(dict.fromkeys(range(1, 50), "0"), lambda: self.now)
         self.metrics = OperatorMetrics()
+        self.api.clock = lambda: self.now
+        gateway = {"name": "web", "namespace": "gateway"}
+        self.api.put({"apiVersion": kinds.GATEWAY.api_version, "kind": kinds.GATEWAY.kind, "metadata": gateway})
         self.ask(**spec)
         self.engine = self.operator()
 
