@@ -66,6 +66,7 @@ class Engine:
             journal=journal, recorder=recorder, book=self.book, broker=broker, router=self.router, wall=wall
         )
         self.router.resolve = self.recovery.resolve
+        metrics.lookups.set_function(lambda: self.recovery.waiting)
         self.halts = Halts(recorder=recorder, book=self.book, inputs=self.inputs, router=self.router)
         self.order_listeners: list[OrderListener] = []
         self._working: dict[str, asyncio.Task[None]] = {}

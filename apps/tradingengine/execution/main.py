@@ -52,6 +52,7 @@ class EdgeProcess:
             settings.state_dir / "journal" / "journal.sqlite", wall=self._wall, market=self._feed.clock
         )
         edge_metrics = EdgeMetrics(metrics.registry)
+        edge_metrics.updates.set_function(lambda: self.broker.unheard)
         self.engine = Engine(
             journal=self.journal,
             broker=self.broker,

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
+_AT_ONCE: Final = 8
+_MOST_QUEUED: Final = 10_000
+_PATIENCE: Final = 30.0
 
 
 class RecoveryReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +50,7 @@ class Recovery:
         router: Router,
         wall: WallClock,
     ) -> None:
-        """`queue` takes ids of orders whose outcome became unknown while running."""
+        """Nothing is asked before `run` or `watch`."""
         self._journal = journal
         self._record = recorder.record
         self._book = book
@@ -58,33 +61,47 @@ class Recovery:
         self._queued: set[str] = set()
 
     def resolve(self, order_id: str) -> None:
-        """Have an order of unknown outcome looked up; returns at once. Asking again while it waits changes nothing."""
-        if order_id not in self._queued:
+        """Have an order of unknown outcome looked up; returns at once. Asking again while it waits changes nothing.
+
+        Beyond the queue's limit it does nothing: whoever watches for stuck orders asks again.
+        """
+        if order_id not in self._queued and len(self._queued) < _MOST_QUEUED:
             self._queued.add(order_id)
             self._queue.put_nowait(order_id)
 
     async def run(self) -> RecoveryReport:
         """Reconcile everything once, however long the broker takes to answer; then journal the result."""
         open_orders = self._book.open_orders()
-        found = missing = 0
-        for order in open_orders:
-            if await self.settle(order.id):
-                found += 1
-            else:
-                missing += 1
+        at_once = asyncio.Semaphore(_AT_ONCE)
+
+        async def settle(order: Order) -> bool:
+            async with at_once:
+                return await self.settle(order.id)
+
+        answers = await asyncio.gather(*(settle(order) for order in open_orders))
+        found, asked = sum(answers), len(answers)
         adopted = await self._read_book()
-        report = RecoveryReport(asked=len(open_orders), found=found, missing=missing, adopted=adopted)
+        report = RecoveryReport(asked=asked, found=found, missing=asked - found, adopted=adopted)
         await self._record(Draft("edge.recovered", msgspec.to_builtins(report)))
         return report
 
-    async def settle(self, order_id: str) -> bool:
-        """Ask the broker until the outcome of one order is known; False when it never arrived there."""
+    @property
+    def waiting(self) -> int:
+        """Orders that wait to be looked up, or are just being."""
+        return len(self._queued)
+
+    async def settle(self, order_id: str, *, patience: float | None = None) -> bool:
+        """Ask the broker until the outcome of one order is known; False when it never arrived there.
+
+        TimeoutError when the broker gave no answer for `patience` seconds.
+        """
         order = self._book.orders[order_id]
         if order.state is OrderState.INTENT:
             # Nothing was sent: SEND_ATTEMPT is durable before the first byte leaves.
             await self._record(drafts.expired(order_id, reason(ReasonCode.EXPIRED)))
             return False
-        row = await self._persistently(order)
+        async with asyncio.timeout(patience):
+            row = await self._persistently(order)
         if row is not None:
             await self._router.on_row(row, order_id)
             await self._finish_cancel(order_id)
@@ -144,13 +161,28 @@ class Recovery:
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def watch(self) -> None:
-        """Settle orders whose outcome became unknown, until cancelled."""
+        """Settle orders whose outcome became unknown, a few at a time, until cancelled.
+
+        One that the broker does not answer for goes to the end of the queue, so that it never holds up the others.
+        """
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(_AT_ONCE):
+                workers.create_task(self._settle_queued())
+
+    async def _settle_queued(self) -> None:
         while True:
             order_id = await self._queue.get()
-            self._queued.discard(order_id)
-            order = self._book.orders.get(order_id)
-            if order is not None and not order.state.terminal:
-                await self.settle(order_id)
+            again = False
+            try:
+                order = self._book.orders.get(order_id)
+                if order is not None and not order.state.terminal:
+                    await self.settle(order_id, patience=_PATIENCE)
+            except TimeoutError:
+                again = True
+            finally:
+                self._queued.discard(order_id)
+            if again:
+                self.resolve(order_id)
 
 
 def _adopted(order_id: str, row: BookRow, wall: WallClock) -> Order:

@@ -25,8 +25,11 @@ _decode = msgspec.json.Decoder(BookRow).decode
 
 
 class Resting(msgspec.Struct, frozen=True):
-    """One order of the exchange while it works on it; a change makes a new one. `limit` is the price that it may trade at, None before that is
-    known (a stop-market order before its trigger); `triggered` is True for orders without a trigger."""
+    """One order of the exchange while it works on it; a change makes a new one.
+
+    `limit` is the price that it may trade at, None before that is known (a stop-market order before its trigger, an
+    order at market before the first quote); `triggered` is True for orders without a trigger.
+    """
 
     row: BookRow
     limit: int | None

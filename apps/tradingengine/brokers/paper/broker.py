@@ -27,6 +27,7 @@ from tradingengine.storage.sqlite import SqliteFileError
 T = TypeVar("T")
 LATENCY_SECONDS: Final = 0.020
 _JITTER: Final = 0.5
+_MOST_UNHEARD: Final = 10_000
 
 
 class PaperBroker:
@@ -40,7 +41,8 @@ class PaperBroker:
         self._random = random.Random(seed)  # noqa: S311 - a model of latency, not a secret
         self._resting: dict[str, Resting] = {}
         self._liquidity = Liquidity()
-        self._updates: asyncio.Queue[BookRow | None] = asyncio.Queue()
+        self._unheard: dict[str, BookRow] = {}
+        self._news = asyncio.Event()
         self._lock = asyncio.Lock()
         self._started = False
 
@@ -76,7 +78,7 @@ class PaperBroker:
     async def close(self) -> None:
         """Close the book; `updates` ends."""
         self._started = False
-        self._updates.put_nowait(None)
+        self._news.set()
         await self._book.close()
 
     def abandon(self) -> None:
@@ -87,6 +89,8 @@ class PaperBroker:
     async def place(self, order: Order, tag: str) -> BookRow:
         """Take an order into the book after the latency, and match it at once against the quote."""
         self._check_started()
+        if len(self._unheard) >= _MOST_UNHEARD:
+            raise NotSentError(f"{len(self._unheard)} changes were not taken up")
         await self._travel()
         # Once it has arrived, the order is in the book whether or not the caller still waits.
         return await asyncio.shield(self._arrive(order, tag))
@@ -132,9 +136,25 @@ class PaperBroker:
             return await _ask(self._book.rows(trading_day(self._market.now())))
 
     async def updates(self) -> AsyncIterator[BookRow]:
-        """Rows as they change."""
-        while (row := await self._updates.get()) is not None:
-            yield row
+        """Rows as they change; of one that changed again before it was taken, the latest alone, which says it all."""
+        while True:
+            await self._news.wait()
+            for row in self.take_updates():
+                yield row
+            if not self._started:
+                return
+
+    def take_updates(self) -> list[BookRow]:
+        """What has changed and was not taken yet."""
+        self._news.clear()
+        rows = list(self._unheard.values())
+        self._unheard.clear()
+        return rows
+
+    @property
+    def unheard(self) -> int:
+        """Orders with changes that nobody has taken; at the limit new orders are refused."""
+        return len(self._unheard)
 
     async def on_quotes(self, quotes: Sequence[Quote]) -> None:
         """Prices moved: work on what rests there, against each quote in its turn, so that no trigger is missed."""
@@ -258,7 +278,8 @@ class PaperBroker:
                 self._resting.pop(item.row.tag, None)
             else:
                 self._resting[item.row.tag] = item
-            self._updates.put_nowait(item.row)
+            self._unheard[item.row.tag] = item.row
+        self._news.set()
 
 
 async def _ask(answer: Awaitable[T]) -> T:

@@ -322,6 +322,24 @@ async def test_updates_tell_every_change_and_end_with_the_broker(tmp_path: Path)
     assert seen == ["OPEN", "CANCELLED"]
 
 
+async def test_untaken_changes_are_conflated_and_bounded(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = await paper.place(price_paise=9990)
+    for price in (9990, 9985, 9980):
+        await paper.price(ask=price, bid=price - 5, ask_quantity=2)
+    assert paper.broker.unheard == 1
+    (row,) = paper.broker.take_updates()
+    assert executions(row) == [(2, 9990), (2, 9985), (2, 9980)]
+    assert row == await paper.row(made)
+    await paper.price()
+    monkeypatch.setattr("tradingengine.brokers.paper.broker._MOST_UNHEARD", 2)
+    await paper.place(price_paise=10100)
+    await paper.place(price_paise=10100)
+    with pytest.raises(NotSentError, match="2 changes"):
+        await paper.place(price_paise=10100)
+    paper.broker.take_updates()
+    await paper.place(price_paise=10100)
+
+
 async def test_only_the_day_is_shown_and_what_is_open(paper: Paper) -> None:
     await paper.place()
     resting, _ = await paper.place(price_paise=9990)
@@ -386,7 +404,7 @@ async def test_a_write_that_fails_leaves_memory_as_the_file_is(paper: Paper, mon
         with pytest.raises(OutcomeUnknownError, match="busy"):
             await change
     assert paper.broker._resting[tag].row == await paper.row(made)
-    assert paper.broker._updates.empty(), "nobody hears of what is not written"
+    assert paper.broker.unheard == 0, "nobody hears of what is not written"
     monkeypatch.undo()
     await paper.price(ask=9986, bid=9980)
     assert executions(await paper.row(made)) == [(10, 9986)]

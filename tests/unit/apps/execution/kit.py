@@ -184,11 +184,8 @@ class Edge:
 
     async def heard(self) -> None:
         """Journal what the paper broker has to report so far."""
-        updates = self.paper._updates
-        while not updates.empty():
-            row = updates.get_nowait()
-            if row is not None:
-                await self.engine.router.on_row(row)
+        for row in self.paper.take_updates():
+            await self.engine.router.on_row(row)
 
     def value(self, name: str, **labels: str) -> float:
         """A metric's value, 0 when it has no such sample."""

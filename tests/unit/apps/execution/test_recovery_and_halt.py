@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tradingengine.brokers.port import OutcomeUnknownError
+from tradingengine.brokers.port import BookRow, OutcomeUnknownError
 from tradingengine.domain.ids import broker_tag, new_id
 from tradingengine.domain.orders import OrderType, Purpose, Side, TradingState
-from tradingengine.execution import drafts
+from tradingengine.execution import drafts, recovery
 from tradingengine.execution.commands import CommandKind
 from tradingengine.execution.journal import Draft
 
@@ -351,6 +351,46 @@ async def test_an_entry_of_unknown_outcome_is_cancelled_once_it_is_found(
     assert state_of(edge, made) == ("CANCELLED", 0, "cancelled_by_halt")
     assert edge.engine.book.unknown_symbols() == set()
     await edge.stop()
+
+
+async def test_orders_that_the_broker_does_not_answer_for_hold_up_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradingengine.execution.recovery._PATIENCE", 0.01)
+    edge, broker = troubled(tmp_path)
+    await edge.start()
+    made = [order(price_paise=9990) for _ in range(2 * recovery._AT_ONCE + 1)]
+    for one in made:
+        await edge.journal.record(drafts.intent(one), drafts.sent(one, 10))
+        await edge.paper.place(one, broker_tag(one.id))
+    answered = broker_tag(made[-1].id)
+    by_tag = broker.by_tag
+
+    async def only_one(tag: str) -> BookRow | None:
+        if tag != answered:
+            raise OutcomeUnknownError("busy")
+        return await by_tag(tag)
+
+    monkeypatch.setattr(broker, "by_tag", only_one)
+    for one in made:
+        edge.engine.recovery.resolve(one.id)
+    watching = asyncio.create_task(edge.engine.recovery.watch())
+    await until(lambda: state_of(edge, made[-1])[0] == "OPEN")
+    await until(lambda: edge.engine.recovery.waiting == len(made) - 1)
+    monkeypatch.setattr(broker, "by_tag", by_tag)
+    await until(lambda: edge.engine.recovery.waiting == 0)
+    watching.cancel()
+    assert {state_of(edge, one)[0] for one in made} == {"OPEN"}
+    await edge.stop()
+
+
+async def test_the_queue_of_lookups_is_bounded(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "_MOST_QUEUED", 3)
+    ids = [new_id() for _ in range(5)]
+    for order_id in (*ids, *ids):
+        edge.engine.recovery.resolve(order_id)
+    assert edge.engine.recovery.waiting == 3
+    assert edge.value("tradingengine_edge_lookups_pending") == 3
 
 
 async def test_an_entry_that_does_not_fit_is_counted_and_changes_nothing(edge: Edge) -> None:
