@@ -159,6 +159,15 @@ class EdgeProcess:
 
         await wait_until(f"one of {types} for {order_id}", look, timeout=30)
 
+    async def until_acknowledged(self, seq: int) -> None:
+        """Wait until its heartbeat says that it knows `seq` to be stored."""
+
+        async def known() -> bool:
+            beat = json.loads(await self.client.get(streams.HEARTBEAT) or "{}")
+            return bool(beat) and beat["sequence"] - beat["unshipped"] == seq
+
+        await wait_until("the acknowledgement is known", known)
+
     async def close(self) -> None:
         """End what runs."""
         if self._process is not None:

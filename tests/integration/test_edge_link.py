@@ -129,12 +129,7 @@ async def test_the_link_s_other_keys(edge: EdgeProcess) -> None:
 async def test_the_acknowledgement_is_followed(edge: EdgeProcess) -> None:
     state = (await edge.state())["edge"]
     await streams.write_ack(edge.client, {state["journal"]: 3})
-
-    async def unshipped() -> bool:
-        beat = json.loads(await edge.client.get(streams.HEARTBEAT) or "{}")
-        return bool(beat) and beat["unshipped"] == beat["sequence"] - 3
-
-    assert await wait_until("the acknowledgement is known", unshipped)
+    await edge.until_acknowledged(3)
 
 
 async def test_a_drained_edge_is_idle_and_keeps_new_risk_in_the_stream(edge: EdgeProcess) -> None:
@@ -193,7 +188,7 @@ async def test_redis_is_killed_and_comes_back_empty(tmp_path: Path) -> None:
         await edge.until_event(before, "order.filled")
         stored = max(await edge.read_events())
         await streams.write_ack(edge.client, {(await edge.state())["edge"]["journal"]: stored})
-        await asyncio.sleep(1.5)
+        await edge.until_acknowledged(stored)
         redis.kill()
         console = f"http://127.0.0.1:{edge.console_port}"
         async with httpx.AsyncClient(headers={"x-te-console": "1"}) as http:

@@ -17,7 +17,7 @@ from tradingengine.execution.commands import CommandKind
 from tradingengine.execution.journal import Draft
 from tradingengine.storage.sqlite import SqliteFailedError
 
-from tests.unit.apps.execution.kit import NOW, SHARE, Edge, body, order, quote, wire
+from tests.unit.apps.execution.kit import NOW, SHARE, Edge, body, order, quote, until, wire
 
 pytestmark = pytest.mark.unit
 
@@ -369,8 +369,7 @@ async def test_an_order_that_never_arrived_is_rejected_after_two_looks(tmp_path:
     await edge.engine.submit(made)
     assert state_of(edge, made)[0] == "UNKNOWN"
     watching = asyncio.create_task(edge.engine.recovery.watch())
-    while edge.engine.book.orders[made.id].state is OrderState.UNKNOWN:
-        await asyncio.sleep(0.001)
+    await until(lambda: edge.engine.book.orders[made.id].state is not OrderState.UNKNOWN)
     watching.cancel()
     assert state_of(edge, made) == ("REJECTED", 0, "not_at_broker")
     assert (broker.places, await edge.paper.book()) == (1, [])
@@ -660,9 +659,7 @@ async def test_with_a_failed_journal_an_unknown_exit_is_still_looked_up(tmp_path
     edge.engine.recovery.resolve(new_id())
     watching = asyncio.create_task(edge.engine.recovery.watch())
     await edge.engine.submit(made)
-    async with asyncio.timeout(10):
-        while not edge.engine.book.orders[made.id].state.terminal:
-            await asyncio.sleep(0.001)
+    await until(lambda: edge.engine.book.orders[made.id].state.terminal)
     watching.cancel()
     assert state_of(edge, made) == ("FILLED", 10, "")
     await edge.stop()
@@ -678,8 +675,7 @@ async def test_a_stuck_order_is_looked_up_by_itself(tmp_path: Path, monkeypatch:
     await edge.engine.submit(made)
     edge.wall.move(1)
     tasks = [asyncio.create_task(run()) for run in (edge.engine.watch_stuck, edge.engine.recovery.watch)]
-    while not edge.engine.book.orders[made.id].state.terminal:
-        await asyncio.sleep(0.001)
+    await until(lambda: edge.engine.book.orders[made.id].state.terminal)
     for task in tasks:
         task.cancel()
     assert state_of(edge, made)[0] == "FILLED"
@@ -729,8 +725,7 @@ async def test_a_quote_in_between_fills_what_rests(edge: Edge) -> None:
     await edge.engine.submit(made)
     edge.wall.move(100)
     await edge.price(ask=9985, bid=9980)
-    while not edge.engine.book.orders[made.id].state.terminal:
-        await asyncio.sleep(0.001)
+    await until(lambda: edge.engine.book.orders[made.id].state.terminal)
     following.cancel()
     assert state_of(edge, made) == ("FILLED", 10, "")
     assert edge.market.quotes[SHARE] != quote()

@@ -15,7 +15,7 @@ from tradingengine.execution.links import CommandReader, Heart, Shipper
 from tradingengine.execution.metrics import EdgeMetrics
 from tradingengine.storage import streams
 
-from tests.unit.apps.execution.kit import Edge, body, order, wire
+from tests.unit.apps.execution.kit import Edge, body, order, until, wire
 
 pytestmark = pytest.mark.unit
 
@@ -138,12 +138,6 @@ class Link:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 @pytest.fixture

@@ -31,9 +31,8 @@ from tradingengine.marketdata.port import (
 from tradingengine.strategies.host import Action, CancelOrder, PlaceOrder, StateChanged
 from tradingengine.telemetry.metrics import Metrics
 
-from tests.unit.apps.execution.kit import NOW, SHARE, Edge, FakeMarket, order, quote
+from tests.unit.apps.execution.kit import NOW, SHARE, Edge, FakeMarket, order, quote, until
 from tests.unit.apps.execution.test_flow import state_of
-from tests.unit.apps.execution.test_links import until
 
 pytestmark = pytest.mark.unit
 

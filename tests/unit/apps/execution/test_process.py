@@ -12,9 +12,8 @@ from tradingengine.execution.export import export
 from tradingengine.execution.journal import StateLock, StateLockedError
 from tradingengine.telemetry.metrics import Metrics
 
-from tests.unit.apps.execution.kit import Edge, FakeMarket, order
+from tests.unit.apps.execution.kit import Edge, FakeMarket, order, until
 from tests.unit.apps.execution.test_flow import state_of
-from tests.unit.apps.execution.test_links import until
 from tests.unit.apps.execution.test_market import FakeFeed, started
 
 pytestmark = pytest.mark.unit

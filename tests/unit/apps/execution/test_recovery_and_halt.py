@@ -11,9 +11,8 @@ from tradingengine.execution import drafts, recovery
 from tradingengine.execution.commands import CommandKind
 from tradingengine.execution.journal import Draft
 
-from tests.unit.apps.execution.kit import NOW, SHARE, Edge, body, order
+from tests.unit.apps.execution.kit import NOW, SHARE, Edge, body, order, until
 from tests.unit.apps.execution.test_flow import Once, accept, state_of, troubled
-from tests.unit.apps.execution.test_links import until
 
 pytestmark = pytest.mark.unit
 
@@ -99,10 +98,17 @@ async def test_the_gate_stays_shut_until_the_broker_has_answered(
     await first.engine.submit(resting)
     first.crash()
     edge, broker = troubled(tmp_path)
-    broker.before = lambda: OutcomeUnknownError("asleep")
+    asked = 0
+
+    def asleep() -> BaseException:
+        nonlocal asked
+        asked += 1
+        return OutcomeUnknownError("asleep")
+
+    broker.before = asleep
     await edge.start(recover=False)
     recovering = asyncio.create_task(edge.engine.recover())
-    await asyncio.sleep(0.02)
+    await until(lambda: asked >= 3)
     made = order()
     await edge.engine.submit(made)
     assert state_of(edge, made)[2] == "not_recovered"
