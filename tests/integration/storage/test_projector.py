@@ -295,6 +295,9 @@ async def test_silence_becomes_unknown_and_then_expired_and_a_late_word_is_belie
         await journal.ship(cache, 2)
         await wait_until("the order is expired", is_expired)
         assert await delivery() == "not_delivered"
+        async with database.connection() as connection:
+            (told,) = await alerts.newest(connection, limit=5)
+        assert told["title"] == f"Not delivered: BUY 10 {SYMBOL} MIS"
         # The edge had taken it in time after all: its journal is the record.
         journal.accept(order)
         journal.fill(order, 10, 250_000, cumulative=10)
