@@ -1,7 +1,8 @@
 """The way of an order: expiry, gate, journal, broker, journal. And the way back: what the broker says, journalled.
 
 The journal is written before the first byte goes to the broker, so after a crash the broker can be asked about
-everything that may have been sent; nothing is ever sent twice.
+everything that may have been sent. An order is placed once, cancels may be repeated. Once the journal has failed, only
+what reduces risk is sent, with memory in the journal's place; the next start finds it in the broker's book.
 """
 
 import asyncio
