@@ -14,7 +14,8 @@ BIN := .venv/bin
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
-$(VENV)/.done: requirements/dev.txt
+# The folder is named by the hash of the lock: a newer file with the same content is nothing new.
+$(VENV)/.done:
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: -r requirements/dev.txt
 	touch $@
