@@ -96,7 +96,7 @@ def open_page(browser: Browser, site: Site, complaints: Complaints) -> Iterator[
         if logged_in:
             context.add_cookies([{"name": "te-session", "value": TOKEN, "url": site.url}])
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         complaints.watch(page)
         if clock:
             # Before anything of the page has looked at the time.
