@@ -27,7 +27,10 @@ router = APIRouter(prefix="/v1/halt", tags=["halt"])
     },
 )
 async def halt(user: Halter, state: State, body: Annotated[HaltRequest | None, Body()] = None) -> Response:
-    """Closes the edge's gate and cancels open entries; stops and exits stay. Survives any restart."""
+    """Closes the edge's gate and cancels what adds risk; stops and exits stay. Survives any restart.
+
+    Pressed while a release is on its way it is sent again.
+    """
     document, is_new = await HaltService(state, user).halt(body.reason if body is not None else None)
     return Json(document, status_code=202 if is_new else 200)
 
@@ -43,8 +46,11 @@ async def get_halt(user: Reader, state: State) -> Response:
     status_code=202,
     response_model=Halt,
     summary="Release the halt",
-    responses={202: {"description": "Queued; the halt ends when the edge says so."}, **problems(401, 403, 409)},
+    responses={
+        202: {"description": "Queued for 30 s; the halt ends when the edge says so."},
+        **problems(401, 403, 409),
+    },
 )
 async def release(user: Releaser, state: State) -> Response:
-    """Asks the edge to take new risk again."""
+    """Asks the edge to take new risk again. It must listen: 503 `edge_unreachable` otherwise, and the halt stays."""
     return Json(await HaltService(state, user).release(), status_code=202)
