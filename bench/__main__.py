@@ -70,6 +70,7 @@ def _ms(found: measure.Spread) -> str:
 def run(idle_seconds: int, orders: int) -> str:
     """Everything; returns the page."""
     built = build_all()
+    load_before = os.getloadavg()[1]
     begun = time.monotonic()
     try:
         product = bring_up(built)
@@ -88,17 +89,17 @@ def run(idle_seconds: int, orders: int) -> str:
     if left:
         raise DevclusterError("still there:\n  " + "\n  ".join(left))
     rows.append(("`down` of cluster and product", "15 s", f"{down:.1f} s"))
-    return page(rows)
+    return page(rows, load_before)
 
 
-def page(rows: list[tuple[str, str, str]]) -> str:
-    """The Markdown page."""
+def page(rows: list[tuple[str, str, str]], load_before: float) -> str:
+    """The Markdown page; `load_before` is the machine's load average before anything was started."""
     lines = [
         "# Figures",
         "",
         f"Measured by `make bench` on {datetime.now(UTC).date().isoformat()}: {machine()};",
         f"Kubernetes {KUBERNETES_VERSION} by the devcluster, two nodes on this one machine, simulated prices, one",
-        "strategy that trades. Times include the machine's other work.",
+        f"strategy that trades. Load average of the machine before anything was started: {load_before:.1f}.",
         "",
         "| figure | limit | measured |",
         "|---|---|---|",

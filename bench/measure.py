@@ -137,14 +137,16 @@ def _targets(target: int) -> Any:
 
 
 def operator_memory_mib(product: Product) -> list[float]:
-    """Resident memory of each operator pod, by its own metrics."""
-    pods = product.kubectl.get("--namespace", OPERATOR_NAMESPACE, "pods")["items"]
-    found = []
-    for pod in pods:
-        path = f"/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{pod['metadata']['name']}:8081/proxy/metrics"
-        lines = product.kubectl.run("get", "--raw", path).splitlines()
-        found += [float(line.split()[1]) / 2**20 for line in lines if line.startswith("process_resident_memory_bytes ")]
-    return found
+    """Memory of each operator pod, as the kubelet measures it."""
+    path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{OPERATOR_NAMESPACE}/pods"
+    pods = json.loads(product.kubectl.run("get", "--raw", path))["items"]
+    return [sum(_mib(part["usage"]["memory"]) for part in pod["containers"]) for pod in pods]
+
+
+def _mib(quantity: str) -> float:
+    """A Kubernetes quantity of memory in MiB."""
+    units = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+    return float(quantity.rstrip("KMGi")) * units.get(quantity[-2:], 1) / 2**20
 
 
 def operator_writes(lines: Iterable[str], since: str) -> list[str]:

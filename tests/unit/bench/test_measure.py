@@ -36,4 +36,4 @@ def test_only_the_operator_s_writes_after_a_moment_count_and_leases_do_not() -> 
 
 
 def test_the_page_has_a_row_for_each_figure() -> None:
-    assert "| a | 1 s | 0.5 s |" in page([("a", "1 s", "0.5 s")])
+    assert "| a | 1 s | 0.5 s |" in page([("a", "1 s", "0.5 s")], 0.1)
