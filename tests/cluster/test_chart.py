@@ -59,7 +59,10 @@ def rendered(*arguments: str) -> list[dict[str, Any]]:
 def server() -> Iterator[ApiServer]:
     """An API server of its own, since the chart owns the CRD; with the Gateway API and the desk's namespace."""
     with ApiServer() as api:
-        for path in sorted(gateway_crds().glob("*_httproutes.yaml")):
+        crds = [
+            path for path in gateway_crds().glob("*.yaml") if path.name.endswith(("_httproutes.yaml", "_gateways.yaml"))
+        ]
+        for path in sorted(crds):
             api.kubectl("apply", "--server-side", "-f", str(path))
         api.kubectl("create", "namespace", DESK)
         yield api

@@ -43,7 +43,8 @@ class FakeControl:
         """State of any pod."""
         if not self.reachable or not token:
             raise ControlError(f"pod {address} does not answer")
-        word = "withdrawn" if self.withdrawn else "draining" if self.draining else "serving"
+        # One answer for all pods: the edge alone is ever drained, and it must see that it is.
+        word = "draining" if self.draining else "withdrawn" if self.withdrawn else "serving"
         edge = EdgeFacts(epoch=1, sequence=5, idle=True, flat=self.flat, trading_state="ACTIVE", recovered=True)
         return PodState("any", "1", "1.4.2", "0001", word, requests=0, web_sockets=0, edge=edge)
 
@@ -110,7 +111,7 @@ class Bench:
             "apiVersion": API_VERSION,
             "kind": KIND,
             "metadata": old["metadata"],
-            "spec": {"version": "1.4.2", "rollout": rollout, **spec},
+            "spec": {"version": "1.4.2", "rollout": rollout, "gateway": {"throttle": "1ms"}, **spec},
         }
         if "status" in old:
             manifest["status"] = old["status"]
