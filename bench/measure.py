@@ -18,9 +18,8 @@ from typing import Any
 from te_demo.person import Person, market_order
 from te_demo.product import OPERATOR_NAMESPACE, Product
 from te_devcluster import host
-from te_devcluster.cluster import MARK_DIR
 from te_devcluster.kubectl import Kubectl
-from te_devcluster.paths import STATE_ROOT
+from te_devcluster.paths import MARK_DIR, STATE_ROOT
 from te_devcluster.processes import marked_processes
 from te_devcluster.status import cpu_seconds
 

@@ -19,7 +19,7 @@ from te_devcluster import cluster, network, storage
 from te_devcluster.commands import wait_until
 from te_devcluster.errors import CommandError, DevclusterError
 from te_devcluster.kubectl import Kubectl, Manifest
-from te_devcluster.lock import owner_file, read_owner, write_owner
+from te_devcluster.lock import owner_file, read_owner, table, write_owner
 from te_devcluster.paths import admin_kubeconfig, checkout
 from te_devcluster.processes import boot_id
 from te_devcluster.system_images import HELPER_IMAGE
@@ -291,9 +291,9 @@ def test_a_cut_edge_goes_on_and_comes_back_the_same(two_pods: Kubectl) -> None:
 
 
 def test_up_again_changes_nothing(two_pods: Kubectl) -> None:
-    before = {record.name: record for record in cluster.table().records()}
+    before = {record.name: record for record in table().records()}
     cluster.up(cluster.Ports())
-    assert {record.name: record for record in cluster.table().records()} == before
+    assert {record.name: record for record in table().records()} == before
 
 
 def test_another_checkout_is_refused(kubectl: Kubectl) -> None:
@@ -311,7 +311,7 @@ def test_another_checkout_is_refused(kubectl: Kubectl) -> None:
 
 
 def test_after_a_crash_of_everything_up_cleans_and_starts_anew(two_pods: Kubectl) -> None:
-    for record in cluster.table().records():
+    for record in table().records():
         assert record.boot_id == boot_id()
         record.signal(9)
     command = [str(checkout() / "devcluster" / "bin" / "devcluster"), "up"]
