@@ -88,7 +88,20 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run an async `main` on uvloop."""
     import uvloop
 
-    uvloop.run(main())
+    async def quiet_main() -> None:
+        asyncio.get_running_loop().set_exception_handler(report_loop_error)
+        await main()
+
+    uvloop.run(quiet_main())
+
+
+def report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nobody waited for, but not the failed look-up of a name whose connection was given up before.
+
+    uvloop's look-ups cannot be cancelled: in a cut link each of them would end as an error that tells nothing new.
+    """
+    if not isinstance(context.get("exception"), socket.gaierror):
+        loop.default_exception_handler(context)
 
 
 def _bind(listeners: Sequence[Listener]) -> list[socket.socket]:

@@ -6,7 +6,7 @@ import socket
 import httpx
 import pytest
 from starlette.applications import Starlette
-from tradingengine.control.server import Listener, PortError, serve
+from tradingengine.control.server import Listener, PortError, report_loop_error, serve
 from tradingengine.control.state import ControlState
 
 from tests.unit.apps.control.conftest import make_state
@@ -96,3 +96,11 @@ async def test_a_hook_that_hangs_is_left_behind(pod: ControlState, monkeypatch: 
     stop.set()
     await asyncio.wait_for(task, timeout=30)
     assert pod.stopping
+
+
+async def test_an_abandoned_look_up_is_no_news_and_any_other_lost_error_is(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.get_running_loop()
+    report_loop_error(loop, {"message": "lost", "exception": socket.gaierror(-3, "no name")})
+    assert caplog.records == []
+    report_loop_error(loop, {"message": "lost", "exception": OSError("a disk")})
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
