@@ -88,12 +88,19 @@ def test_a_try_after_an_unclear_answer_carries_the_same_key(open_page: Opener, w
     world.broken["/v1/orders"] = (502, {"type": "/problems/bad_gateway", "title": "Bad gateway"})
     page.locator(".ticket .send").click()
     expect(page.locator(".ticket [role=alert]")).to_contain_text("Bad gateway")
+    expect(page.locator(".ticket .send")).to_have_text("Ask again")
+    page.locator("[name=quantity]").evaluate(
+        "field => { field.value = '4'; field.dispatchEvent(new Event('input', { bubbles: true })); }"
+    )
+    expect(page.locator(".ticket .fields")).to_have_js_property("inert", True)
     del world.broken["/v1/orders"]
     page.locator(".ticket .send").click()
     expect(page.locator(".ticket")).to_have_attribute("data-phase", "sent")
     keys = [headers["idempotency-key"] for headers in posts(world, "/v1/orders")]
     assert len(keys) == 2
     assert keys[0] == keys[1]
+    assert placed(world, "NSE:RELIANCE")[-1]["quantity"] == 3
+    expect(page.locator(".ticket .fields")).to_have_js_property("inert", False)
 
 
 @pytest.mark.parametrize(
@@ -247,6 +254,17 @@ def test_halt_is_held_confirmed_and_released(open_page: Opener, world: World, ho
     expect(bar).to_have_count(0)
     page.mouse.up()
     expect(page.locator("html")).not_to_have_attribute("data-halted", "")
+
+
+def test_halt_is_no_matter_of_releases(open_page: Opener, world: World) -> None:
+    page = open_page("/dashboard")
+    world.broken_once["/v1/halt"] = (409, {"type": "/problems/release-gone", "title": "Another release serves now."})
+    hold(page, "pointer")
+    expect(page.locator(".strip.halted")).to_contain_text("TRADING IS HALTED")
+    page.mouse.up()
+    sent = posts(world, "/v1/halt")
+    assert len(sent) == 2
+    assert all("x-te-release" not in headers for headers in sent)
 
 
 def test_letting_go_early_halts_nothing(open_page: Opener, world: World) -> None:

@@ -68,6 +68,7 @@ class World:
     feed_frozen: bool = False
     slow: bool = False
     broken: dict[str, tuple[int, Document]] = field(default_factory=dict)
+    broken_once: dict[str, tuple[int, Document]] = field(default_factory=dict)
     unanswered: set[str] = field(default_factory=set)
     halt_delivers: bool = True
     roles: tuple[str, ...] = ("trader",)

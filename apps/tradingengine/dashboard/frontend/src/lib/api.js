@@ -3,6 +3,7 @@ import { fail, outdated, put, putQuotes, session } from "./store.js";
 
 const TIMEOUT_MS = 8000;
 const RELOAD_GUARD_MS = 10_000;
+const AGAIN_MS = 400;
 
 export class Problem extends Error {
   /** @param {Record<string, any>} document an RFC 9457 problem document */
@@ -29,10 +30,12 @@ export function toLogin() {
   location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
 }
 
-/** @param {string} method @param {string} path @param {{body?: any, key?: string, timeout?: number}} [options] */
-export async function call(method, path, { body, key, timeout = TIMEOUT_MS } = {}) {
+/** @param {string} method @param {string} path @param {{body?: any, key?: string, timeout?: number, safe?: boolean}} [options]
+ * `safe` marks an act that reduces risk: any release may do it, and a withdrawn one only makes it go again. */
+export async function call(method, path, options = {}) {
+  const { body, key, timeout = TIMEOUT_MS, safe = false, again = safe } = options;
   const headers = { accept: "application/json" };
-  if (session.peek()?.release) headers["x-te-release"] = session.peek().release;
+  if (!safe && session.peek()?.release) headers["x-te-release"] = session.peek().release;
   if (body !== undefined) headers["content-type"] = "application/json";
   if (key) headers["idempotency-key"] = key;
   let answer;
@@ -56,7 +59,10 @@ export async function call(method, path, { body, key, timeout = TIMEOUT_MS } = {
   if (answer.ok) return answer.status === 204 ? null : answer.json().catch(() => null);
   const document = await answer.json().catch(() => ({}));
   const problem = new Problem({ title: answer.statusText, status: answer.status, ...document });
-  if (answer.status === 409 && problem.code === "release-gone") reloadOnce();
+  if (answer.status === 409 && problem.code === "release-gone") {
+    if (again) return new Promise((done) => setTimeout(done, AGAIN_MS)).then(() => call(method, path, { ...options, again: false }));
+    reloadOnce();
+  }
   if (answer.status === 401) toLogin();
   throw problem;
 }

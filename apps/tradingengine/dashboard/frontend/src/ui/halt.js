@@ -26,7 +26,7 @@ export async function sendHalt() {
   // The act is idempotent: one halt is open at a time, so it may be sent again until an answer comes.
   for (let attempt = 0; attempt < 3; attempt += 1) {
     try {
-      keep(await call("POST", "/v1/halt", { body: { reason: "Held on the dashboard." }, timeout: 3000 }));
+      keep(await call("POST", "/v1/halt", { body: { reason: "Held on the dashboard." }, timeout: 3000, safe: true }));
       sending.value = 0;
       return;
     } catch (problem) {

@@ -66,7 +66,7 @@ function Row({ order }) {
   const cancel = async () => {
     setBusy(true);
     try {
-      const answer = await call("DELETE", `/v1/orders/${order.id}`);
+      const answer = await call("DELETE", `/v1/orders/${order.id}`, { safe: true });
       if (answer?.id === order.id) putOrder(answer);
       say(`Cancel of ${ticker(order.symbol)} is on its way`);
     } catch (problem) {

@@ -77,7 +77,7 @@ function ExitForm({ item }) {
     setProblem(null);
     try {
       const body = { symbol: item.symbol, product: item.product, quantity: units, account: item.account, broker: item.broker };
-      putOrder(await call("POST", "/v1/positions/exit", { body, key: key.current }));
+      putOrder(await call("POST", "/v1/positions/exit", { body, key: key.current, safe: true }));
       say(`Exit of ${count(units)} ${ticker(item.symbol)} is on its way`, "good");
       close();
       load("positions");

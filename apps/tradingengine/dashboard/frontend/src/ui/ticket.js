@@ -19,6 +19,9 @@ const problem = signal(null);
 /** "idle" | "sending" | "sent" (resting, so that a second click of the same hand sends nothing) | "review" (LIVE) */
 const phase = signal("idle");
 const touched = signal(false);
+/** The order whose answer never came: until it does, the ticket sends nothing else. */
+const unsure = signal(null);
+const locked = computed(() => phase.value === "sending" || unsure.value !== null);
 /** One key per draft: whatever is clicked, retried or answered late, it is one order. */
 let key = newKey();
 
@@ -33,6 +36,7 @@ const instrument = computed(() => {
 let ours = true;
 
 const edit = (change) => {
+  if (locked.peek()) return;
   key = newKey();
   if ("price" in change) ours = change.ours ?? false;
   batch(() => {
@@ -40,12 +44,13 @@ const edit = (change) => {
     if (change.side && ours) next.price = suggested(ticketSymbol.peek(), change.side);
     draft.value = needsTrigger(next.type) ? { ...next, validity: "DAY" } : next;
     problem.value = null;
-    if (phase.peek() !== "sending") phase.value = "idle";
+    phase.value = "idle";
   });
 };
 
 /** Put a symbol, and maybe a side, into the ticket. @param {{symbol: string, side?: string}} what @param {boolean} [focus] */
 export function fillTicket({ symbol, side }, focus = true) {
+  if (locked.peek()) return;
   batch(() => {
     if (symbol !== ticketSymbol.peek()) {
       ticketSymbol.value = symbol;
@@ -83,30 +88,32 @@ async function send(event) {
   event.preventDefault();
   touched.value = true;
   if (phase.peek() === "sending" || phase.peek() === "sent" || blocked.peek()) return;
-  const wrong = check(draft.peek(), instrument.peek());
+  const wrong = unsure.peek() ? {} : check(draft.peek(), instrument.peek());
   if (Object.keys(wrong).length) {
     document.querySelector(`.ticket [name=${Object.keys(wrong)[0]}], .ticket .search input`)?.focus();
     return;
   }
-  if (mode.peek() === "live" && phase.peek() !== "review") {
+  if (mode.peek() === "live" && phase.peek() !== "review" && !unsure.peek()) {
     phase.value = "review";
     return;
   }
-  const mine = key;
+  const mine = unsure.peek() ?? body();
   batch(() => { phase.value = "sending"; problem.value = null; });
   try {
-    const order = await call("POST", "/v1/orders", { body: body(), key: mine });
+    const order = await call("POST", "/v1/orders", { body: mine, key });
     putOrder(order);
     key = newKey();
+    unsure.value = null;
     phase.value = "sent";
     touched.value = false;
     say(`${line()}: taken`, "good");
     setTimeout(() => { if (phase.peek() === "sent") phase.value = "idle"; }, REST_MS);
   } catch (error) {
-    // A refused order was never placed: the next try is another order. Where the answer leaves that open, the key
-    // stays, so that a repeat can only ever be the same order.
-    if ((error.status >= 400 && error.status < 500) || error.code === "edge_unreachable") key = newKey();
-    batch(() => { problem.value = error; phase.value = "idle"; });
+    // A refused order was never placed: the next try is another order. Where the answer leaves that open, key and
+    // draft stay as they are, so that a repeat can only ever be the same order.
+    const refused = (error.status >= 400 && error.status < 500) || error.code === "edge_unreachable";
+    if (refused) key = newKey();
+    batch(() => { problem.value = error; phase.value = "idle"; unsure.value = refused ? null : mine; });
     if (error.code === "edge_unreachable") {
       say("Not delivered: the edge is unreachable. The order is not sent later.", "error");
       load("orders");
@@ -147,7 +154,7 @@ function SymbolField({ wrong }) {
     return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol"><${SymbolSearch} label="Symbol of the order" tradableOnly invalid=${Boolean(wrong)} onPick=${(item) => { picked.value = item; fillTicket({ symbol: item.symbol }); }} />
       ${wrong && html`<p class="field-error" role="alert">${wrong}</p>`}</div>`;
   }
-  return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol"><button ref=${change} type="button" class="symbol-pick" onClick=${() => { ticketSymbol.value = null; requestAnimationFrame(() => document.querySelector(".ticket .search input")?.focus()); }} title="Choose another symbol">
+  return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol"><button ref=${change} type="button" class="symbol-pick" disabled=${locked.value} onClick=${() => { ticketSymbol.value = null; requestAnimationFrame(() => document.querySelector(".ticket .search input")?.focus()); }} title="Choose another symbol">
       <b>${format.ticker(symbol)}</b> <span class="muted">${instrument.value.exchange}</span><span class="spacer"></span><b class="num"><${Last} symbol=${symbol} /></b> <${ChangePercent} symbol=${symbol} /></button>
     ${wrong && html`<p class="field-error" role="alert">${wrong}</p>`}</div>`;
 }
@@ -193,9 +200,9 @@ export function Ticket() {
     <header class="panel-head"><h2>Order</h2><span class="panel-note"><kbd>B</kbd> buy · <kbd>S</kbd> sell</span><span class="spacer"></span><button type="button" class="plain sheet-close" aria-label="Close the ticket" onClick=${() => { ticketOpen.value = false; }}><${Icon} name="close" /></button></header>
     <form class="panel-body pad" novalidate onSubmit=${send}>
       <${SymbolField} wrong=${wrong.symbol} />
-      <div class="sides" role="radiogroup" aria-label="Side">${["BUY", "SELL"].map((value) => html`<button type="button" key=${value} role="radio" aria-checked=${side === value} tabindex=${side === value ? 0 : -1} class=${value.toLowerCase()} onClick=${() => edit({ side: value })}
+      <div class="sides" inert=${locked.value} role="radiogroup" aria-label="Side">${["BUY", "SELL"].map((value) => html`<button type="button" key=${value} role="radio" aria-checked=${side === value} tabindex=${side === value ? 0 : -1} class=${value.toLowerCase()} onClick=${() => edit({ side: value })}
         onKeyDown=${(event) => { if (event.key.startsWith("Arrow")) { event.preventDefault(); const other = value === "BUY" ? "SELL" : "BUY"; edit({ side: other }); event.currentTarget.parentElement.querySelector(`.${other.toLowerCase()}`).focus(); } }}>${value}</button>`)}</div>
-      <div class="fields">
+      <div class="fields" inert=${locked.value}>
         <${Field} name="quantity" label="Quantity" note=${lots} wrong=${wrong.quantity}>
           <input id="ticket-quantity" name="quantity" class="num" inputmode="numeric" autocomplete="off" value=${quantity} aria-invalid=${Boolean(wrong.quantity)} aria-describedby=${wrong.quantity ? "ticket-quantity-error" : undefined} onInput=${(event) => edit({ quantity: event.currentTarget.value.replace(/[^0-9]/g, "") })} />
         <//>
@@ -210,7 +217,7 @@ export function Ticket() {
       ${undelivered && html`<div class="trouble compact" role="alert" data-undelivered><p class="trouble-what"><b>Not delivered.</b> ${told?.detail ?? problem.value.message}</p><p class="muted">${problem.value.mend ?? "It is not sent when the link is back."}</p></div>`}
       ${told && !undelivered && html`<${Trouble} problem=${told.document ?? told} compact />`}
       ${phase.value === "review" && html`<p class="review" role="status"><b>${line()}</b>. Press again to send.</p>`}
-      <button type="submit" class="button send ${side.toLowerCase()}" aria-disabled=${!ready} aria-describedby="ticket-why">${phase.value === "sending" ? "Sending" : phase.value === "sent" ? "Taken" : phase.value === "review" ? "Send now" : line()}</button>
+      <button type="submit" class="button send ${side.toLowerCase()}" aria-disabled=${!ready} aria-describedby="ticket-why">${phase.value === "sending" ? "Sending" : phase.value === "sent" ? "Taken" : phase.value === "review" ? "Send now" : unsure.value ? "Ask again" : line()}</button>
       <p class="small muted" id="ticket-why">${blocked.value ? html`<span class="warn">${blocked.value}</span>` : `Quote ${format.age(feed.value.age)} old · the edge checks it again before the broker sees it`}</p>
     </form>
   </section>`;
