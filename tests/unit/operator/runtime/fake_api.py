@@ -34,6 +34,7 @@ class FakeApi:
         self.objects: dict[tuple[str, str], Manifest] = {}
         self.writes: list[str] = []
         self.kill_at: int | None = None
+        self.before_write: Callable[[str], None] = lambda _what: None
         self.fail: dict[str, ApiError] = {}
         self.ready = True
         self.gateway_works = True
@@ -183,6 +184,7 @@ class FakeApi:
     def _count(self, what: str) -> None:
         if self.kill_at is not None and len(self.writes) + 1 >= self.kill_at:
             raise Killed(what)
+        self.before_write(what)
         self.writes.append(what)
 
     def _store(self, key: tuple[str, str], new: Manifest, entry: Manifest, old: Manifest | None) -> Manifest:

@@ -122,6 +122,7 @@ class Bench:
         other = Bench()
         other.api.take_over(self.api)
         other.now = self.now
+        other.control.draining, other.control.withdrawn = self.control.draining, self.control.withdrawn
         return other
 
     def operator(self) -> EngineReconciler:
