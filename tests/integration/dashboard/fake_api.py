@@ -273,8 +273,9 @@ class _Gate:
             answer: Response | None = None
             if path in world.unanswered:
                 await asyncio.sleep(30)
-            if path in world.broken or path in world.broken_once:
-                status, document = world.broken_once.pop(path, None) or world.broken[path]
+            broken = world.broken_once.pop(path) if path in world.broken_once else world.broken.get(path)
+            if broken is not None:
+                status, document = broken
                 answer = JSONResponse({"status": status, **document}, status_code=status)
             elif headers.get("x-te-release", world.accepted_release) != world.accepted_release:
                 answer = problem(409, "release-gone", "Another release serves now.")
