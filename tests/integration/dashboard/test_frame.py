@@ -17,7 +17,7 @@ from tests.integration.dashboard.world import World
 pytestmark = pytest.mark.integration
 
 FRONTEND = STATIC_DIR.parent / "frontend"
-AXE = (FRONTEND / "node_modules" / "axe-core" / "axe.min.js")
+AXE = FRONTEND / "node_modules" / "axe-core" / "axe.min.js"
 KEYS = [tab.key for tab in TABS]
 
 
