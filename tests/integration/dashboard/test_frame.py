@@ -214,8 +214,9 @@ def test_a_gone_release_over_http_reloads_too(open_page: Opener, world: World) -
     page = open_page("/dashboard")
     page.evaluate("window.before = true")
     world.accepted_release = "4"
-    page.keyboard.press("6")
-    page.wait_for_function("window.before === undefined")
+    with page.expect_event("load"):
+        page.keyboard.press("6")
+    assert page.evaluate("window.before") is None
 
 
 def test_a_session_that_is_over_leads_to_the_login(open_page: Opener, site: Site) -> None:

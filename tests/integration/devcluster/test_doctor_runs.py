@@ -29,7 +29,7 @@ def test_a_tool_that_is_not_there_names_its_package() -> None:
 
 
 def test_a_port_in_use_is_found_with_the_option_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "read_owner", lambda: None)
+    monkeypatch.setattr(doctor, "standing_owner", lambda: None)
     port = relay.free_port()
     assert doctor.check_port("--http-port", port).ok
     held = relay.listen(port)
