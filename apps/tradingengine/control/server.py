@@ -178,7 +178,8 @@ async def _shut_down(
     state.stopping = True
     log.info("stopping")
     try:
-        await asyncio.wait_for(run_hooks(state.on_stop), timeout=GRACE_SECONDS / 4)
+        async with asyncio.timeout(GRACE_SECONDS / 4):
+            await run_hooks(state.on_stop)
     except TimeoutError:
         log.warning("stopping: a hook took too long")
     for server in servers:

@@ -116,7 +116,8 @@ class Recovery:
         absent_since: float | None = None
         while True:
             try:
-                row = await asyncio.wait_for(self._broker.by_tag(tag), BROKER_TIMEOUT)
+                async with asyncio.timeout(BROKER_TIMEOUT):
+                    row = await self._broker.by_tag(tag)
             except (BrokerError, TimeoutError, OSError) as error:
                 log.warning("the broker does not answer for a tag", extra={"order_id": order.id, "problem": str(error)})
                 await asyncio.sleep(pause)
@@ -154,7 +155,8 @@ class Recovery:
         pause = _FIRST_PAUSE
         while True:
             try:
-                return await asyncio.wait_for(self._broker.book(), BROKER_TIMEOUT)
+                async with asyncio.timeout(BROKER_TIMEOUT):
+                    return await self._broker.book()
             except (BrokerError, TimeoutError, OSError) as error:
                 log.warning("the broker does not show its book", extra={"problem": str(error)})
                 await asyncio.sleep(pause)

@@ -140,7 +140,8 @@ class Router:
             await self._record(draft(order.id, stopped))
             return stopped
         try:
-            row = await asyncio.wait_for(self._broker.place(sized, broker_tag(order.id)), BROKER_TIMEOUT)
+            async with asyncio.timeout(BROKER_TIMEOUT):
+                row = await self._broker.place(sized, broker_tag(order.id))
         except NotSentError as error:
             refusal = reason(ReasonCode.BROKER_UNREACHABLE, error.detail)
             await self._record(drafts.rejected(order.id, refusal))
@@ -171,7 +172,8 @@ class Router:
         landed = self._landed.get(order_id)
         if landed is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(landed.wait(), BROKER_TIMEOUT)
+                async with asyncio.timeout(BROKER_TIMEOUT):
+                    await landed.wait()
         order = self._book.orders.get(order_id)
         if order is None:
             self._book.cancel_ahead(order_id)  # no await since the look at `_landed`: it cannot slip in between
@@ -192,7 +194,8 @@ class Router:
         if order.state.terminal:
             return True
         try:
-            row = await asyncio.wait_for(self._broker.cancel(broker_tag(order_id)), BROKER_TIMEOUT)
+            async with asyncio.timeout(BROKER_TIMEOUT):
+                row = await self._broker.cancel(broker_tag(order_id))
         except (BrokerError, TimeoutError, OSError) as error:
             log.warning("cancel not confirmed", extra={"order_id": order_id, "problem": str(error)})
             if order.state is OrderState.UNKNOWN:

@@ -78,7 +78,8 @@ class Database:
         if self._pool is None:
             return
         try:
-            await asyncio.wait_for(self._pool.close(), timeout=3.0)
+            async with asyncio.timeout(3.0):
+                await self._pool.close()
         except (TimeoutError, *CONNECTION_ERRORS):
             self._pool.terminate()
 

@@ -123,7 +123,8 @@ class WorkLoop:
             hurried = self._failures > PATIENT_FAILURES and not self._urgent
             quiet = min(self._backoff(), MOST_DEAF_SECONDS) if hurried else self._coalesce
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), quiet)
+                async with asyncio.timeout(quiet):
+                    await stopped.wait()
         return not stopped.is_set()
 
     def _pause(self, outcome: Outcome) -> float | None:

@@ -91,7 +91,8 @@ class Client:
         if seconds <= 0 or self.close_code is not None:
             return
         try:
-            await asyncio.wait_for(self._urgent.wait(), timeout=seconds)
+            async with asyncio.timeout(seconds):
+                await self._urgent.wait()
         except TimeoutError:
             return
 
@@ -106,6 +107,7 @@ class Client:
         for kind, data in messages:
             self._sequence += 1
             try:
-                await asyncio.wait_for(self._send(envelope.wrap(kind, self._sequence, data)), timeout=SEND_TIMEOUT)
+                async with asyncio.timeout(SEND_TIMEOUT):
+                    await self._send(envelope.wrap(kind, self._sequence, data))
             except TimeoutError:
                 raise SlowClientError from None

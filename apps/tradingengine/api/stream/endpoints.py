@@ -67,7 +67,8 @@ async def _talk(hub: Hub, websocket: WebSocket, client: Client) -> None:
         await asyncio.gather(pump, listen, return_exceptions=True)
     if code is not None and websocket.application_state is WebSocketState.CONNECTED:
         with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
-            await asyncio.wait_for(websocket.close(code), timeout=2.0)
+            async with asyncio.timeout(2.0):
+                await websocket.close(code)
 
 
 def _close_code(pump: "asyncio.Task[int]") -> int:

@@ -106,7 +106,8 @@ class Shipper:
         left = self._ack_due - self._wall.monotonic()
         if left > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._wake.wait()
         if self._wall.monotonic() >= self._ack_due:
             self._ack_due = self._wall.monotonic() + _ACK_SECONDS
             await self.read_ack()

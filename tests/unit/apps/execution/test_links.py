@@ -157,6 +157,18 @@ def state(link: Link, order_id: str) -> str:
     return "" if found is None else str(found.state)
 
 
+async def test_an_end_that_comes_with_news_is_not_missed(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradingengine.execution.links.shipper._ACK_SECONDS", 60.0)
+    task = asyncio.create_task(link.shipper.run())
+    await until(lambda: link.shipper.connected and link.shipper.shipped == link.edge.journal.sequence)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    link.shipper.rewind()
+    task.cancel()
+    await asyncio.wait({task}, timeout=5)
+    assert task.cancelled()
+
+
 async def test_a_command_becomes_an_order_and_its_story_goes_up_in_sequence(link: Link) -> None:
     link.start(link.reader.run, link.shipper.run)
     order_id = new_id()
