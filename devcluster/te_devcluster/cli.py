@@ -38,7 +38,13 @@ exit codes: 0 well, 1 something is wrong (said on stderr with its mend), 2 wrong
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code."""
-    parsed = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == [
+        "kubectl"
+    ]:  # everything behind it is kubectl's, options too, which argparse would take for its own
+        parsed = argparse.Namespace(handler=do_kubectl, arguments=given[1:])
+    else:
+        parsed = parser().parse_args(given)
     for number in (signal.SIGINT, signal.SIGTERM):  # said out loud: a shell's background job ignores SIGINT
         signal.signal(number, _interrupt)
     handler: Handler = parsed.handler

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from te_devcluster import addons, host, network, node, relay, storage
+from te_devcluster import addons, cli, host, network, node, relay, storage
 from te_devcluster.control_plane import ControlPlane
 from te_devcluster.errors import DevclusterError
 from te_devcluster.pki import control_plane_certificates, node_certificates, write_kubeconfig
@@ -170,3 +171,15 @@ def test_cgroup_trees_are_read_from_the_mounts() -> None:
 def test_our_mounts_are_found_deepest_first_and_no_others() -> None:
     root = "/var/lib/tradingengine-devcluster/a"
     assert host.our_mounts(MOUNTS) == [f"{root}/b", root]
+
+
+def test_what_stands_behind_kubectl_is_kubectls(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+
+    def note(parsed: argparse.Namespace) -> int:
+        seen.append(parsed.arguments)
+        return 0
+
+    monkeypatch.setattr(cli, "do_kubectl", note)
+    assert cli.main(["kubectl", "-n", "trading", "get", "te", "--help"]) == 0
+    assert seen == [["-n", "trading", "get", "te", "--help"]]

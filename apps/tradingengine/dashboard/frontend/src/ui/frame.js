@@ -147,7 +147,7 @@ function Strips() {
     <${HaltBar} />
     ${outdated.value && html`<div class="strip warned" role="status"><b>Another release serves now.</b> <button type="button" class="button small" onClick=${() => location.reload()}>Load it</button></div>`}
     ${lost && html`<div class="strip warned" role="status"><b>Connection lost</b> since ${format.time(link.value.since)} (${format.age(now.value - link.value.since)}). Numbers are dimmed, new risk is off; exit, cancel and HALT still go out.</div>`}
-    ${gone && html`<div class="strip warned" role="status"><b>Edge unreachable</b>${edge.value.age !== null && html` for ${format.age(edge.value.age)}`}. It trades on by itself; new orders are not delivered. Its console: http://127.0.0.1:8090 on the edge machine.</div>`}
+    ${gone && html`<div class="strip warned" role="status"><b>Edge unreachable</b>${edge.value.age ? ` for ${format.age(edge.value.age)}.` : "."} It trades on by itself; new orders are not delivered. Its console: http://127.0.0.1:8090 on the edge machine.</div>`}
     ${held.data === null && held.state === "error" && html`<div class="strip warned" role="alert"><b>Status unknown.</b> ${held.problem.detail} <button type="button" class="button small" onClick=${() => load("status")}>Try again</button></div>`}
   </div>`;
 }
