@@ -1,4 +1,4 @@
-"""The product on the full cluster, once per module, and what is kept of a test that failed."""
+"""One full cluster for all tests, the product on it, and what is kept of a test that failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from te_demo.edge import EdgeDisk
 from te_demo.person import Person
-from te_demo.preflight import HTTP_PORT
+from te_demo.preflight import API_PORT, HTTP_PORT
 from te_demo.product import OPERATOR_NAMESPACE, Product
 from te_demo.up import bring_up, build_all, start_engine
 from te_devcluster import cluster, images
@@ -41,28 +41,39 @@ REUSE = "TE_E2E_REUSE"
 """Set while one works on a test: the demo that is up is used, and stays up."""
 
 
-@pytest.fixture(scope="module")
-def desk() -> Iterator[Desk]:
-    """The demo's engine, running; the cluster is taken down afterwards and must leave nothing."""
+@pytest.fixture(scope="session")
+def reused() -> bool:
+    """Whether the demo that is up is the one to work on."""
     up = read_owner() is not None and bool(cluster.running_processes())
-    if up and os.environ.get(REUSE):
-        with opened(Product(Kubectl(admin_kubeconfig()))) as made:
-            yield made
+    if up and not os.environ.get(REUSE):
+        pytest.fail("a cluster is up; end it first: make demo-down (or devcluster/bin/devcluster down)")
+    return up
+
+
+@pytest.fixture(scope="session")
+def cluster_up(reused: bool) -> Iterator[Kubectl]:
+    """The full cluster, once for all tests; it is taken down afterwards and must leave nothing."""
+    if reused:
+        yield Kubectl(admin_kubeconfig())
         return
-    if up:
-        pytest.fail("a cluster is up; end it first: make demo-down")
-    built = build_all()
     try:
-        product = bring_up(built)
+        yield cluster.up(cluster.Ports(API_PORT, HTTP_PORT))
+    finally:
+        assert cluster.down() == []
+
+
+@pytest.fixture(scope="module")
+def desk(cluster_up: Kubectl, reused: bool) -> Iterator[Desk]:
+    """The demo's engine, running."""
+    product = Product(cluster_up) if reused else bring_up(build_all())
+    if not reused:
         try:
             start_engine(product, images.project_version())
         except BaseException:
             collect(product, ARTEFACTS / "start")
             raise
-        with opened(product) as made:
-            yield made
-    finally:
-        assert cluster.down() == []
+    with opened(product) as made:
+        yield made
 
 
 @contextmanager

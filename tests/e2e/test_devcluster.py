@@ -1,6 +1,6 @@
 """The full cluster by itself: two nodes, names, volumes, Gateway, metrics, a cut link, and nothing left afterwards.
 
-It brings the cluster up and takes it down, so it is refused while a demo (or anybody's cluster) is up.
+Its last test ends every process of the cluster at once and brings it up anew, empty, for the tests of the product.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +43,10 @@ LOCKED = {
 
 
 @pytest.fixture(scope="module")
-def kubectl() -> Iterator[Kubectl]:
-    """A cluster of this module's own, with one namespace to work in."""
-    if read_owner() is not None and cluster.running_processes():
-        pytest.fail("a cluster is up; end it first: make demo-down (or devcluster/bin/devcluster down)")
-    made = cluster.up(cluster.Ports())
-    try:
-        made.run("create", "namespace", NAMESPACE)
-        yield made
-    finally:
-        assert cluster.down() == []
+def kubectl(cluster_up: Kubectl) -> Kubectl:
+    """The cluster, with one namespace to work in; the last test of this module makes it anew."""
+    cluster_up.run("create", "namespace", NAMESPACE)
+    return cluster_up
 
 
 def pod(name: str, node: str, command: list[str], labels: dict[str, str] | None = None) -> Manifest:

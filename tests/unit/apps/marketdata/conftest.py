@@ -4,14 +4,14 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from tradingengine.domain.calendar import Calendar, load_calendar
 from tradingengine.domain.candles import Candle
 from tradingengine.domain.instruments import Instrument, InstrumentKind, Segment
 from tradingengine.marketdata.port import Source
 from tradingengine.marketdata.tape import TapePrice
+
+from tests.recordings import NOREN, OPEN, write_parquet
 
 OPEN_MS = 1_767_584_700_000  # 2026-01-05 09:15 IST
 DAY_MS = 86_400_000
@@ -114,9 +114,8 @@ def wall() -> FakeTime:
     return FakeTime()
 
 
-DAY_ONE = 1_620_618_300  # 2021-05-10 09:15 IST
+DAY_ONE = OPEN
 DAY_TWO = DAY_ONE + 86_400
-NOREN = "Exchange,Token,LotSize,Symbol,TradingSymbol,Instrument,TickSize,\n"
 
 
 def bar_columns() -> dict[str, list[Any]]:
@@ -140,12 +139,6 @@ def tick_columns() -> dict[str, list[Any]]:
         "ltp": [100.0 + 0.05 * second for second in seconds],
         "day_volume": [10 * second for second in seconds],
     }
-
-
-def write_parquet(path: Path, columns: Mapping[str, Sequence[Any]], types: Mapping[str, Any] | None = None) -> None:
-    """Write columns, with other types where `types` names them."""
-    arrays = {name: pa.array(values, (types or {}).get(name)) for name, values in columns.items()}
-    pq.write_table(pa.table(arrays), path)
 
 
 @pytest.fixture

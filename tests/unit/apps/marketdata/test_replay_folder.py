@@ -15,7 +15,8 @@ from tradingengine.marketdata.replay.check import main
 from tradingengine.marketdata.replay.folder import inspect_folder, open_folder
 from tradingengine.marketdata.replay.masters import Listed
 
-from tests.unit.apps.marketdata.conftest import NOREN, bar_columns, tick_columns, write_parquet
+from tests.recordings import NOREN, write_parquet
+from tests.unit.apps.marketdata.conftest import bar_columns, tick_columns
 
 pytestmark = pytest.mark.unit
 

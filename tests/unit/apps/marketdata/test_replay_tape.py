@@ -15,7 +15,8 @@ from tradingengine.marketdata.replay.folder import DataFolder, open_folder
 from tradingengine.marketdata.replay.path import DepthRule, minute_path
 from tradingengine.marketdata.replay.tape import RecordedSession, ReplayTape
 
-from tests.unit.apps.marketdata.conftest import DAY_ONE, DAY_TWO, bar_columns, write_parquet
+from tests.recordings import write_parquet
+from tests.unit.apps.marketdata.conftest import DAY_ONE, DAY_TWO, bar_columns
 
 pytestmark = pytest.mark.unit
 
