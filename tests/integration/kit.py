@@ -10,6 +10,7 @@ from uuid import uuid4
 from tradingengine.domain.clock import rfc3339
 from tradingengine.domain.ids import new_id
 from tradingengine.domain.orders import Delivery, Order, Side
+from tradingengine.execution.links import RedisLink
 from tradingengine.storage import streams
 from tradingengine.storage.events import EdgeEvent, decode_event
 from tradingengine.storage.outbox import wire_order
@@ -170,7 +171,7 @@ def heartbeat(**changes: Any) -> dict[str, Any]:
 
 async def beat(client: streams.Client, **changes: Any) -> None:
     """Set the heartbeat as the edge does."""
-    await client.set(streams.HEARTBEAT, streams.dumps(heartbeat(**changes)), px=streams.HEARTBEAT_TTL_MS)
+    await RedisLink(client).beat(streams.dumps(heartbeat(**changes)))
 
 
 def quote_message(last: int = 250_000, symbol: str = SYMBOL) -> str:

@@ -112,6 +112,7 @@ async def test_the_link_s_other_keys(edge: EdgeProcess) -> None:
     assert beat["feed"]["source"] == "simulator"
     assert beat["feed"]["sessions"]["NSE_EQ"]["state"] == "open"
     assert 0 < await edge.client.pttl(streams.HEARTBEAT) <= streams.HEARTBEAT_TTL_MS
+    assert await edge.client.pttl(streams.HEARTBEAT_LAST) == -1, "kept for pages that are loaded while it is silent"
 
     async def quotes() -> int:
         return int(await edge.client.hlen(streams.QUOTES_LAST))

@@ -10,7 +10,7 @@ class ApiMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.heartbeat_age = Gauge(
-            names.EDGE_HEARTBEAT_AGE, "Seconds since the edge was heard; NaN when it is silent.", registry=registry
+            names.EDGE_HEARTBEAT_AGE, "Seconds since the edge was heard; NaN when it never was.", registry=registry
         )
         self.orders = Counter(
             names.ORDERS_ACCEPTED, "Orders taken or refused by the api.", ("outcome", "reason"), registry=registry

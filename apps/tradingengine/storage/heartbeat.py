@@ -50,16 +50,18 @@ def parse_time(text: str) -> datetime | None:
 
 
 async def read_heartbeat(client: streams.Client, *, now: datetime | None = None) -> Heartbeat | None:
-    """The heartbeat in Redis, None when there is none (the edge is silent for longer than its time to live).
+    """The heartbeat in Redis, or the last one that was there; None when there never was one.
 
     Its age is the larger of what Redis counted since it was set and what the edge's own time stamp says: the first
-    sees a silent edge, the second sees a heartbeat that was stuck on its way.
+    sees a silent edge, the second sees a heartbeat that was stuck on its way. One whose time to live is over is never
+    fresh: what it says is shown as what was known last.
     """
     pipeline = client.pipeline(transaction=False)
     pipeline.get(streams.HEARTBEAT)
     pipeline.pttl(streams.HEARTBEAT)
-    text, left_ms = await pipeline.execute()
-    return decode_heartbeat(text, int(left_ms), now or datetime.now(UTC))
+    pipeline.get(streams.HEARTBEAT_LAST)
+    text, left_ms, last = await pipeline.execute()
+    return decode_heartbeat(text or last, int(left_ms), now or datetime.now(UTC))
 
 
 def decode_heartbeat(text: str | None, left_ms: int, now: datetime) -> Heartbeat | None:

@@ -49,7 +49,10 @@ class Reads:
         self._states: dict[str, tuple[str, datetime]] = {}
 
     async def heartbeat(self) -> Heartbeat | None:
-        """The edge's heartbeat; None when it is silent or Redis is gone. Read five times a second at most."""
+        """The edge's last heartbeat, however old; None when there never was one or Redis is gone.
+
+        Read five times a second at most.
+        """
         clock = asyncio.get_running_loop().time
         known, read_at = self._heard
         elapsed = clock() - read_at
@@ -276,7 +279,7 @@ class Reads:
         feed_ok = {"live": "ok", "stale": "degraded"}.get(feed["state"], "down")
         edge_ok = "ok" if heartbeat is not None and heartbeat.fresh else "down"
         age_ms = round(heartbeat.age * 1000) if heartbeat is not None else None
-        broker = (heartbeat.document.get("broker") or {}) if heartbeat is not None else {}
+        broker = (heartbeat.document.get("broker") or {}) if heartbeat is not None and heartbeat.fresh else {}
         broker_ok = "ok" if broker.get("state") in ("connected", "ok") else "down"
         return [
             _item("api", "ok", latency_ms=0, detail="This pod answers."),

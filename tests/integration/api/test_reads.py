@@ -145,3 +145,26 @@ async def test_the_system_says_since_when_and_the_status_names_only_segments_wit
         return item if item["state"] == "down" else None
 
     assert (await wait_until("the edge is down", lost))["since"] > first["since"]
+
+
+async def test_while_the_edge_is_silent_what_it_said_last_is_shown_with_its_age(
+    trader: Person, cache: streams.Client
+) -> None:
+    await beat(cache)
+    before = (await trader.http.get("/v1/status")).json()
+    await cache.delete(streams.HEARTBEAT)  # as Redis does when its time to live is over
+
+    async def lost() -> Any:
+        status = (await trader.http.get("/v1/status")).json()
+        return status if status["edge"]["state"] == "unreachable" else None
+
+    status = await wait_until("the edge counts as silent", lost)
+    assert status["market"] == before["market"]
+    assert [item["state"] for item in status["market"]["sessions"]] == ["open"]
+    assert status["edge"]["age_ms"] >= streams.HEARTBEAT_TTL_MS
+    assert status["edge"]["trading_state"] == before["edge"]["trading_state"]
+    assert status["feed"]["state"] == "stale"
+    assert status["feed"]["age_ms"] >= streams.HEARTBEAT_TTL_MS - 1000
+    assert (await trader.http.get("/v1/summary")).json()["strategies"]["running"] == 1
+    items = {item["name"]: item for item in (await trader.http.get("/v1/system")).json()["items"]}
+    assert (items["edge"]["state"], items["broker paper"]["state"]) == ("down", "down")

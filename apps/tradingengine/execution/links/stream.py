@@ -82,8 +82,11 @@ class RedisLink:
         return str(entries[0][0]) if entries else None
 
     async def beat(self, document: str) -> None:
-        """SET with the heartbeat's time to live."""
-        await self._client.set(streams.HEARTBEAT, document, px=streams.HEARTBEAT_TTL_MS)
+        """SET with the heartbeat's time to live, and once more for good: what was known last."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.set(streams.HEARTBEAT, document, px=streams.HEARTBEAT_TTL_MS)
+        pipeline.set(streams.HEARTBEAT_LAST, document)
+        await pipeline.execute()
 
     async def disconnect(self) -> None:
         """Close all connections of the client's pool."""
