@@ -32,19 +32,22 @@ lock: ## compile the locks: one for the host, one for each image (Python 3.13)
 
 .PHONY: lint
 lint: venv ## ruff, mypy strict, import layers
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy operator apps devcluster tests bench demo
-	$(BIN)/lint-imports
+	$(BIN)/ruff check --cache-dir $(TRADINGENGINE_CACHE)/ruff .
+	$(BIN)/ruff format --cache-dir $(TRADINGENGINE_CACHE)/ruff --check .
+	$(BIN)/mypy --cache-dir $(TRADINGENGINE_CACHE)/mypy operator apps devcluster tests bench demo
+	$(BIN)/lint-imports --cache-dir $(TRADINGENGINE_CACHE)/import-linter
 
 # ---------------------------------------------------------------------------------------------------- tests
 PYTEST := $(BIN)/pytest --durations=5 --durations-min=5
+# Processes that share the tests of a target; 0 for none, as a debugger needs it.
+WORKERS ?= $(shell nproc)
+SPREAD = --numprocesses=$(WORKERS) --dist=loadfile
 COVERED := COVERAGE_FILE=.coverage
 ARGS ?=
 
 .PHONY: unit
 unit: venv ## tests without processes; ARGS="-k name" goes to pytest
-	$(COVERED).unit $(PYTEST) --cov --cov-report= $(ARGS)
+	$(COVERED).unit $(PYTEST) $(SPREAD) --cov --cov-report= $(ARGS)
 
 .PHONY: frontend-test
 frontend-test: frontend ## the front end's own tests, by node
@@ -54,18 +57,18 @@ frontend-test: frontend ## the front end's own tests, by node
 integration: venv ## real Postgres, Redis and browser on loopback, servers from the images' root file systems (root)
 	$(DEVCLUSTER) images --rootfs postgres redis > /dev/null
 	$(DEVCLUSTER) images --frontend > /dev/null
-	$(COVERED).integration $(PYTEST) -m integration tests/integration --cov --cov-report= $(ARGS)
+	$(COVERED).integration $(PYTEST) $(SPREAD) -m integration tests/integration --cov --cov-report= $(ARGS)
 
 .PHONY: cluster
 cluster: venv ## a real API server in a network namespace of its own, also beside a running demo (root)
 	$(DEVCLUSTER) build --only etcd --only kubernetes --only helm --only gateway-api
-	$(PYTEST) -m cluster tests/cluster $(ARGS)
+	$(PYTEST) $(SPREAD) -m cluster tests/cluster $(ARGS)
 
 .PHONY: e2e
 e2e: venv ## the whole product on two real nodes; refuses while a demo is up (root)
 	$(BIN)/python -m te_demo refuse-if-up
 	$(DEVCLUSTER) build
-	$(PYTEST) -m e2e tests/e2e $(ARGS)
+	$(PYTEST) -m e2e tests/e2e --verbose $(ARGS)
 
 .PHONY: coverage
 coverage: venv ## branch coverage of the last unit and integration runs; 90 % on domain, execution and flows
@@ -77,10 +80,18 @@ coverage: venv ## branch coverage of the last unit and integration runs; 90 % on
 packages: ## install the Debian packages that tests and builds need and that are missing (root)
 	$(DEVCLUSTER) packages --tests
 
+# The whole product waits for pods more than it computes, so the other tests run beside it.
 .PHONY: test
-test: packages ## all of them: unit, integration, cluster, e2e (root)
-	$(MAKE) --no-print-directory tools
-	$(MAKE) --no-print-directory unit frontend-test integration coverage cluster e2e
+test: packages venv ## all of them: unit, integration, cluster, and e2e beside them (root)
+	$(BIN)/python -m te_demo refuse-if-up
+	$(MAKE) --no-print-directory tools images
+	$(MAKE) --no-print-directory --jobs=2 test-e2e test-others
+
+.PHONY: test-e2e test-others
+test-e2e:
+	@MAKEFLAGS= $(MAKE) --no-print-directory e2e 2>&1 | sed --unbuffered 's/^/e2e | /'
+test-others:
+	@MAKEFLAGS= $(MAKE) --no-print-directory unit frontend-test integration coverage cluster
 
 .PHONY: bench
 bench: venv ## the figures, written to docs/benchmarks.md (root)
