@@ -167,7 +167,7 @@ async def test_a_standby_takes_over_after_a_kill_and_at_once_after_a_release(rig
         await rig.apply()
         await rig.until("the first operator leads", held)
         old = await holder(rig)
-        async with rig.operator():
+        async with rig.operator() as second:
             await rig.until_phase("Running")
             assert await holder(rig) == old, "a standby waits"
             await first.kill()
@@ -183,6 +183,8 @@ async def test_a_standby_takes_over_after_a_kill_and_at_once_after_a_release(rig
                 return state.candidate is not None and state.candidate.release == 2
 
             await rig.until("the standby works", worked)
+            assert await second.terminate() == 0
+            assert await holder(rig) == "", "given up, so that the next one need not wait"
 
 
 async def test_an_operator_that_loses_its_lease_ends(rig: Rig) -> None:

@@ -16,17 +16,18 @@ LATE_SECONDS = 15.0
 
 
 class Heart:
-    """Beats once a second in the event loop that does the work."""
+    """Beats once a second in the event loop that does the work; any thread may look at it."""
 
-    def __init__(self, metrics: OperatorMetrics) -> None:
+    def __init__(self, metrics: OperatorMetrics, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._metrics = metrics
-        self._last = time.monotonic()
+        self._monotonic = monotonic
+        self._last = monotonic()
 
     async def beat(self, leading: Callable[[], bool]) -> None:
         """Beats for ever; each beat measures how late it is."""
         while True:
             await asyncio.sleep(BEAT_SECONDS)
-            now = time.monotonic()
+            now = self._monotonic()
             self._metrics.loop_lag.set(max(0.0, now - self._last - BEAT_SECONDS))
             self._metrics.lease_held.set(int(leading()))
             self._last = now
@@ -34,7 +35,12 @@ class Heart:
     @property
     def age(self) -> float:
         """Seconds since the last beat."""
-        return time.monotonic() - self._last
+        return self._monotonic() - self._last
+
+    @property
+    def late(self) -> bool:
+        """Whether the loop does not get to its beats, so that it does no work either."""
+        return self.age > LATE_SECONDS
 
 
 class HealthServer:
@@ -70,7 +76,7 @@ class HealthServer:
         stuck = self._stuck()
         if stuck:
             return web.json_response({"status": "stuck", "engines": stuck}, status=500)
-        if self._heart.age > LATE_SECONDS:
+        if self._heart.late:
             return web.json_response({"status": "late", "seconds": round(self._heart.age, 1)}, status=500)
         return web.json_response({"status": "ok"})
 

@@ -2,15 +2,22 @@
 
 Seconds are 6 (a lease lasts), 4 (without renewal for that long we stop writing) and 2 (between renewals). A standby
 believes no clock but its own: it takes over when it saw the same renewal for a whole lease.
+
+The election runs in a thread with an event loop and an API client of its own, so that a busy main loop delays no
+renewal. A main loop that does no work must not keep the standby from it either: once it has not beaten for 15 s, the
+Lease is renewed no more. That is the bound at which `/healthz` calls it late: far more than a busy loop needs, and less
+than the minute after which the liveness probe would start the process anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from tradingengine_operator.clients.kubernetes import KubernetesClient, Manifest
 from tradingengine_operator.errors import ApiError, ConflictError, LeaseLostError
@@ -23,11 +30,40 @@ RENEW_DEADLINE_SECONDS = 4.0
 RETRY_SECONDS = 2.0
 #: A standby's try may last this long; a renewal as long as the deadline leaves.
 TRY_SECONDS = 2.0
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+class Apart:
+    """An event loop in a thread of its own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def call(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+        """Runs `work` there; the caller's loop gets its result, and a cancellation goes the other way."""
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+
+@asynccontextmanager
+async def apart(name: str) -> AsyncIterator[Apart]:
+    """A loop apart, for as long as the block lasts. The thread never keeps the process from its end."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name=name, daemon=True)
+    thread.start()
+    try:
+        yield Apart(loop)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        await asyncio.to_thread(thread.join)
+        loop.close()
+
+
 class Elector:
-    """Holds, or waits for, one Lease. `client` is one whose writes are not guarded, since this makes the guard true."""
+    """Holds, or waits for, one Lease. `client` is one whose writes are not guarded, since this makes the guard true.
+
+    `alive` says whether the work that the Lease is for goes on. `leading` and `guard` may be asked from any thread.
+    """
 
     def __init__(
         self,
@@ -36,9 +72,11 @@ class Elector:
         name: str,
         holder: str,
         *,
+        alive: Callable[[], bool] = lambda: True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
+        self._alive = alive
         self._namespace = namespace
         self._name = name
         self._holder = holder
@@ -51,7 +89,8 @@ class Elector:
     @property
     def leading(self) -> bool:
         """Whether writes are allowed at this moment."""
-        return self._renewed is not None and self._monotonic() - self._renewed < RENEW_DEADLINE_SECONDS
+        renewed = self._renewed  # read once: the thread of the election may change it in between
+        return renewed is not None and self._monotonic() - renewed < RENEW_DEADLINE_SECONDS
 
     def guard(self) -> None:
         """Raises LeaseLostError unless the Lease was renewed lately."""
@@ -68,8 +107,10 @@ class Elector:
                 return
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def hold(self) -> None:
-        """Renews for as long as that succeeds in time; raises LeaseLostError when it did not."""
+    async def lead(self, held: Callable[[], object]) -> None:
+        """Takes the Lease, calls `held`, and renews until that fails for too long: then LeaseLostError."""
+        await self.acquire()
+        held()
         renewed = True
         while True:
             await asyncio.sleep(RETRY_SECONDS if renewed else 0.1)
@@ -78,6 +119,10 @@ class Elector:
 
     async def attempt(self) -> bool:
         """One try to take or renew the Lease. Errors of the API server count as a failed try."""
+        if not self._alive():
+            self._renewed = None
+            logger.error("lease %s: not renewed, since the main loop is stuck", self._name)
+            return False
         started = self._monotonic()
         try:
             async with asyncio.timeout(self._patience()):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import aiohttp
 from tradingengine_operator.builders import OperatorImages
 from tradingengine_operator.clients.applier import Applier
 from tradingengine_operator.clients.control import ControlClient
-from tradingengine_operator.clients.kubernetes import KubernetesClient, api_client
+from tradingengine_operator.clients.kubernetes import KubernetesClient, api_client, load_api_client
 from tradingengine_operator.clients.prometheus import PrometheusClient
 from tradingengine_operator.errors import LeaseLostError
 from tradingengine_operator.plan import kinds
@@ -27,7 +26,7 @@ from .engine import EngineReconciler
 from .fleet import Fleet
 from .health import HealthServer, Heart
 from .kopf_adapter import run_kopf
-from .lease import Elector
+from .lease import Apart, Elector, apart
 from .metrics import OperatorMetrics
 from .passes import Tools
 from .work import WorkLoop
@@ -37,7 +36,6 @@ EXIT_OK, EXIT_FAILED, EXIT_LEASE_LOST = 0, 1, 3
 ONCE_PASSES = 20
 #: What is to be looked at later than this waits for somebody else.
 SOON_SECONDS = 2.0
-LEAVE_SECONDS = 3.0
 logger = logging.getLogger(__name__)
 
 
@@ -80,64 +78,82 @@ async def tool_box(options: Options, client: KubernetesClient, metrics: Operator
 async def run_operator(options: Options) -> int:
     """Runs until a signal or the loss of the Lease; returns the exit code."""
     metrics = OperatorMetrics()
-    async with api_client() as api:
-        elector = Elector(
-            KubernetesClient(api, timeout=2.0), options.lease_namespace, options.lease_name, options.holder
-        )
+    heart = Heart(metrics)
+    async with api_client() as api, elector_apart(options, heart) as (elector, thread):
         client = KubernetesClient(api, guard=elector.guard, observer=metrics.count_write)
         async with tool_box(options, client, metrics) as tools:
             fleet = Fleet(tools)
-            heart = Heart(metrics)
             health = HealthServer(metrics, heart, fleet.stuck, lambda: True)
             await health.start(options.metrics_port)
             beat = asyncio.create_task(heart.beat(lambda: elector.leading))
             try:
-                return await _lead(options, elector, fleet)
+                await _lead(options, elector, thread, fleet)
             finally:
                 beat.cancel()
                 await health.stop()
-
-
-async def _lead(options: Options, elector: Elector, fleet: Fleet) -> int:
-    if not await _become_leader(elector):
-        return EXIT_OK
-    logger.info("holds lease %s/%s", options.lease_namespace, options.lease_name)
-    hold = asyncio.create_task(elector.hold())
-    work = asyncio.create_task(run_kopf(fleet, options.namespaces))
-    try:
-        await asyncio.wait({hold, work}, return_when=asyncio.FIRST_COMPLETED)
-        if hold.done():
-            error = hold.exception()
-            logger.error("%s", error.message if isinstance(error, LeaseLostError) else error)
-            return EXIT_LEASE_LOST
-        work.result()
-    finally:
-        hold.cancel()
-        if not work.done():
-            work.cancel()
-            await asyncio.wait({work}, timeout=LEAVE_SECONDS)
-        await elector.release()
     return EXIT_OK
 
 
-async def _become_leader(elector: Elector) -> bool:
+@asynccontextmanager
+async def elector_apart(options: Options, heart: Heart) -> AsyncIterator[tuple[Elector, Apart]]:
+    """The elector and the thread that it runs in, with an API client of its own: a client belongs to one loop."""
+    async with apart("lease") as thread:
+        api = await thread.call(load_api_client())
+        try:
+            client = KubernetesClient(api, timeout=2.0)
+            yield (
+                Elector(
+                    client,
+                    options.lease_namespace,
+                    options.lease_name,
+                    options.holder,
+                    alive=lambda: not heart.late,
+                ),
+                thread,
+            )
+        finally:
+            await thread.call(api.close())  # type: ignore[no-untyped-call]
+
+
+async def _lead(options: Options, elector: Elector, thread: Apart, fleet: Fleet) -> None:
+    """Waits for the Lease, works until a signal ends that, and gives the Lease up. Its loss ends the process."""
+    loop, held = asyncio.get_running_loop(), asyncio.Event()
+    election = thread.call(lead_or_end(elector, lambda: loop.call_soon_threadsafe(held.set)))
+    try:
+        if await _held_before_a_signal(held):
+            logger.info("holds lease %s/%s", options.lease_namespace, options.lease_name)
+            await run_kopf(fleet, options.namespaces)
+    finally:
+        election.cancel()
+        await thread.call(elector.release())
+
+
+async def lead_or_end(elector: Elector, held: Callable[[], object]) -> None:
+    """Leads; whatever ends that, cancellation apart, ends the process.
+
+    At once and from the election's own thread: the main loop may be stuck, or between its guard and its request.
+    """
+    try:
+        await elector.lead(held)
+    except LeaseLostError as error:
+        logger.error("%s", error.message)
+    except Exception:
+        logger.exception("the election broke")
+    os._exit(EXIT_LEASE_LOST)
+
+
+async def _held_before_a_signal(held: asyncio.Event) -> bool:
     """Waits for the Lease; False when a signal came first. kopf takes the signals over once it runs."""
     loop, signalled = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled.set)
-    acquire = asyncio.create_task(elector.acquire())
-    told = asyncio.create_task(signalled.wait())
-    await asyncio.wait({acquire, told}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (acquire, told):
+    waits = [asyncio.create_task(event.wait()) for event in (held, signalled)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in waits:
         task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await acquire
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.remove_signal_handler(number)
-    if signalled.is_set():
-        await elector.release()
-        return False
-    return True
+    return not signalled.is_set()
 
 
 async def run_once(options: Options) -> int:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
 import random
+import threading
+from collections.abc import Callable
 from typing import Any, cast
 
 import aiohttp
@@ -12,9 +16,11 @@ from tradingengine_operator import cli
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.errors import ApiError, LeaseLostError, OperatorError
 from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime import lease
 from tradingengine_operator.runtime.announcer import COOL_DOWN_SECONDS, Announcer
-from tradingengine_operator.runtime.health import HealthServer, Heart
-from tradingengine_operator.runtime.lease import LEASE_SECONDS, RENEW_DEADLINE_SECONDS, Elector
+from tradingengine_operator.runtime.health import LATE_SECONDS, HealthServer, Heart
+from tradingengine_operator.runtime.lease import LEASE_SECONDS, RENEW_DEADLINE_SECONDS, Elector, apart
+from tradingengine_operator.runtime.main import EXIT_LEASE_LOST, lead_or_end
 from tradingengine_operator.runtime.metrics import OperatorMetrics
 from tradingengine_operator.runtime.work import BACKOFF_MOST, Outcome, WorkLoop
 
@@ -199,6 +205,102 @@ async def test_a_released_lease_is_taken_at_once() -> None:
     await first.release()
     assert not first.leading
     assert await second.attempt()
+
+
+class Renewals(FakeLeases):
+    """Each renewal takes a second of the clock that is given; `enough` is set at the `wanted`th."""
+
+    def __init__(self, watch: Watch, wanted: int) -> None:
+        super().__init__()
+        self.watch, self.wanted, self.count, self.enough = watch, wanted, 0, threading.Event()
+
+    async def replace(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """As of the client."""
+        self.watch.now += 1.0
+        self.count += 1
+        if self.count >= self.wanted:
+            self.enough.set()
+        return await super().replace(manifest)
+
+
+class Ends(threading.Event):
+    """Takes the place of `os._exit`, in whichever thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.codes: list[int] = []
+
+    def __call__(self, code: int) -> None:
+        self.codes.append(code)
+        self.set()
+
+
+async def block_the_main_loop(
+    monkeypatch: pytest.MonkeyPatch, *, until: Callable[[Renewals, Ends], threading.Event], wanted: int
+) -> tuple[Elector, Renewals, Ends, bool]:
+    """Elects apart from a main loop that stands still until an event of the election's thread.
+
+    Whether the event came, and the Lease as it then is, before the main loop went on.
+    """
+    monkeypatch.setattr(lease, "RETRY_SECONDS", 0.0)
+    watch, ends = Watch(), Ends()
+    monkeypatch.setattr(os, "_exit", ends)
+    api = Renewals(watch, wanted)
+    heart = Heart(OperatorMetrics(), monotonic=watch)
+    elector = Elector(
+        cast(KubernetesClient, api), NAMESPACE, "te", "pod-1", alive=lambda: not heart.late, monotonic=watch
+    )
+    async with apart("lease") as thread:
+        election = thread.call(lead_or_end(elector, lambda: None))
+        came = until(api, ends).wait(20)  # blocks the loop of this test, as a busy pass does
+        election.cancel()
+    return elector, api, ends, came
+
+
+async def test_a_busy_main_loop_keeps_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = math.ceil(RENEW_DEADLINE_SECONDS) * 2
+    assert seconds < LATE_SECONDS
+    elector, _, ends, came = await block_the_main_loop(monkeypatch, until=lambda api, _: api.enough, wanted=seconds)
+    assert came, "renewals go on while the main loop is busy"
+    elector.guard()
+    assert ends.codes == []
+
+
+async def test_a_stuck_main_loop_loses_the_lease_and_the_process_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    elector, api, ends, came = await block_the_main_loop(monkeypatch, until=lambda _, ends: ends, wanted=10**9)
+    assert came, "renewals go on although the main loop is stuck"
+    assert ends.codes == [EXIT_LEASE_LOST]
+    assert api.count == math.floor(LATE_SECONDS) + 1, "renewed until the bound, and not once more"
+    with pytest.raises(LeaseLostError):
+        elector.guard()
+    assert "the main loop is stuck" in caplog.text
+
+
+async def test_a_stuck_standby_does_not_take_the_lease() -> None:
+    api, watch, (first,) = electors(1)
+    second = Elector(cast(KubernetesClient, api), NAMESPACE, "te", "pod-2", alive=lambda: False, monotonic=watch)
+    assert not await second.attempt()
+    assert await first.attempt()
+
+
+async def test_the_guard_may_be_asked_while_the_lease_is_lost() -> None:
+    """The election's thread takes the Lease away between two looks of the writer's."""
+    api, watch, _ = electors(0)
+    alive = True
+
+    def clock() -> float:
+        if not alive:
+            elector._renewed = None
+        return watch()
+
+    elector = Elector(cast(KubernetesClient, api), NAMESPACE, "te", "pod-1", monotonic=clock)
+    assert await elector.attempt()
+    alive = False
+    elector.guard()
+    with pytest.raises(LeaseLostError):
+        elector.guard()
 
 
 async def test_events_are_not_repeated_within_their_time() -> None:
