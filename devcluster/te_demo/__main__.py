@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
+from te_devcluster.commands import interruptible
 from te_devcluster.errors import DevclusterError
 from te_devcluster.lock import standing_owner
 
@@ -44,9 +43,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code."""
     parsed = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        _run(parsed)
+        with interruptible():  # a cut link is healed on the way out, however often one asks
+            _run(parsed)
     except DevclusterError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -54,11 +53,6 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write("interrupted; `make demo-down` cleans up\n")
         return 130
     return 0
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Ended from outside is as if by hand: a cut link is healed on the way out."""
-    raise KeyboardInterrupt
 
 
 def _run(parsed: argparse.Namespace) -> None:

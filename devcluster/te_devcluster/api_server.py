@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from te_devcluster import network, relay
+from te_devcluster.commands import uninterrupted
 from te_devcluster.control_plane import ControlPlane
 from te_devcluster.errors import CommandError, DevclusterError
 from te_devcluster.kubectl import Kubectl, Manifest
@@ -188,6 +189,11 @@ def destroy_instance(name: str) -> None:
     run_dir = INSTANCES / name
     if not run_dir.is_dir():
         return
+    with uninterrupted("cleaning up; a moment"):
+        _destroy(name, run_dir)
+
+
+def _destroy(name: str, run_dir: Path) -> None:
     table = ProcessTable(run_dir, STATES / name / "logs")
     table.stop(["kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "relay-api"], 1.0)
     table.stop(["etcd"], 1.0)

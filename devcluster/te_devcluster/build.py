@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 
-from te_devcluster.commands import run
+from te_devcluster.commands import pause, run
 from te_devcluster.console import Heartbeat, say
 from te_devcluster.errors import DevclusterError
+from te_devcluster.lock import in_turn
 from te_devcluster.tools import GO_ENVIRONMENT, GROUPS, Group, Target, group_dir, group_named
+from te_devcluster.workers import Workers
 
 
 def available_mb(meminfo: str) -> int:
@@ -72,26 +73,19 @@ def build(only: list[str], jobs: int = 0) -> float:
     """Builds what is missing and returns the seconds it took.
 
     `jobs` groups at most run at once (0: 2, or 1 on a single core). Raises CommandError with the compiler's last
-    words; what was finished by then stays in the cache.
+    words; what was finished by then stays in the cache. Ends the compilers that run on an error or an interrupt.
     """
     begun = time.monotonic()
     wanted = [group for group in plan(only) if not complete(group)]
     if not wanted:
         say("all tools are in the cache")
         return 0.0
-    workers = jobs or min(2, os.cpu_count() or 1)
     budget = MemoryBudget(available_mb(Path("/proc/meminfo").read_text()) * 8 // 10)
     done = {group.name: threading.Event() for group in wanted}
-    stop = threading.Event()
     # A group that waits for another goes last, so that it never holds a worker the other one needs.
     order = sorted(wanted, key=lambda group: group.after in done)
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(_build_group, group, budget, done, stop) for group in order]
-        try:
-            _first_error(futures)
-        except BaseException:
-            stop.set()
-            raise
+    with Workers(jobs or min(2, os.cpu_count() or 1)) as pool:
+        _first_error([pool.submit(_build_group, group, budget, done) for group in order])
     seconds = time.monotonic() - begun
     say(f"tools built in {seconds:.0f} s")
     return seconds
@@ -103,34 +97,18 @@ def _first_error(futures: list[Future[None]]) -> None:
         future.result()
 
 
-def _build_group(group: Group, budget: MemoryBudget, done: dict[str, threading.Event], stop: threading.Event) -> None:
+def _build_group(group: Group, budget: MemoryBudget, done: dict[str, threading.Event]) -> None:
     try:
         if group.after in done:
-            while not done[group.after].wait(1.0):
-                if stop.is_set():
-                    return
-        with budget.of(group.peak_mb), _group_lock(group):
+            while not done[group.after].is_set():
+                pause(0.2)
+        with budget.of(group.peak_mb), in_turn(group_dir(group) / ".lock", f"the build of {group.name}"):
             for target in missing(group):
-                if stop.is_set():
-                    return
                 build_target(group, target)
             if group.files:
                 copy_files(group)
-    except BaseException:
-        stop.set()
-        raise
     finally:
         done[group.name].set()
-
-
-@contextmanager
-def _group_lock(group: Group) -> Iterator[None]:
-    """Two builds of one group, even of two checkouts, take turns; the second finds the work done."""
-    folder = group_dir(group)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def build_target(group: Group, target: Target) -> None:

@@ -6,15 +6,14 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from te_devcluster import api_server, cluster, doctor, images_command, network, status, storage
 from te_devcluster.build import build
+from te_devcluster.commands import interruptible
 from te_devcluster.console import say
 from te_devcluster.errors import DevclusterError
 from te_devcluster.images_in import load_images
@@ -45,11 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
         parsed = argparse.Namespace(handler=do_kubectl, arguments=given[1:])
     else:
         parsed = parser().parse_args(given)
-    for number in (signal.SIGINT, signal.SIGTERM):  # said out loud: a shell's background job ignores SIGINT
-        signal.signal(number, _interrupt)
     handler: Handler = parsed.handler
     try:
-        return handler(parsed)
+        with interruptible():
+            return handler(parsed)
     except DevclusterError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -59,11 +57,6 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    say("interrupted; what runs right now is let end first")
-    raise KeyboardInterrupt
 
 
 def parser() -> argparse.ArgumentParser:

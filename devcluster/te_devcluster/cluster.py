@@ -5,17 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from te_devcluster import addons, host, network, relay, storage
-from te_devcluster.commands import run, wait_until
+from te_devcluster.commands import run, uninterrupted, wait_until
 from te_devcluster.console import say, step
 from te_devcluster.control_plane import ControlPlane
 from te_devcluster.errors import CommandError, DevclusterError, TimedOutError
@@ -26,6 +21,7 @@ from te_devcluster.paths import MARK_DIR, RUN_ROOT, STATE_ROOT, admin_kubeconfig
 from te_devcluster.processes import marked_processes, stop_records
 from te_devcluster.system_images import SYSTEM_IMAGES, ensure_system_images
 from te_devcluster.tools import gateway_crds, require, traefik
+from te_devcluster.workers import Workers
 
 READY_TIMEOUT = 120.0
 
@@ -89,13 +85,14 @@ def up(ports: Ports) -> Kubectl:
         write_owner(mine)
         try:
             kubectl = _start(ports)
+            write_owner(replace(mine, ready=True))
         except BaseException as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
-            say("interrupted: taking down what was started" if interrupted else "failed: taking down what was started")
-            _keep_logs()
-            clean()
+            with uninterrupted("cleaning up; a moment"):
+                cause = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+                say(f"{cause}: taking down what was started")
+                _keep_logs()
+                clean()
             raise
-        write_owner(replace(mine, ready=True))
         return kubectl
 
 
@@ -132,7 +129,7 @@ def _start(ports: Ports) -> Kubectl:
         network.create_nodes()
     both = nodes(plane)
     # containerd and its images need no API server: they start beside it.
-    with ThreadPoolExecutor(len(both)) as pool:
+    with Workers(len(both)) as pool:
         runtimes = [pool.submit(_start_runtime, node, archives) for node in both]
         with step("API server ready"):
             plane.start_api()
@@ -161,7 +158,7 @@ def _start_runtime(node: Node, archives: dict[str, Path]) -> None:
 
 def _start_addons(plane: ControlPlane, kubectl: Kubectl, ports: Ports) -> None:
     # The Gateway's CRDs are large and slow to apply; nothing else waits for them.
-    with ThreadPoolExecutor(2) as pool:
+    with Workers(2) as pool:
         parts = [pool.submit(_start_gateway, plane, kubectl, ports), pool.submit(_start_storage, plane, kubectl)]
         for part in parts:
             part.result()
@@ -259,8 +256,8 @@ def down(force: bool = False) -> list[str]:
 
 
 def clean() -> None:
-    """Ends and removes all of the full cluster, whatever state it is in; a second interrupt waits until it is done."""
-    with _unhurried():
+    """Ends and removes all of the full cluster, whatever state it is in; an interrupt waits until it is done."""
+    with uninterrupted("cleaning up; a moment"):
         processes = table()
         records = {record.name for record in processes.records()}
         plane = control_plane(0)
@@ -270,8 +267,9 @@ def clean() -> None:
             return [name for program in programs for node in both if (name := node.process(program)) in records]
 
         processes.stop(named("kubelet", "kube-proxy"), 3.0)
-        with ThreadPoolExecutor(len(both)) as pool:
-            list(pool.map(lambda node: node.remove_pods(4.0), both))
+        with Workers(len(both)) as pool:
+            for node in both:
+                pool.submit(node.remove_pods, 4.0)
         processes.stop([*named("containerd"), "traefik", "local-path-provisioner", "relay-http"], 2.0)
         host.remove_cgroups()
         processes.stop(named("anchor"), 0.5)
@@ -311,15 +309,3 @@ def leftovers() -> list[str]:
     found += [f"network namespace {name}" for name in spaces if network.exists(name)]
     found += [f"cgroup {folder}" for folder in host.cgroup_folders() if folder.name.startswith(host.CGROUP_PREFIX)]
     return found
-
-
-@contextmanager
-def _unhurried() -> Iterator[None]:
-    """Holds SIGINT and SIGTERM off while the cluster is being cleaned away: half a cleaning is worse than none."""
-    watched = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, lambda *_: say("cleaning up; a moment")) for number in watched}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

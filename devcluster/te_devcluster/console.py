@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import threading
 import time
@@ -24,6 +26,12 @@ def say(text: str) -> None:
     with _LOCK:
         sys.stderr.write(f"[{elapsed()}] {text}\n")
         sys.stderr.flush()
+
+
+def say_at_once(text: str) -> None:
+    """The same for a signal handler: the code that it interrupts may be in `say` and hold its lock."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"[{elapsed()}] {text}\n".encode())
 
 
 @contextmanager

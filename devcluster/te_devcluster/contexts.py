@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from te_devcluster.commands import run
 from te_devcluster.console import Heartbeat, step
 from te_devcluster.errors import DevclusterError
+from te_devcluster.lock import in_turn
 from te_devcluster.paths import cache_root, checkout
 
 PYTHON_OF_IMAGES = "3.13"
@@ -31,10 +31,7 @@ _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", ".mypy_cache", ".ru
 @contextmanager
 def locked(name: str) -> Iterator[None]:
     """One maker of a cached thing at a time, over all checkouts that share the cache."""
-    folder = cache_root() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with in_turn(cache_root() / "locks" / name, name):
         yield
 
 
@@ -112,6 +109,7 @@ def frontend() -> Path:
             return target
         if shutil.which("npm") is None:
             raise DevclusterError("no program `npm`", "install Node.js 20 or newer with npm")
+        marker.unlink(missing_ok=True)  # a build that ends half-way must not pass for the last whole one
         with step("front end"), Heartbeat("front end"):
             run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=source, timeout=900)
             run(["npm", "run", "--silent", "build"], cwd=source, timeout=300)
@@ -124,7 +122,7 @@ def frontend() -> Path:
 def stage(target: Path, files: Mapping[str, Path | tuple[Path, Iterable[Path]]]) -> None:
     """Fills an empty build context: name in the context -> a file, a folder, or (folder, the files of it to take).
 
-    Files are linked where the file system allows, else copied.
+    Files are copied: a linked one would lead an edit of the context back into the checkout.
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)

@@ -35,3 +35,7 @@ class OwnedByAnotherError(DevclusterError):
 
 class TimedOutError(DevclusterError):
     """A condition did not become true within its bound."""
+
+
+class StoppedError(BaseException):
+    """A worker thread was asked to end. No `except DevclusterError` on its way may take it for a failure."""

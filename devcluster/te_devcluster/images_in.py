@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from te_devcluster.cluster import control_plane, nodes
 from te_devcluster.console import say
 from te_devcluster.errors import DevclusterError
+from te_devcluster.workers import Workers
 
 
 def load_images(archives: list[Path], node: str | None = None) -> None:
@@ -23,7 +23,7 @@ def load_images(archives: list[Path], node: str | None = None) -> None:
     for archive in archives:
         begun = time.monotonic()
         whole = archive.resolve()
-        with ThreadPoolExecutor(len(chosen)) as pool:
+        with Workers(len(chosen)) as pool:
             for future in [pool.submit(made.import_image, whole) for made in chosen]:
                 future.result()
         where = " and ".join(made.name for made in chosen)

@@ -5,15 +5,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
-from te_devcluster.errors import OwnedByAnotherError
-from te_devcluster.paths import MARK_DIR, RUN_ROOT, STATE_ROOT, checkout
+from te_devcluster.commands import pause
+from te_devcluster.console import Heartbeat, say
+from te_devcluster.errors import OwnedByAnotherError, TimedOutError
+from te_devcluster.paths import MARK_DIR, RUN_ROOT, STATE_ROOT, checkout, write_whole
 from te_devcluster.processes import ProcessTable
+
+MAX_WAIT = 7200.0
+"""Seconds: the longest build of a tool group on a slow machine ends well before."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,7 @@ def standing_owner() -> Owner | None:
 def write_owner(owner: Owner, root: Path = RUN_ROOT) -> None:
     """Writes the owner down, whole or not at all."""
     root.mkdir(parents=True, exist_ok=True)
-    partial = owner_file(root).with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(owner)) + "\n")
-    partial.replace(owner_file(root))
+    write_whole(owner_file(root), json.dumps(asdict(owner)) + "\n")
 
 
 def forget_owner(root: Path = RUN_ROOT) -> None:
@@ -87,16 +92,54 @@ def exclusive(root: Path = RUN_ROOT) -> Iterator[None]:
     """Only one command changes the cluster at a time; the second is refused at once, with the pid of the first."""
     root.mkdir(parents=True, exist_ok=True)
     with (root / "lock").open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.seek(0)
-            holder = handle.read().strip() or "unknown"
+        if not _lock(handle):
             raise OwnedByAnotherError(
-                f"another devcluster command is at work (process {holder})", "wait until it has ended"
-            ) from error
-        handle.seek(0)
-        handle.truncate()
-        handle.write(f"{os.getpid()}\n")
-        handle.flush()
+                f"another devcluster command is at work ({_holder(handle)})", "wait until it has ended"
+            )
         yield
+
+
+@contextmanager
+def in_turn(file: Path, what: str, limit: float = MAX_WAIT) -> Iterator[None]:
+    """One maker of `what` at a time, over all checkouts that share the cache.
+
+    Who has to wait is told for which process, and every half minute for how long. An interrupt ends the wait, in a
+    worker thread too. TimedOutError after `limit` seconds.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a+") as handle:
+        if not _lock(handle):
+            _await_lock(handle, what, limit)
+        try:
+            yield
+        finally:
+            handle.truncate(0)
+
+
+def _await_lock(handle: TextIO, what: str, limit: float) -> None:
+    waits = f"{what}: waits for {_holder(handle)}, which is making it"
+    say(waits)
+    end = time.monotonic() + limit
+    with Heartbeat(waits):
+        while not _lock(handle):
+            if time.monotonic() > end:
+                mend = f"look at what it does: ps -fp PID; or end it (lock: {handle.name})"
+                raise TimedOutError(f"{what}: {_holder(handle)} did not end within {limit:.0f} s", mend)
+            pause(0.2)
+
+
+def _lock(handle: TextIO) -> bool:
+    """Takes the lock and writes down who has it since when; False while another has it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    handle.truncate(0)
+    handle.write(f"{os.getpid()} since {datetime.now(UTC).isoformat(timespec='seconds')}\n")
+    handle.flush()
+    return True
+
+
+def _holder(handle: TextIO) -> str:
+    handle.seek(0)
+    return f"process {handle.read().strip() or '(unknown)'}"

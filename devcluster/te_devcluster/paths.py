@@ -42,3 +42,10 @@ def journals_dir() -> Path:
 def admin_kubeconfig() -> Path:
     """The administrator's kubeconfig of the full cluster, for the host (https://127.0.0.1:PORT)."""
     return STATE_ROOT / "kubeconfig"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that nobody, not even after a crash in the middle, ever reads half of it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)

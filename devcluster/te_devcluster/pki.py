@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from te_devcluster.commands import run
+from te_devcluster.workers import Workers
 
 DAYS = "365"
 _CONFIG = "[req]\ndistinguished_name = dn\n[dn]\n"
@@ -87,7 +87,7 @@ class Pki:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         (self.folder / "openssl.cnf").write_text(_CONFIG)
-        with ThreadPoolExecutor(4) as pool:
+        with Workers(4) as pool:
             first = [pool.submit(self._authority, name) for name in ("ca", "front-proxy-ca")]
             first.append(pool.submit(self._token_keys))
             for future in first:

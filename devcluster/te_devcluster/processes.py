@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from te_devcluster.commands import uninterrupted
+from te_devcluster.commands import check_stopped, uninterrupted
 from te_devcluster.errors import DevclusterError
 
 MARK = "TE_DEVCLUSTER_RUN"
@@ -80,6 +80,7 @@ class ProcessTable:
 
         Raises DevclusterError when it ends at once or is no program.
         """
+        check_stopped()
         self._pids.mkdir(parents=True, exist_ok=True)
         self.log_dir.mkdir(parents=True, exist_ok=True)
         environment = {**_plain_environment(), MARK: str(self.run_dir), **(env or {})}
@@ -91,6 +92,8 @@ class ProcessTable:
                 )  # fmt: skip
             except FileNotFoundError as error:
                 raise DevclusterError(f"no program `{error.filename}` for {name}", "devcluster build") from error
+            except OSError as error:
+                raise DevclusterError(f"{name} does not start: {error}", "devcluster doctor") from error
             _CHILDREN[child.pid] = child
             try:
                 record = record_of(child.pid, name)

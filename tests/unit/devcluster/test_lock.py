@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_second_command_is_refused_while_the_first_is_at_work(tmp_path: Path) 
     with exclusive(tmp_path), pytest.raises(OwnedByAnotherError, match="at work"), exclusive(tmp_path):
         raise AssertionError("both got in")
     with exclusive(tmp_path):
-        assert (tmp_path / "lock").read_text().strip().isdigit()
+        assert (tmp_path / "lock").read_text().startswith(f"{os.getpid()} since 20")
 
 
 def test_commands_on_the_cluster_of_another_checkout_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
