@@ -16,6 +16,7 @@ from tradingengine.errors import ConfigError
 
 DEFAULT_CONFIG: Final = "/etc/tradingengine/config.json"
 DEFAULT_STATE_DIR: Final = "/var/lib/tradingengine"
+MIN_TOKEN: Final = 16
 
 Mode = Literal["paper", "live"]
 Environment = Literal["development", "staging", "production"]
@@ -100,7 +101,10 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a process is told from outside. URLs and the token are secrets: never log this object."""
+    """Everything a process is told from outside. URLs and the token are secrets: never log this object.
+
+    The control token stands in a file, which is read anew when it is asked for, or in `control_token`.
+    """
 
     component: Component
     slot: Slot
@@ -111,6 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str
     cache_url: str
     control_token: str
+    control_token_file: Path | None = None
     state_dir: Path
     data_dir: Path | None
     http_host: str
@@ -123,6 +128,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Without secrets."""
         return f"Settings(component={self.component!r}, slot={self.slot!r}, release={self.release!r})"
 
+    def current_control_token(self) -> str:
+        """The token that control calls carry now; empty when there is no good one, so that none is allowed."""
+        if self.control_token_file is None:
+            return self.control_token
+        try:
+            token = self.control_token_file.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+        return token if len(token) >= MIN_TOKEN else ""
+
 
 def load_settings(component: Component, environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings of `component`; raises ConfigError that names the first variable or field that is wrong."""
@@ -130,7 +145,8 @@ def load_settings(component: Component, environ: Mapping[str, str] | None = None
     needs_database = component != "edge"
     needs_cache = component != "migrations"
     data_dir = env.get("TE_DATA_DIR", "")
-    return Settings(
+    token_file = env.get("TE_CONTROL_TOKEN_FILE", "")
+    settings = Settings(
         component=component,
         slot=_slot(env.get("TE_SLOT", "")),
         release=_release(env.get("TE_RELEASE", "")),
@@ -139,7 +155,8 @@ def load_settings(component: Component, environ: Mapping[str, str] | None = None
         engine=read_engine_config(env.get("TE_CONFIG", ""), must_exist="TE_CONFIG" in env),
         database_url=_url(env, "TE_DATABASE_URL", ("postgresql", "postgres"), needed=needs_database),
         cache_url=_url(env, "TE_CACHE_URL", ("redis", "rediss"), needed=needs_cache),
-        control_token=_token(env, needed=component != "migrations"),
+        control_token=env.get("TE_CONTROL_TOKEN", ""),
+        control_token_file=Path(token_file) if token_file else None,
         state_dir=Path(env.get("TE_STATE_DIR") or DEFAULT_STATE_DIR),
         data_dir=Path(data_dir) if data_dir else None,
         http_host=env.get("TE_HTTP_HOST", "0.0.0.0"),  # noqa: S104 - a pod serves on its own address
@@ -148,6 +165,10 @@ def load_settings(component: Component, environ: Mapping[str, str] | None = None
         console_port=_port(env, "TE_CONSOLE_PORT", 8090),
         log_level=_log_level(env.get("TE_LOG_LEVEL", "INFO")),
     )
+    if component != "migrations" and len(settings.current_control_token()) < MIN_TOKEN:
+        where = f"the file {token_file} of TE_CONTROL_TOKEN_FILE" if token_file else "TE_CONTROL_TOKEN"
+        raise ConfigError(f"{where} is missing or shorter than {MIN_TOKEN} characters")
+    return settings
 
 
 def read_engine_config(path: str, *, must_exist: bool = True) -> EngineConfig:
@@ -215,10 +236,3 @@ def _url(env: Mapping[str, str], name: str, schemes: tuple[str, ...], *, needed:
     if parts.scheme not in schemes or not parts.hostname:
         raise ConfigError(f"{name} is not a URL of the form {schemes[0]}://user:password@host:port/name")
     return text
-
-
-def _token(env: Mapping[str, str], *, needed: bool) -> str:
-    token = env.get("TE_CONTROL_TOKEN", "")
-    if needed and len(token) < 16:
-        raise ConfigError("TE_CONTROL_TOKEN is missing or shorter than 16 characters")
-    return token

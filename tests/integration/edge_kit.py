@@ -1,6 +1,7 @@
 """A whole edge process for tests: its settings, commands for it, and what it left on disk."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -77,6 +78,27 @@ class EdgeProcess:
                     return False
 
             await wait_until("the edge is ready", look, timeout=90)
+
+    async def unready(self) -> dict[str, str]:
+        """Wait until it says why it is not ready, having started; the reasons by part. It must live meanwhile."""
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.control_port}") as http:
+
+            async def look() -> dict[str, str] | None:
+                assert self._process is not None
+                assert self._process.poll() is None, self.log.read_text()[-3000:]
+                with contextlib.suppress(httpx.TransportError):
+                    assert (await http.get("/healthz")).status_code == 200
+                    reasons: dict[str, str] = (await http.get("/readyz")).json()["reasons"]
+                    return reasons if "edge" in reasons and "being opened" not in reasons["edge"] else None
+                return None
+
+            found: dict[str, str] = await wait_until("the edge says why it is not ready", look, timeout=90)
+            return found
+
+    async def metrics(self) -> str:
+        """`GET /metrics`."""
+        async with httpx.AsyncClient() as http:
+            return (await http.get(f"http://127.0.0.1:{self.control_port}/metrics")).text
 
     def kill(self) -> None:
         """As a power cut would."""

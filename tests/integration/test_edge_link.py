@@ -1,10 +1,12 @@
 """The whole edge process on a real Redis: the path of an order, kills, cuts, a lost Redis, and a drain."""
 
 import asyncio
+import contextlib
 import json
 import random
 import shutil
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,43 @@ async def edge(tmp_path: Path, redis_url: str) -> AsyncIterator[EdgeProcess]:
     await made.ready()
     yield made
     await made.close()
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB without a free byte, where the edge keeps its state."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
+    try:
+        with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(b"x" * 4096)
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+async def test_an_edge_whose_disk_is_full_waits_lives_says_why_and_goes_on_by_itself(
+    tmp_path: Path, redis_url: str, full_disk: Path
+) -> None:
+    edge = EdgeProcess(tmp_path, redis_url)
+    edge.start()
+    try:
+        reasons = await edge.unready()
+        assert "its disk has 0 MiB left, 16 are needed. Check the volume" in reasons["edge"]
+        state = await edge.state()
+        assert (state["edge"], state["unready"]) == (None, reasons)
+        assert "tradingengine_edge_storage_failed 1.0" in await edge.metrics()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(full_disk)], check=True)
+        await edge.ready()
+        assert (await edge.state())["unready"] == {}
+        order_id = await edge.send("place", order=place())
+        await edge.until_event(order_id, "order.filled")
+        assert edge.stop() == 0
+        assert edge.log.read_text().count("the edge waits and trades nothing") == 1
+    finally:
+        await edge.close()
 
 
 def paper_rows(state_dir: Path) -> list[BookRow]:

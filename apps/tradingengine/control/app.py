@@ -107,7 +107,7 @@ def _state(request: Request) -> ControlState:
 def _authorized(request: Request) -> ControlState:
     state = _state(request)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    given, wanted = token.strip().encode("utf-8", "surrogateescape"), state.settings.control_token.encode()
+    given, wanted = token.strip().encode("utf-8", "surrogateescape"), state.settings.current_control_token().encode()
     # compare_digest before the scheme is looked at: both checks take the same time for any input.
     if not hmac.compare_digest(given, wanted) or scheme.lower() != "bearer" or not wanted:
         raise UnauthorizedError("Send 'Authorization: Bearer TOKEN'.", headers={"www-authenticate": "Bearer"})

@@ -74,6 +74,7 @@ class ControlState:
             "requests": {"total": self.metrics.client_requests},
             "webSockets": self.websockets(),
             "edge": self.edge(),
+            "unready": self.unready_reasons(),
         }
 
     def unready_reasons(self) -> dict[str, str]:

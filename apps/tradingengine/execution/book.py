@@ -55,6 +55,10 @@ class OrderBook:
         self._cancelled_ahead: OrderedDict[str, None] = OrderedDict()
         self._timeline: dict[str, list[dict[str, Any]]] = {}
 
+    def become(self, other: "OrderBook") -> None:
+        """Hold what `other` holds, in place of what was here."""
+        self.__dict__.update(other.__dict__)
+
     def apply(self, entry: Entry) -> Order | None:
         """Take one journal entry; the order it changed, None when it changed none.
 

@@ -34,8 +34,16 @@ _USER: Final = "edge console"
 class Console:
     """The console's application; `heartbeat` gives the document that the cloud would get."""
 
-    def __init__(self, engine: Engine, wall: WallClock, heartbeat: Callable[[], dict[str, Any]]) -> None:
-        """Reads the engine's book; acts through the same commands as the cloud."""
+    def __init__(
+        self,
+        engine: Engine,
+        wall: WallClock,
+        heartbeat: Callable[[], dict[str, Any]],
+        *,
+        closed: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Reads the engine's book; acts through the same commands as the cloud, unless `closed` says why it cannot."""
+        self._closed = closed
         self._engine = engine
         self._wall = wall
         self._heartbeat = heartbeat
@@ -129,6 +137,8 @@ class Console:
     async def _command(self, request: Request, kind: CommandKind, **fields: Any) -> Response:
         if request.headers.get("x-te-console") != "1":
             return _problem(403, "forbidden", "send the header x-te-console: 1")
+        if (why := self._closed()) is not None:
+            return _problem(503, "unavailable", why)
         command = Command(
             id=new_id(), kind=kind, origin=Origin(user=_USER), created_at=self._wall.now(), expires_at=None, **fields
         )

@@ -52,7 +52,8 @@ class Engine:
         self._wall = wall
         self._metrics = metrics
         self.gate = Gate(self.book, market, self.inputs, orders_per_second=orders_per_second, monotonic=wall.monotonic)
-        recorder = Recorder(journal, self.inputs, self._heard)
+        recorder = Recorder(journal, self._heard)
+        journal.on_failure(self._journal_failed)
         self._record = recorder.record
         self.router = Router(
             recorder=recorder,
@@ -74,12 +75,18 @@ class Engine:
         self.command_errors = 0
 
     async def open(self) -> int:
-        """Open the journal and rebuild the book from it; the number of entries read."""
+        """Open the journal and rebuild the book from it; the number of entries read. May be tried again."""
         await self.journal.open()
-        count = await self.journal.replay(self.book.apply)
+        book = OrderBook()
+        count = await self.journal.replay(book.apply)
+        self.book.become(book)  # only once everything was read: an attempt that failed midway leaves nothing
         self._left_halts = tuple(self.book.unfinished_halts)
         self.journal.listen(self._heard)
         return count
+
+    def _journal_failed(self) -> None:
+        """Whatever was the first that could not be written, or read: new risk is refused from now on."""
+        self.inputs.journal_failed = True
 
     def _heard(self, entry: Entry) -> None:
         """A new durable entry (or one that a failed disk refused): only now is it shown."""

@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 from tradingengine.brokers.paper import PaperBroker
+from tradingengine.brokers.port import BrokerError
 from tradingengine.config import Settings, load_settings
 from tradingengine.control.server import Listener, serve
 from tradingengine.control.server import run as run_loop
@@ -16,7 +17,7 @@ from tradingengine.domain.clock import SystemClock
 from tradingengine.errors import ConfigError
 from tradingengine.execution.console import Console
 from tradingengine.execution.engine import Engine
-from tradingengine.execution.journal import Draft, Journal, StateLock
+from tradingengine.execution.journal import Draft, Journal, JournalError, StateLock
 from tradingengine.execution.links import CommandReader, Heart, RedisLink, Shipper
 from tradingengine.execution.loops import keep_running
 from tradingengine.execution.market import FeedMarket, MarketPump
@@ -26,12 +27,15 @@ from tradingengine.marketdata.factory import make_feed
 from tradingengine.marketdata.port import FeedEvent
 from tradingengine.marketdata.publisher import CandleEvent, PricePublisher, RedisSink
 from tradingengine.storage import streams
+from tradingengine.storage.sqlite import SqliteFileError
 from tradingengine.telemetry.logs import configure_logging
 from tradingengine.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS: Final = 4.0
+_RETRY_SECONDS: Final = 5.0
+T = TypeVar("T")
 
 
 class EdgeProcess:
@@ -53,6 +57,7 @@ class EdgeProcess:
         )
         edge_metrics = EdgeMetrics(metrics.registry)
         edge_metrics.updates.set_function(lambda: self.broker.unheard)
+        edge_metrics.storage_failed.set_function(lambda: self.storage_problem is not None)
         self.engine = Engine(
             journal=self.journal,
             broker=self.broker,
@@ -81,25 +86,49 @@ class EdgeProcess:
             self._journal_candles,
             wall=self._wall,
         )
-        self.console = Console(self.engine, self._wall, self._heart.document)
+        self.console = Console(self.engine, self._wall, self._heart.document, closed=self._closed)
         self.opened = False
+        self._obstacle = ""
 
     async def run(self) -> None:
-        """Lock, journal, feed, broker, recovery, then trade until cancelled; then stop in good order."""
-        await self._lock.acquire()
+        """Lock, journal, feed, broker, recovery, then trade until cancelled; then stop in good order.
+
+        A disk that is full, or a file that cannot be used, is waited for; only StateLockedError ends it at once.
+        """
+        await self._persistently(self._lock.acquire)
         try:
-            entries = await self.engine.open()
+            entries = await self._persistently(self.engine.open)
             log.info("journal is open", extra={"entries": entries, "epoch": self.journal.epoch})
             await self._feed.start()
             self.journal.run = self._feed.run
             self._market.reload()
-            await self.broker.start()
+            await self._persistently(self.broker.start)
             release = self._settings.release
             self._strategies = StrategyRunner(engine=self.engine, feed=self._feed, wall=self._wall, release=release)
             self.opened = True
             await self._trade()
         finally:
             await self._close()
+
+    async def _persistently(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Take a step of the start as often as it needs. A process that ended instead would only be started again."""
+        while True:
+            try:
+                result = await step()
+            except (SqliteFileError, JournalError, BrokerError, OSError) as error:
+                self._wait_for(error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                if self._obstacle:
+                    log.info("the start goes on")
+                self._obstacle = ""
+                return result
+
+    def _wait_for(self, error: Exception) -> None:
+        mend = getattr(error, "mend", None) or "Check the volume: its owner and its free space."
+        if not self._obstacle:
+            log.critical("the edge waits and trades nothing", extra={"problem": str(error), "mend": mend})
+        self._obstacle = f"{error}. {mend}"
 
     async def _trade(self) -> None:
         pump = MarketPump(
@@ -149,10 +178,25 @@ class EdgeProcess:
         self._lock.release()
         log.info("journal is closed", extra={"sequence": self.journal.sequence})
 
+    @property
+    def storage_problem(self) -> str | None:
+        """What is wrong with the edge's files, and the mend; None when nothing is."""
+        if self._obstacle:
+            return self._obstacle
+        if self.engine.inputs.journal_failed:
+            return "the journal cannot be written. Free or replace the disk, then restart the pod."
+        if self.opened and self.broker.state != "connected":
+            return "the paper book cannot be written. Free or replace the disk, then restart the pod."
+        return None
+
+    def _closed(self) -> str | None:
+        """Why the console can carry out nothing; None when it can."""
+        return None if self.opened else self.unready()
+
     def unready(self) -> str | None:
         """Why this pod is not ready; None when it is."""
-        if self.engine.inputs.journal_failed:
-            return "the journal cannot be written"
+        if (problem := self.storage_problem) is not None:
+            return problem
         if not self.engine.inputs.recovered:
             return "orders are being checked with the broker" if self.opened else "the journal is being opened"
         return None

@@ -38,6 +38,9 @@ class EdgeMetrics:
         self.sequence = Gauge(names.EDGE_JOURNAL_SEQUENCE, "Last sequence of the journal.", registry=registry)
         self.lookups = Gauge(names.EDGE_LOOKUPS_PENDING, "Orders being looked up at the broker.", registry=registry)
         self.updates = Gauge(names.EDGE_UPDATES_PENDING, "Orders with changes not taken up yet.", registry=registry)
+        self.storage_failed = Gauge(
+            names.EDGE_STORAGE_FAILED, "Whether journal or paper book cannot be used: 1 if so.", registry=registry
+        )
         self.unshipped = Gauge(names.EDGE_UNSHIPPED, "Entries that the cloud has not stored yet.", registry=registry)
 
     def outcome(self, order: Order, event_type: str, reason: str) -> None:

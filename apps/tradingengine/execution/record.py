@@ -5,33 +5,25 @@ memory alone, or the next exit would be judged by a position that is gone, and a
 next start forgets it and finds the truth in the broker's book.
 """
 
-import logging
 from collections.abc import Callable
 
-from tradingengine.execution.gate import GateInputs
 from tradingengine.execution.journal import Draft, Entry, Journal
 from tradingengine.storage.sqlite import SqliteFailedError
-
-log = logging.getLogger(__name__)
 
 
 class Recorder:
     """Journals drafts; `heard` gets what the journal can no longer take (the journal's listeners never see that)."""
 
-    def __init__(self, journal: Journal, inputs: GateInputs, heard: Callable[[Entry], None]) -> None:
-        """Sets `inputs.journal_failed` at the first failure."""
+    def __init__(self, journal: Journal, heard: Callable[[Entry], None]) -> None:
+        """Writes nothing by itself."""
         self._journal = journal
-        self._inputs = inputs
         self._heard = heard
 
     async def record(self, *drafts: Draft) -> bool:
         """Journal `drafts`; False when the disk refused and they hold in memory only. Heard by the book either way."""
         try:
             await self._journal.record(*drafts)
-        except SqliteFailedError as error:
-            if not self._inputs.journal_failed:
-                log.critical("the journal failed; new risk is refused from now on", extra={"problem": error.detail})
-            self._inputs.journal_failed = True
+        except SqliteFailedError:
             for entry in self._journal.unwritten(drafts):
                 self._heard(entry)
             return False

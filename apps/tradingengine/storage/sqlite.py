@@ -6,7 +6,9 @@ WAL-reset defect (3.7.0 to 3.51.2), and old libraries are refused besides.
 
 import asyncio
 import contextlib
+import logging
 import queue
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +19,14 @@ import apsw
 from tradingengine.errors import TradingEngineError
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+
 _CHECKPOINT_PAGES: Final = 1000
-_FATAL: Final = (apsw.IOError, apsw.FullError, apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError, apsw.NoMemError)
+LEAST_FREE_BYTES: Final = 16 * 2**20
+"""A file is opened only with so much room: one that opens and then fails at once would stay closed until a restart."""
+
+
+_MEND: Final = "Check the volume: its owner and its free space."
 
 
 class SqliteFileError(TradingEngineError):
@@ -67,6 +75,7 @@ class SqliteFile:
         self._failure: SqliteFailedError | None = None
         self._closed = False
         self._wal_pages = 0
+        self.on_failure: Callable[[], None] = lambda: None
 
     @property
     def failure(self) -> SqliteFailedError | None:
@@ -74,14 +83,29 @@ class SqliteFile:
         return self._failure
 
     async def open(self) -> None:
-        """Open or make the file; SqliteFileError when that is impossible."""
+        """Open or make the file; SqliteFileError when that is impossible. May be tried again, also after a failure."""
         check_version()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        await self.close()
+        self._check_room()
+        self._jobs = queue.SimpleQueue()
+        self._failure, self._closed = None, False
         self._loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, args=(ready,), name=f"sqlite-{self.path.stem}", daemon=True)
         self._thread.start()
         await ready
+
+    def _check_room(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.path.parent).free
+        except OSError as error:
+            raise SqliteFileError(f"{self.path} cannot be opened: {error}", mend=_MEND) from error
+        if free < LEAST_FREE_BYTES:
+            found, least = free // 2**20, LEAST_FREE_BYTES // 2**20
+            raise SqliteFileError(
+                f"{self.path} is not opened: its disk has {found} MiB left, {least} are needed", mend=_MEND
+            )
 
     def submit(self, work: Callable[[apsw.Connection], T]) -> "asyncio.Future[T]":
         """Queue `work`; the future resolves in order of submission, after the commit is durable.
@@ -119,12 +143,12 @@ class SqliteFile:
     def _work(self, ready: "asyncio.Future[None]") -> None:
         try:
             connection = self._connect()
-        except (apsw.Error, OSError) as error:
-            reason = f"{self.path} cannot be opened: {error}"
-            self._deliver(ready, None, SqliteFileError(reason, mend="Check the volume, its owner and its free space."))
-            return
         except TradingEngineError as error:
             self._deliver(ready, None, error)
+            return
+        except Exception as error:  # noqa: BLE001 - a thread that ends without a word would be waited for for ever
+            reason = f"{self.path} cannot be opened: {type(error).__name__}: {error}"
+            self._deliver(ready, None, SqliteFileError(reason, mend=_MEND))
             return
         self._deliver(ready, None, None)
         while (job := self._jobs.get()) is not None:
@@ -172,7 +196,9 @@ class SqliteFile:
             return
         try:
             result = _in_transaction(connection, work)
-        except _FATAL as error:
+        except apsw.ConstraintError as error:
+            self._deliver(future, None, error)
+        except apsw.Error as error:
             self._deliver(future, None, self._fail(error))
         except Exception as error:  # noqa: BLE001 - the work's own error belongs to whoever asked for it
             self._deliver(future, None, error)
@@ -180,11 +206,16 @@ class SqliteFile:
             self._deliver(future, result, None)
 
     def _fail(self, error: Exception) -> SqliteFailedError:
-        self._failure = SqliteFailedError(
+        failure = SqliteFailedError(
             f"{self.path} cannot be written: {type(error).__name__}: {error}",
             mend="Free or replace the disk, then restart the pod; what was sent is found again at the broker.",
         )
-        return self._failure
+        log.critical("a file of the edge failed: closed until a restart", extra={"problem": failure.detail})
+        self._failure = failure
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone: nobody listens any more
+                self._loop.call_soon_threadsafe(self.on_failure)
+        return failure
 
     def _deliver(self, future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
         def settle() -> None:

@@ -42,7 +42,7 @@ async def log_in(state: ApiState, login: str, password: str, address: str) -> tu
     login = login.strip().lower()
     async with state.database.connection() as connection:
         found = await users.credentials(connection, login)
-        name = limits.attempt_name(login, exists=found is not None, secret=state.settings.control_token)
+        name = limits.attempt_name(login, exists=found is not None, secret=state.settings.current_control_token())
         attempt = await users.begin_attempt(connection, name, address)
         failed = await users.failures(connection, name, address, limits.WINDOW)
         # This attempt is among them.

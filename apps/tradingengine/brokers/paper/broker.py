@@ -67,13 +67,15 @@ class PaperBroker:
         return 0.05 + 2 * self._latency
 
     async def start(self) -> None:
-        """Open the book and take up the orders that rest in it; those of another day expired while nobody was here."""
-        for resting in await self._book.open():
-            self._resting[resting.row.tag] = resting
-        self._started = True
+        """Open the book and take up the orders that rest in it; those of another day expired while nobody was here.
+
+        OutcomeUnknownError when the book cannot be used; it may be called again.
+        """
+        self._resting = {resting.row.tag: resting for resting in await _ask(self._book.open())}
         today = trading_day(self._market.now())
         stale = [item for item in self._resting.values() if item.day != today]
         await self._end(stale, RowState.EXPIRED, reason(ReasonCode.RUN_ENDED))
+        self._started = True
 
     async def close(self) -> None:
         """Close the book; `updates` ends."""
@@ -89,6 +91,8 @@ class PaperBroker:
     async def place(self, order: Order, tag: str) -> BookRow:
         """Take an order into the book after the latency, and match it at once against the quote."""
         self._check_started()
+        if self._book.failed:
+            raise NotSentError("the paper book cannot be written")
         if len(self._unheard) >= _MOST_UNHEARD:
             raise NotSentError(f"{len(self._unheard)} changes were not taken up")
         await self._travel()

@@ -66,6 +66,10 @@ class Journal:
         """Call `listener` with every entry from now on, in sequence, once it is durable."""
         self._listeners.append(listener)
 
+    def on_failure(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when the file has failed, before whoever waits for it hears of that."""
+        self._file.on_failure = listener
+
     async def open(self) -> None:
         """Open or make the file and begin a new epoch; JournalError or SqliteFileError when it cannot be used."""
         await self._file.open()

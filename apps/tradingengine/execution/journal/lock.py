@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -45,9 +46,10 @@ class StateLock:
                     ) from None
                 await asyncio.sleep(_POLL_SECONDS)
             else:
-                os.ftruncate(file, 0)
-                os.pwrite(file, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
                 self._file = file
+                with suppress(OSError):  # a full disk: the lock holds, only its holder's name is missing
+                    os.ftruncate(file, 0)
+                    os.pwrite(file, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
                 return
 
     def release(self) -> None:

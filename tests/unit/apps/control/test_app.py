@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -74,6 +75,7 @@ async def test_the_state_is_what_the_contract_says(operator: httpx.AsyncClient, 
         "requests": {"total": 1},
         "webSockets": 3,
         "edge": None,
+        "unready": {},
     }
 
 
@@ -85,6 +87,20 @@ async def test_without_the_token_nothing_is_said(state: ControlState, header: st
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     check(answer.json(), "Problem")
+
+
+async def test_a_token_that_changes_while_the_pod_runs_is_the_one_that_counts(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    app = create_control_app(make_state(TE_CONTROL_TOKEN="", TE_CONTROL_TOKEN_FILE=str(file)))
+    async with client_of(app, authorization=f"Bearer {TOKEN}") as client:
+        assert (await client.get("/control/v1/state")).status_code == 200
+        file.write_text(TOKEN[::-1])
+        assert (await client.get("/control/v1/state")).status_code == 401
+        anew = await client.get("/control/v1/state", headers={"authorization": f"Bearer {TOKEN[::-1]}"})
+        assert anew.status_code == 200
+        file.unlink()
+        assert (await client.get("/control/v1/state", headers={"authorization": "Bearer "})).status_code == 401
 
 
 async def test_withdraw_and_serve_are_idempotent_and_mean_one_release(

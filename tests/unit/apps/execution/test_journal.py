@@ -158,6 +158,26 @@ async def test_a_full_disk_stops_the_journal_for_good(tmp_path: Path) -> None:
     await again.close()
 
 
+async def test_a_file_that_another_program_locks_leaves_no_gap_in_the_sequence(tmp_path: Path) -> None:
+    made = await opened(tmp_path)
+    told: list[bool] = []
+    made.on_failure(lambda: told.append(made.failure is not None))
+    await made._file.run(lambda connection: connection.set_busy_timeout(1))
+    other = apsw.Connection(str(tmp_path / "journal.sqlite"))
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(SqliteFailedError, match="BusyError"):
+        await made.record(Draft("mark", {}))
+    assert told == [True]
+    other.execute("ROLLBACK")
+    other.close()
+    with pytest.raises(SqliteFailedError):
+        await made.record(Draft("mark", {}))  # after the entry that is missing nothing may follow
+    await made.close()
+    again = await opened(tmp_path)
+    assert again.sequence == 0
+    await again.close()
+
+
 async def test_what_was_heard_survives_a_kill(tmp_path: Path) -> None:
     made = await opened(tmp_path)
     await made.record(*(Draft("mark", {}) for _ in range(10)))
