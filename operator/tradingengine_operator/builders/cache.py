@@ -5,6 +5,9 @@ from __future__ import annotations
 from . import names, pods, stateful
 from .context import EngineContext, Manifest
 
+#: Where redis-cli, and whoever has to restore the Secret, finds the password.
+AUTH_VARIABLE = "REDISCLI_AUTH"
+
 
 def build_cache(ctx: EngineContext) -> list[Manifest]:
     """Service and StatefulSet of the embedded cache; nothing when it is managed."""
@@ -36,7 +39,7 @@ def _template(ctx: EngineContext) -> Manifest:
         "imagePullPolicy": ctx.spec.images.pull_policy,
         "command": ["redis-server", "/etc/redis/redis.conf"],
         "ports": [{"name": "redis", "containerPort": names.CACHE_PORT, "protocol": "TCP"}],
-        "env": [pods.secret_env("REDISCLI_AUTH", secret, "password")],
+        "env": [pods.secret_env(AUTH_VARIABLE, secret, "password")],
         "resources": pods.resources("20m", "32Mi", "1", "384Mi"),
         "securityContext": pods.container_security(),
         "volumeMounts": [

@@ -7,6 +7,7 @@ from .context import EngineContext, Manifest
 from .secrets import DATABASE_NAME, DATABASE_USER
 
 _SECRET_DIR = "/run/secrets/database"  # noqa: S105 - a folder
+PASSWORD_FILE = f"{_SECRET_DIR}/password"
 _DATA = "/var/lib/postgresql/data"
 
 
@@ -46,7 +47,7 @@ def _template(ctx: EngineContext) -> Manifest:
             {
                 "POSTGRES_USER": DATABASE_USER,
                 "POSTGRES_DB": DATABASE_NAME,
-                "POSTGRES_PASSWORD_FILE": f"{_SECRET_DIR}/password",
+                "POSTGRES_PASSWORD_FILE": PASSWORD_FILE,
                 "PGDATA": f"{_DATA}/pgdata",
             }
         ),

@@ -16,6 +16,7 @@ UID = 10001
 GRACE_SECONDS = 40
 PRE_STOP_SECONDS = 5
 CONFIG_DIR = "/etc/tradingengine"
+CONTROL_DIR = "/run/secrets/control"
 DATA_DIR = "/data"
 STATE_DIR = "/var/lib/tradingengine"
 

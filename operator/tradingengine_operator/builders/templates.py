@@ -52,7 +52,7 @@ def migrations_template(ctx: EngineContext) -> Manifest:
 
 def edge_template(ctx: EngineContext) -> Manifest:
     """Pod template of the edge: bound to its node, and never taken from it."""
-    volumes, mounts = _volumes(ctx)
+    volumes, mounts = _serving_volumes(ctx)
     environment = [*_environment(ctx, "edge"), *pods.env({"TE_STATE_DIR": pods.STATE_DIR}), *_cache_and_token(ctx)]
     mounts.append({"name": "journal", "mountPath": pods.STATE_DIR})
     replay = ctx.spec.market_data.replay
@@ -87,7 +87,7 @@ def edge_template(ctx: EngineContext) -> Manifest:
 
 
 def _web(ctx: EngineContext, component: names.SlotComponent, resources: Manifest) -> Manifest:
-    volumes, mounts = _volumes(ctx)
+    volumes, mounts = _serving_volumes(ctx)
     container = (
         _container(ctx, component, [component])
         | {
@@ -137,8 +137,17 @@ def _database_env(ctx: EngineContext) -> Manifest:
 def _cache_and_token(ctx: EngineContext) -> list[Manifest]:
     return [
         pods.secret_env("TE_CACHE_URL", *pods.cache_secret(ctx.name, ctx.spec)),
-        pods.secret_env("TE_CONTROL_TOKEN", names.control_secret(ctx.name), "token"),
+        *pods.env({"TE_CONTROL_TOKEN_FILE": f"{pods.CONTROL_DIR}/token"}),
     ]
+
+
+def _serving_volumes(ctx: EngineContext) -> tuple[list[Manifest], list[Manifest]]:
+    """With the control token as a file: a Secret that changes reaches a running pod there, and nowhere else."""
+    volumes, mounts = _volumes(ctx)
+    secret = {"secretName": names.control_secret(ctx.name), "defaultMode": 0o440}
+    volumes.append({"name": "control", "secret": secret})
+    mounts.append({"name": "control", "mountPath": pods.CONTROL_DIR, "readOnly": True})
+    return volumes, mounts
 
 
 def _volumes(ctx: EngineContext) -> tuple[list[Manifest], list[Manifest]]:

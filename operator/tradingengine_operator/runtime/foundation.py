@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from tradingengine_operator.api import ConditionType
 from tradingengine_operator.builders import names
+from tradingengine_operator.builders.cache import AUTH_VARIABLE
+from tradingengine_operator.builders.database import PASSWORD_FILE
 from tradingengine_operator.builders.secrets import build_secrets
 from tradingengine_operator.flows.conditions import explain
 from tradingengine_operator.flows.sight import first_trouble, of_component
@@ -38,18 +40,25 @@ class Reached:
 
 
 async def ensure_secrets(p: Pass) -> bool:
-    """Generated and referenced Secrets. False when a person has to act first; the condition then says how."""
+    """Generated and referenced Secrets. False when a person has to act first; the condition then says how.
+
+    A Secret of ours that was deleted is put back as it was, since programs and volumes go on with its values. When no
+    earlier pass knew them, only the control token is made anew: pods read it again from their volume.
+    """
     own = [names.database(p.ctx.name), names.cache(p.ctx.name), names.control_secret(p.ctx.name)]
     observed = {name: await p.tools.client.get(kinds.SECRET, p.namespace, name) for name in own}
-    existing = {name: _decoded(secret) for name, secret in observed.items() if secret is not None}
+    existing = {
+        name: p.secrets.get(name, {}) | {key: value for key, value in _decoded(secret or {}).items() if value}
+        for name, secret in observed.items()
+    }
     p.secrets |= existing
-    if await _credentials_lost(p, existing):
-        return False
+    lost = await _credentials_lost(p, existing)
     for manifest in build_secrets(p.ctx, existing, lambda: secrets.token_urlsafe(24)):
         name = manifest["metadata"]["name"]
-        await p.tools.applier.ensure(manifest, observed.get(name))
-        p.secrets[name] = _decoded(manifest)
-    problem = await _referenced_secrets(p)
+        if name not in lost:
+            await p.tools.applier.ensure(manifest, observed.get(name))
+            p.secrets[name] = _decoded(manifest)
+    problem = next((("CredentialsLost", message) for message in lost.values()), await _referenced_secrets(p))
     if problem is not None:
         p.conditions.set("SecretsReady", "False", *problem)
         p.look_again(WAIT_SECONDS * 3)
@@ -74,19 +83,34 @@ async def ensure_foundation(p: Pass, reached: Reached) -> None:
     await _judge_store(p, reached, "CacheReady", "cache", p.ctx.spec.cache)
 
 
-async def _credentials_lost(p: Pass, existing: dict[str, dict[str, str]]) -> bool:
-    """A volume whose password is gone: a new password would lock everybody out of the data."""
-    name = names.database(p.ctx.name)
-    if p.ctx.spec.database.type != "embedded" or name in existing:
-        return False
-    claim = names.database_claim(p.ctx.name)
-    if await p.tools.client.get(kinds.CLAIM, p.namespace, claim) is None:
-        return False
-    message = f"claim {claim} holds a database, but Secret {name} with its password is gone"
-    mend = f"restore Secret {name}, or delete claim {claim} to begin with an empty database"
-    p.conditions.set("SecretsReady", "False", "CredentialsLost", explain(message, mend))
-    p.look_again(WAIT_SECONDS * 3)
-    return True
+async def _credentials_lost(p: Pass, existing: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Words for each Secret whose password is gone though something goes on with it, by name.
+
+    A new password would lock everybody out of the database's volume, and the programs out of a cache that runs.
+    """
+    found = {}
+    name, claim = names.database(p.ctx.name), names.database_claim(p.ctx.name)
+    unknown = p.ctx.spec.database.type == "embedded" and not existing[name].get("password")
+    if unknown and await p.tools.client.get(kinds.CLAIM, p.namespace, claim) is not None:
+        message = f"claim {claim} holds a database, but Secret {name} with its password is gone"
+        mend = _put_back(p, name, f"cat {PASSWORD_FILE}")
+        found[name] = explain(message, f"{mend}, or delete claim {claim} to begin with an empty database")
+    name = names.cache(p.ctx.name)
+    unknown = p.ctx.spec.cache.type == "embedded" and not existing[name].get("password")
+    if unknown and p.world.get(kinds.STATEFUL_SET, name) is not None:
+        mend = _put_back(p, name, f"sh -c 'printf %s \"${AUTH_VARIABLE}\"'")
+        anew = f"delete StatefulSet {name}, then the pods of api, dashboard and edge, to go on with a new password"
+        found[name] = explain(f"the cache runs, but Secret {name} with its password is gone", f"{mend}, or {anew}")
+    return found
+
+
+def _put_back(p: Pass, name: str, show: str) -> str:
+    """How to restore a Secret: its pod still has the password, which goes from hand to hand without being shown."""
+    kubectl = f"kubectl -n {p.namespace}"
+    command = (
+        f"{kubectl} exec {name}-0 -- {show} | {kubectl} create secret generic {name} --from-file=password=/dev/stdin"
+    )
+    return f"restore Secret {name} from a backup or, while its pod runs, by `{command}`"
 
 
 async def _referenced_secrets(p: Pass) -> tuple[str, str] | None:

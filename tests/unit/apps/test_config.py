@@ -49,9 +49,23 @@ def test_a_component_needs_only_what_it_uses() -> None:
     assert load_settings("migrations", {"TE_DATABASE_URL": GOOD["TE_DATABASE_URL"]}).cache_url == ""
 
 
+def test_a_control_token_in_a_file_is_always_the_current_one(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first-token-of-the-secret")
+    settings = load_settings("edge", {**GOOD, "TE_CONTROL_TOKEN_FILE": str(file)})
+    assert settings.current_control_token() == "first-token-of-the-secret"
+    file.write_text("other-token-of-the-secret\n")
+    assert settings.current_control_token() == "other-token-of-the-secret"
+    file.write_text("short")
+    assert settings.current_control_token() == "", "none is allowed"
+    file.unlink()
+    assert settings.current_control_token() == ""
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
+        ({"TE_CONTROL_TOKEN_FILE": "/nowhere/token"}, "TE_CONTROL_TOKEN_FILE"),
         ({"TE_DATABASE_URL": ""}, "TE_DATABASE_URL"),
         ({"TE_DATABASE_URL": "mysql://u:pw-secret@h/x"}, "TE_DATABASE_URL"),
         ({"TE_CACHE_URL": "redis://"}, "TE_CACHE_URL"),

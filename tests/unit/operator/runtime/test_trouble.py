@@ -132,17 +132,82 @@ async def test_silence_is_measured_against_the_gateways_throttle(gateway: dict[s
     assert policy.quiet_budget > policy.quiet
 
 
-async def test_a_lost_password_is_said_and_the_edge_is_still_asked() -> None:
-    bench = await running()
-    del bench.api.objects["Secret", "desk-database"]
+OWN_SECRETS = ("desk-database", "desk-cache", "desk-control")
+
+
+def secrets_of(bench: Bench) -> dict[str, Any]:
+    """Data of the engine's own Secrets."""
+    return {
+        name: bench.api.objects["Secret", name]["data"] for name in OWN_SECRETS if ("Secret", name) in bench.api.objects
+    }
+
+
+async def lose(bench: Bench, *names: str) -> None:
+    """Deletes Secrets while the database has its volume and no operator runs that knew them."""
+    for name in names:
+        del bench.api.objects["Secret", name]
     metadata = {"name": "data-desk-database-0", "namespace": "trading"}
     bench.api.put({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata})
     bench.engine = bench.operator()
     await bench.turn()
-    assert bench.condition("SecretsReady")["reason"] == "CredentialsLost"
+
+
+async def test_a_deleted_secret_is_put_back_as_it_was() -> None:
+    bench = await running()
+    before = secrets_of(bench)
+    assert set(before) == set(OWN_SECRETS)
+    for name in OWN_SECRETS:
+        del bench.api.objects["Secret", name]
+    del bench.api.objects["Pod", "desk-edge-0"]
+    await bench.turn()
+    assert secrets_of(bench) == before
+    assert bench.condition("SecretsReady")["status"] == "True"
+
+
+@pytest.mark.parametrize("name", ["desk-database", "desk-cache"])
+async def test_a_lost_password_is_said_and_the_edge_is_still_asked(name: str) -> None:
+    bench = await running()
+    before = secrets_of(bench)
+    await lose(bench, name, "desk-control")
+    said = bench.condition("SecretsReady")
+    assert said["reason"] == "CredentialsLost"
+    assert f"kubectl -n trading exec {name}-0 -- " in said["message"]
+    assert name not in secrets_of(bench), "a new password would fit nothing that runs"
+    assert secrets_of(bench)["desk-control"] != before["desk-control"], "pods read this one again"
     assert bench.condition("EdgeReady")["status"] == "True"
     assert bench.condition("Ready")["reason"] == "CredentialsLost"
     assert bench.condition("Degraded")["status"] == "True"
+    # What the command in the message makes: the password alone.
+    password = {"password": before[name]["password"]}
+    metadata = {"name": name, "namespace": "trading"}
+    bench.api.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": password})
+    await bench.turn()
+    assert secrets_of(bench)[name] == before[name]
+    assert bench.condition("Ready")["status"] == "True"
+
+
+async def test_a_secret_that_lost_its_password_is_as_good_as_gone() -> None:
+    bench = await running()
+    before = secrets_of(bench)
+    for name in ("desk-database", "desk-cache"):
+        metadata = {"name": name, "namespace": "trading"}
+        del bench.api.objects["Secret", name]
+        bench.api.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"password": ""}})
+    await bench.turn()
+    assert secrets_of(bench) == before
+    bench.api.objects["Secret", "desk-cache"]["data"] = {}
+    await lose(bench)
+    assert bench.condition("SecretsReady")["reason"] == "CredentialsLost"
+    assert secrets_of(bench)["desk-cache"] == {}
+
+
+async def test_a_cache_that_does_not_run_gets_a_new_password() -> None:
+    bench = await running()
+    del bench.api.objects["StatefulSet", "desk-cache"]
+    before = secrets_of(bench)
+    await lose(bench, "desk-cache")
+    assert bench.condition("SecretsReady")["status"] == "True"
+    assert secrets_of(bench)["desk-cache"] != before["desk-cache"]
 
 
 async def test_a_database_that_does_not_get_ready_is_more_than_starting_after_a_while() -> None:
