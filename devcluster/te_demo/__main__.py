@@ -34,10 +34,16 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("check", help="what this machine lacks; needs no Python package yet")
     commands.add_parser("canary", help="one good release, one bad one")
     command = commands.add_parser("cut", help="cut the edge off for a while")
-    command.add_argument("--seconds", type=int, default=120, help="how long (default: 120)")
+    command.add_argument("--seconds", type=_seconds, default=120, help="how long (default: 120)")
     commands.add_parser("down", help="everything away")
     commands.add_parser("refuse-if-up", help="exit code 1 while a cluster is up, for tests that need the machine")
     return top
+
+
+def _seconds(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"`{text}` is no time to be cut off for: say whole seconds, 1 or more")
+    return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -125,7 +125,7 @@ def run_cut(person: Person, disk: EdgeDisk, seconds: int) -> CutResult:
     )
     heal_seconds = time.monotonic() - healed
     return CutResult(
-        seconds=seconds,
+        seconds=round(healed - begun),
         made_while_cut=len(orders_at_heal) - len(orders_before),
         journalled_while_cut=at_heal - before,
         shipped_after=disk.acknowledged() - before,

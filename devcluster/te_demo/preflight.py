@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -33,14 +32,14 @@ def check(data_dir: Path | None) -> list[Finding]:
 
 
 def check_node() -> Finding:
-    """npm builds the dashboard's front end."""
+    """npm builds the dashboard's front end; both are run, since npm needs more than its own file."""
     mend = "install Node.js 20 or newer with npm"
-    for name in ("node", "npm"):
-        if shutil.which(name) is None:
-            return Finding("node and npm", False, f"no program `{name}`", mend)
-    version = run(["node", "--version"], check=False).stdout.strip()
-    ok = doctor.parse_version(version) >= MIN_NODE
-    return Finding("node and npm", ok, version, "" if ok else mend)
+    try:
+        node, npm = (run([name, "--version"], timeout=30).stdout.strip() for name in ("node", "npm"))
+    except DevclusterError as error:
+        return Finding("node and npm", False, error.message, mend)
+    ok = doctor.parse_version(node) >= MIN_NODE
+    return Finding("node and npm", ok, f"node {node}, npm {npm}", "" if ok else mend)
 
 
 def check_owner() -> Finding:
@@ -62,6 +61,8 @@ def check_data(folder: Path) -> Finding:
         answer = run([host_python(), "-m", "tradingengine", "data", "check", str(folder)], timeout=300)
     except CommandError as error:
         return Finding("DATA_DIR", False, error.output.strip() or error.message, "mend or remove the named file")
+    except DevclusterError as error:
+        return Finding("DATA_DIR", False, error.message, error.mend or "name a smaller folder")
     return Finding("DATA_DIR", True, doctor.first_line(answer.stdout) or str(folder))
 
 
@@ -78,11 +79,7 @@ def run_preflight(data_dir: Path | None, *, before_venv: bool = False) -> None:
     packages = doctor.missing_packages(findings)
     rooted = next(finding.ok for finding in findings if finding.name == "root")
     if packages and rooted:
-        say(f"installing Debian packages: {', '.join(packages)}")
-        try:
-            doctor.install(packages)
-        except DevclusterError as error:
-            say(f"installing failed: {error.message}")
+        doctor.try_to_install(packages)
         findings = check_all()
     missing = [finding for finding in findings if not finding.ok]
     for finding in missing:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from te_devcluster.tools import require
 INSTANCES = RUN_ROOT / "api"
 STATES = STATE_ROOT / "api"
 _COUNTER = itertools.count()
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 
 
 class ApiServer:
@@ -50,7 +52,7 @@ class ApiServer:
         port: int | None = None,
         owned: bool = True,
     ) -> None:
-        self.name = name or f"{os.getpid():x}{next(_COUNTER):x}{secrets.token_hex(2)}"
+        self.name = check_name(name) if name else f"{os.getpid():x}{next(_COUNTER):x}{secrets.token_hex(2)}"
         self._controllers = controllers
         self._scheduler = scheduler
         self._owned = owned
@@ -146,6 +148,13 @@ class ApiServer:
         return write_kubeconfig(path, self.plane.server, self.plane.pki.ca_data(), {"token": token}, namespace)
 
 
+def check_name(name: str) -> str:
+    """The name itself; DevclusterError for what is no name. It becomes folders that are removed with all in them."""
+    if not _NAME.fullmatch(name):
+        raise DevclusterError(f"`{name}` is no name of an API server", "use up to 40 small letters, digits and dashes")
+    return name
+
+
 def claim_instance(name: str, owner: ProcessRecord | None) -> None:
     """Makes the instance's run directory, its owner written down in the same moment; refuses a name in use."""
     INSTANCES.mkdir(parents=True, exist_ok=True)
@@ -174,7 +183,7 @@ def instances() -> dict[str, ProcessRecord | None]:
 
 def running(name: str) -> bool:
     """True when the instance is there and its API server runs (after a restart of the machine only its files are)."""
-    return ProcessTable(INSTANCES / name, STATES / name / "logs").alive("kube-apiserver")
+    return ProcessTable(INSTANCES / check_name(name), STATES / name / "logs").alive("kube-apiserver")
 
 
 def clean_stale() -> None:
@@ -186,7 +195,7 @@ def clean_stale() -> None:
 
 def destroy_instance(name: str) -> None:
     """Ends an instance's processes and removes its namespace and files; nothing happens when there is none."""
-    run_dir = INSTANCES / name
+    run_dir = INSTANCES / check_name(name)
     if not run_dir.is_dir():
         return
     with uninterrupted("cleaning up; a moment"):

@@ -57,6 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a full disk, a folder of root's: it names the file, and a traceback would not help
+        sys.stderr.write(f"error: {error}\n")
+        return 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -170,8 +173,7 @@ def do_doctor(arguments: argparse.Namespace) -> int:
     findings = doctor.examine(ports)
     packages = doctor.missing_packages(findings)
     if arguments.fix and packages:
-        say(f"installing {', '.join(packages)}")
-        doctor.install(packages)
+        doctor.try_to_install(packages)
         findings = doctor.examine(ports)
     well = all(finding.ok for finding in findings)
     if arguments.output == "json":
@@ -189,8 +191,7 @@ def do_packages(arguments: argparse.Namespace) -> int:
     """`packages`."""
     missing = doctor.missing_packages(doctor.examine_packages(tests=arguments.tests))
     if missing:
-        say(f"installing Debian packages: {', '.join(missing)}")
-        doctor.install(missing)
+        doctor.try_to_install(missing)
     left = [finding for finding in doctor.examine_packages(tests=arguments.tests) if not finding.ok]
     for finding in left:
         sys.stderr.write(f"MISSING  {finding.name}: {finding.detail}\n         mend: {finding.mend}\n")
@@ -241,7 +242,10 @@ def do_down(arguments: argparse.Namespace) -> int:
     begun = time.monotonic()
     if arguments.profile != "full":
         cluster.require_root()
-        api_server.destroy_instance(arguments.name or arguments.profile)
+        name = arguments.name or arguments.profile
+        there = name in api_server.instances()
+        api_server.destroy_instance(name)
+        say(f"`{name}` is down after {time.monotonic() - begun:.1f} s" if there else f"there was no `{name}`")
         return 0
     left = cluster.down(arguments.force)
     if left:
@@ -261,7 +265,7 @@ def do_kubeconfig(arguments: argparse.Namespace) -> int:
     """`kubeconfig`."""
     path = admin_kubeconfig()
     if arguments.profile != "full":
-        path = api_server.STATES / (arguments.name or arguments.profile) / "kubeconfig"
+        path = api_server.STATES / api_server.check_name(arguments.name or arguments.profile) / "kubeconfig"
     if not path.is_file():
         raise DevclusterError("no cluster is up", f"{PROGRAM} up")
     print(path)
@@ -300,6 +304,7 @@ def do_load_image(arguments: argparse.Namespace) -> int:
 
 def do_journal(arguments: argparse.Namespace) -> int:
     """`journal add|rm`."""
+    cluster.require_root()
     cluster.require_running()
     kubectl = Kubectl(admin_kubeconfig())
     with exclusive():

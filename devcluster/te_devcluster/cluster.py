@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from te_devcluster.console import say, step
 from te_devcluster.control_plane import ControlPlane
 from te_devcluster.errors import CommandError, DevclusterError, TimedOutError
 from te_devcluster.kubectl import Kubectl
-from te_devcluster.lock import Owner, exclusive, forget_owner, new_owner, read_owner, table, write_owner
+from te_devcluster.lock import Owner, exclusive, forget_owner, new_owner, read_owner, standing_owner, table, write_owner
 from te_devcluster.node import OWN_FOLDERS, PAUSE_IMAGE, Node
 from te_devcluster.paths import MARK_DIR, RUN_ROOT, STATE_ROOT, admin_kubeconfig
 from te_devcluster.processes import marked_processes, stop_records
@@ -52,7 +53,7 @@ def require_root() -> None:
 
 def require_running() -> Owner:
     """The owner record of a running cluster of this checkout; DevclusterError when there is none or it is another's."""
-    owner = read_owner()
+    owner = standing_owner()
     if owner is None or not owner.ready:
         raise DevclusterError("no cluster is up", "devcluster/bin/devcluster up")
     if not owner.mine():
@@ -281,9 +282,9 @@ def clean() -> None:
 def _remove_files() -> None:
     for point in host.our_mounts(Path("/proc/self/mountinfo").read_text()):
         run(["umount", "--lazy", point], check=False)
-    for net in network.NODES:
-        network.delete(net.namespace)
-    network.delete(network.HUB)
+    for namespace in (*(net.namespace for net in network.NODES), network.HUB):
+        with contextlib.suppress(CommandError):  # `leftovers` names it; the rest is cleaned all the same
+            network.delete(namespace)
     host.remove_cgroups()
     host.restore_inotify_limit()
     host.remove_mount_points()

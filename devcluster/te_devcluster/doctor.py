@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from te_devcluster import host, relay, tools
+from te_devcluster.bases import KEYRING
 from te_devcluster.build import available_mb, complete
 from te_devcluster.commands import run
+from te_devcluster.console import Heartbeat, say
 from te_devcluster.errors import DevclusterError
 from te_devcluster.lock import standing_owner
 from te_devcluster.node import CNI_PLUGINS
@@ -61,6 +63,7 @@ HOST_TOOLS = (
     _cni("portmap"),
     HostTool("buildah", ("buildah", "--version"), "buildah"),
     HostTool("mmdebstrap", ("mmdebstrap", "--version"), "mmdebstrap"),
+    HostTool("Debian keyring", ("test", "-f", str(KEYRING)), "debian-archive-keyring"),
     HostTool("busybox", ("/bin/busybox", "true"), "busybox-static"),
     HostTool("nsenter", ("nsenter", "--version"), "util-linux"),
     HostTool("unshare", ("unshare", "--version"), "util-linux"),
@@ -122,7 +125,8 @@ def examine(ports: dict[str, int]) -> list[Finding]:
 def check_python() -> Finding:
     """This very interpreter."""
     version = ".".join(str(part) for part in sys.version_info[:3])
-    return Finding("python", sys.version_info >= (3, 11), version, "apt-get install python3")
+    ok = sys.version_info >= (3, 11)
+    return Finding("python", ok, version, "" if ok else "apt-get install python3")
 
 
 def check_root() -> Finding:
@@ -252,6 +256,16 @@ def install(packages: list[str]) -> None:
     base = ["apt-get", "-o", "DPkg::Lock::Timeout=300"]
     command = [*base, "install", "-y", "--no-install-recommends", *packages]
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
-    if run(command, env=environment, timeout=900, check=False).returncode != 0:
-        run([*base, "update"], env=environment, timeout=300)
-        run(command, env=environment, timeout=900)
+    with Heartbeat("apt-get"):
+        if run(command, env=environment, timeout=900, check=False).returncode != 0:
+            run([*base, "update"], env=environment, timeout=300)
+            run(command, env=environment, timeout=900)
+
+
+def try_to_install(packages: list[str]) -> None:
+    """Says what is installed, and why it failed if it did: what is missing still is a finding, with its mend."""
+    say(f"installing Debian packages: {', '.join(packages)}")
+    try:
+        install(packages)
+    except DevclusterError as error:
+        say(f"installing failed: {error.message}")

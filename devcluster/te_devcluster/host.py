@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from te_devcluster.errors import DevclusterError
-from te_devcluster.paths import RUN_ROOT, STATE_ROOT
+from te_devcluster.paths import RUN_ROOT, STATE_ROOT, write_whole
 from te_devcluster.processes import ProcessRecord, record_of, stop_records
 
 CGROUP_FS = Path("/sys/fs/cgroup")
@@ -103,8 +103,13 @@ def raise_inotify_limit() -> None:
     """Two kubelets and their containers need more inotify instances than the usual 128; the old value is kept."""
     before = int(INOTIFY.read_text())
     if before < INOTIFY_WANTED:
-        (RUN_ROOT / "inotify.json").write_text(json.dumps(before))
-        INOTIFY.write_text(str(INOTIFY_WANTED))
+        write_whole(RUN_ROOT / "inotify.json", json.dumps(before))
+        try:
+            INOTIFY.write_text(str(INOTIFY_WANTED))
+        except OSError as error:
+            (RUN_ROOT / "inotify.json").unlink()
+            mend = f"sysctl fs.inotify.max_user_instances={INOTIFY_WANTED}, as root of the machine itself"
+            raise DevclusterError(f"{INOTIFY} is {before} and cannot be raised: {error.strerror}", mend) from error
 
 
 def restore_inotify_limit() -> None:
@@ -119,11 +124,10 @@ def make_mount_points(folders: list[str]) -> None:
     """Makes folders that a node binds its own over; those that were not there are noted, to be removed again."""
     noted = RUN_ROOT / "mount-points.json"
     made = set(json.loads(noted.read_text())) if noted.exists() else set()
-    for folder in folders:
-        if not Path(folder).exists():
-            made.add(folder)
-            Path(folder).mkdir(parents=True)
-    noted.write_text(json.dumps(sorted(made)))
+    made.update(folder for folder in folders if not Path(folder).exists())
+    write_whole(noted, json.dumps(sorted(made)))  # before they are made: a crash in between must not leave one unnoted
+    for folder in made:
+        Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 def remove_mount_points() -> None:

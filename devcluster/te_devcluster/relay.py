@@ -7,7 +7,6 @@ Run as `python3 -m te_devcluster.relay NAMESPACE PORT=ADDRESS:PORT...`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 import os
 import signal
@@ -66,12 +65,14 @@ def enter(namespace: str) -> None:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
+    try:
         while data := await reader.read(CHUNK):
             writer.write(data)
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+    except OSError:  # a reset is passed on too: the other side may be silent for hours and would never notice
+        writer.transport.abort()
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, port: int) -> None:

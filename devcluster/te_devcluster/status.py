@@ -59,20 +59,21 @@ def collect() -> dict[str, Any]:
         }
         for record in table().records()
     ]
-    report["up"] = owner.ready and all(process["alive"] for process in report["processes"])
+    alive = [process["alive"] for process in report["processes"]]
+    report["up"] = owner.ready and bool(alive) and all(alive)
     if report["up"]:
         report["nodes"], report["pods"] = _from_api()
     return report
 
 
 def _from_api() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    kubectl = Kubectl(admin_kubeconfig())
     try:
+        kubectl = Kubectl(admin_kubeconfig())
         nodes = kubectl.get("nodes")["items"]
         pods = kubectl.get("pods", "--all-namespaces")["items"]
+        cut = {net.name for net in network.NODES if network.is_cut(net)}
     except DevclusterError:
         return [], []
-    cut = {net.name for net in network.NODES if network.is_cut(net)}
     return (
         [
             {"name": node["metadata"]["name"], "ready": _ready(node), "cut": node["metadata"]["name"] in cut}

@@ -131,3 +131,11 @@ def test_command_line_knows_its_commands() -> None:
     with pytest.raises(SystemExit) as error:
         program.parser().parse_args(["fly"])
     assert error.value.code == 2
+
+
+@pytest.mark.parametrize("seconds", ["0", "-5", "1.5", "soon"])
+def test_a_time_that_is_none_to_be_cut_off_for_is_refused(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        program.main(["cut", f"--seconds={seconds}"])
+    assert caught.value.code == 2
+    assert "whole seconds, 1 or more" in capsys.readouterr().err

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from te_devcluster import cli, doctor
+from te_devcluster import cli, doctor, status
 from te_devcluster.doctor import Finding
+from te_devcluster.errors import DevclusterError
 
 pytestmark = pytest.mark.unit
 
@@ -47,3 +48,29 @@ def test_wrong_usage_ends_with_code_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     assert caught.value.code == 2
+
+
+def test_packages_that_cannot_be_installed_do_not_hide_the_findings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def install(_packages: list[str]) -> None:
+        raise DevclusterError("no network")
+
+    missing = Finding("runc", False, "no program `runc`", "apt-get install runc", "runc")
+    monkeypatch.setattr(doctor, "examine", lambda _ports: [missing])
+    monkeypatch.setattr(doctor, "install", install)
+    assert cli.main(["doctor", "--fix"]) == 1
+    said = capsys.readouterr()
+    assert "no network" in said.err
+    assert "mend: apt-get install runc" in said.out
+
+
+def test_an_error_of_the_system_is_said_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def collect() -> None:
+        raise OSError(28, "No space left on device", "/var/lib/x")
+
+    monkeypatch.setattr(status, "collect", collect)
+    assert cli.main(["status"]) == 1
+    assert capsys.readouterr().err == "error: [Errno 28] No space left on device: '/var/lib/x'\n"

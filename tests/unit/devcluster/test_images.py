@@ -99,3 +99,18 @@ def test_dockerfiles_build_on_a_public_base_by_default_and_run_unprivileged(name
     if "pip install" in text:
         assert "--no-index" in text
         assert "--require-hashes" in text
+
+
+def test_a_front_end_whose_build_fails_does_not_pass_for_the_last_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(tmp_path / "dashboard" / "frontend" / "main.ts", "1").parent
+    marker = write(tmp_path / "dashboard" / "static" / ".build-key", "the key of an older source")
+    npm = write(tmp_path / "bin" / "npm", '#!/bin/sh\ntest "$1" = ci\n')
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{npm.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("TRADINGENGINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(contexts, "frontend_source", lambda: source)
+    with pytest.raises(DevclusterError, match="npm run"):
+        contexts.frontend()
+    assert not marker.exists()

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from te_devcluster import cluster, lock
-from te_devcluster.errors import OwnedByAnotherError
+from te_devcluster import cluster, lock, status
+from te_devcluster.errors import DevclusterError, OwnedByAnotherError
 from te_devcluster.lock import exclusive, forget_owner, new_owner, owner_file, read_owner, write_owner
 from te_devcluster.processes import ProcessTable
 
@@ -48,9 +48,20 @@ def test_a_second_command_is_refused_while_the_first_is_at_work(tmp_path: Path) 
 
 def test_commands_on_the_cluster_of_another_checkout_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     other = dataclasses.replace(new_owner(6443, 8080), checkout="/elsewhere", ready=True)
-    monkeypatch.setattr(cluster, "read_owner", lambda: other)
+    monkeypatch.setattr(cluster, "standing_owner", lambda: other)
     with pytest.raises(OwnedByAnotherError):
         cluster.require_running()
+
+
+def test_a_cluster_whose_processes_have_all_ended_is_not_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    record = dataclasses.replace(new_owner(6443, 8080), ready=True)
+    for module in (cluster, lock, status):
+        monkeypatch.setattr(module, "read_owner", lambda: record)
+    for module in (lock, status):
+        monkeypatch.setattr(module, "table", lambda: ProcessTable(tmp_path, tmp_path))
+    with pytest.raises(DevclusterError, match="no cluster is up"):
+        cluster.require_running()
+    assert status.collect()["up"] is False
 
 
 def test_a_record_that_a_crash_left_behind_owns_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
