@@ -23,6 +23,7 @@ from tradingengine.execution.metrics import EdgeMetrics
 from tradingengine.execution.record import Recorder
 from tradingengine.execution.recovery import Recovery, RecoveryReport
 from tradingengine.execution.router import Router
+from tradingengine.storage.sqlite import SqliteFailedError
 
 log = logging.getLogger(__name__)
 
@@ -182,9 +183,12 @@ class Engine:
 
     async def _was_handled(self, command_id: str) -> bool:
         """Whether a command that memory has forgotten is in the journal; a failed journal holds nobody up."""
-        if self.book.complete or self.journal.failure is not None:
+        if self.book.complete:
             return False
-        return await self.journal.contains(command_id)
+        try:
+            return await self.journal.contains(command_id)
+        except SqliteFailedError:
+            return False
 
     async def _handle_order(self, command: Command) -> None:
         try:

@@ -8,12 +8,14 @@ from typing import Any, Final
 import msgspec
 
 from tradingengine.brokers.paper import PaperBroker
+from tradingengine.brokers.port import BrokerError
 from tradingengine.domain.clock import from_epoch_ms, rfc3339
 from tradingengine.domain.instruments import Instrument
 from tradingengine.domain.quotes import Quote
 from tradingengine.execution.journal import Draft, Journal
 from tradingengine.execution.router import Router
 from tradingengine.marketdata.port import Feed, FeedEvent, Prices, RunEnded, RunStarted, SessionChanged
+from tradingengine.storage.sqlite import SqliteFileError
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +98,7 @@ class MarketPump:
         self._broker = broker
         self._router = router
         self._journal = journal
+        self._failing: set[str] = set()
         self.listeners: list[Listener] = []
 
     async def run(self) -> None:
@@ -107,14 +110,25 @@ class MarketPump:
         if isinstance(event, RunStarted):
             await self._begin(event)
         elif isinstance(event, Prices) and event.quotes:
-            await self._broker.on_quotes(event.quotes)
+            await self._try("paper book", self._broker.on_quotes(event.quotes))
         elif isinstance(event, SessionChanged) and event.state == "closed":
-            await self._expire()
+            await self._try("paper book", self._expire())
         elif isinstance(event, RunEnded):
-            await self._expire()
-            await self._journal.record(Draft("run.ended", {"run": event.run}))
+            await self._try("paper book", self._expire())
+            await self._try("journal", self._journal.record(Draft("run.ended", {"run": event.run})))
         for listener in self.listeners:
             await listener(event)
+
+    async def _try(self, part: str, act: Awaitable[object]) -> None:
+        """A failed disk takes the record and the trades, never the prices: the event goes on to who listens."""
+        try:
+            await act
+        except (SqliteFileError, BrokerError) as error:
+            if part not in self._failing:
+                log.error("the market goes on without the %s", part, extra={"problem": str(error)})
+            self._failing.add(part)
+        else:
+            self._failing.discard(part)
 
     async def _begin(self, event: RunStarted) -> None:
         self._journal.run = event.run
@@ -122,7 +136,8 @@ class MarketPump:
         self._feed.subscribe([instrument.symbol for instrument in instruments])
         started = {"run": event.run, "source": self._feed.source, "resumed": event.resumed, "detail": self._feed.detail}
         snapshot = {"instruments": [msgspec.to_builtins(instrument) for instrument in instruments]}
-        await self._journal.record(Draft("run.started", started), Draft("instruments.snapshot", snapshot))
+        begun = self._journal.record(Draft("run.started", started), Draft("instruments.snapshot", snapshot))
+        await self._try("journal", begun)
 
     async def _expire(self) -> None:
         """The session is over: DAY orders expire at the broker, and here before the next event."""

@@ -18,6 +18,7 @@ from tradingengine.execution.book import OrderBook
 from tradingengine.execution.journal import Draft, Journal
 from tradingengine.execution.record import Recorder
 from tradingengine.execution.router import BROKER_TIMEOUT, Router
+from tradingengine.storage.sqlite import SqliteFailedError
 
 log = logging.getLogger(__name__)
 
@@ -144,12 +145,19 @@ class Recovery:
                 order_id = id_of_tag(row.tag)
             except DomainError:
                 continue  # somebody else's order in the same account
-            if order_id not in self._book.orders and not await self._journal.contains(order_id):
+            if order_id not in self._book.orders and not await self._was_journalled(order_id):
                 order = _adopted(order_id, row, self._wall)
                 await self._record(drafts.intent(order), drafts.sent(order, row.quantity))
                 adopted += 1
             await self._router.on_row(row, order_id)
         return adopted
+
+    async def _was_journalled(self, order_id: str) -> bool:
+        """Whether the journal has an order that memory has forgotten; a failed one is not asked, and adopts nothing."""
+        try:
+            return await self._journal.contains(order_id)
+        except SqliteFailedError:
+            return True
 
     async def _patiently_book(self) -> list[BookRow]:
         pause = _FIRST_PAUSE

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 PUBLISH_EVERY_S = 0.25
 JOURNAL_EVERY_S = 1.0
+JOURNAL_AGAIN_S = 30.0
 MOST_WAITING_CANDLES = 50_000
 CANDLES_PER_EVENT = 500
 RESUMED_MINUTES = 30
@@ -134,8 +135,9 @@ class PricePublisher:
 
     async def _journal_loop(self) -> None:
         while True:
+            failures = self.journal_failures
             await self.journal_once()
-            await asyncio.sleep(JOURNAL_EVERY_S)
+            await asyncio.sleep(JOURNAL_EVERY_S if self.journal_failures == failures else JOURNAL_AGAIN_S)
 
     async def publish_once(self) -> None:
         """Send what is new since the last time; a failure drops the messages and is counted."""

@@ -8,6 +8,7 @@ place of the hash chain; nothing writes it in format 1.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -18,7 +19,7 @@ import msgspec
 from tradingengine.domain.clock import MarketClock, WallClock, rfc3339
 from tradingengine.errors import TradingEngineError
 from tradingengine.execution.journal.entry import BULK_TYPES, Draft, Entry
-from tradingengine.storage.sqlite import SqliteFile
+from tradingengine.storage.sqlite import SqliteFailedError, SqliteFile
 
 FORMAT: Final = 1
 _TAIL: Final = 4096
@@ -162,7 +163,8 @@ class Journal:
 
     async def _set_acked(self, seq: int) -> None:
         self.acked = seq
-        await self._file.run(lambda connection: _put(connection, "acked", str(seq)))
+        with suppress(SqliteFailedError):  # what is forgotten is shipped again after the next start, and dropped there
+            await self._file.run(lambda connection: _put(connection, "acked", str(seq)))
 
     async def close(self) -> None:
         """Checkpoint and close."""

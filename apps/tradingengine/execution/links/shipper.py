@@ -16,6 +16,7 @@ from tradingengine.execution.journal import Draft, Entry, Journal
 from tradingengine.execution.links.stream import EventSink
 from tradingengine.execution.loops import Backoff
 from tradingengine.storage import streams
+from tradingengine.storage.sqlite import SqliteFailedError
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,8 @@ class Shipper:
                 self.connected = False
                 await self._sink.disconnect()
                 await backoff.wait()
+            except SqliteFailedError:  # a failed disk still ships what memory holds; what it does not waits
+                await asyncio.sleep(STALL_SECONDS)
 
     async def _connect(self) -> None:
         run_id = await self._sink.run_id()
@@ -152,6 +155,7 @@ class Shipper:
         while True:
             quiet = self._wall.monotonic() - self._last_entry
             if quiet >= MARK_SECONDS:
-                await self._journal.record(Draft("mark", {"shipped": self.shipped}))
+                with contextlib.suppress(SqliteFailedError):  # the journal has said so itself
+                    await self._journal.record(Draft("mark", {"shipped": self.shipped}))
                 quiet = 0.0
             await asyncio.sleep(max(MARK_SECONDS - quiet, 0.05))

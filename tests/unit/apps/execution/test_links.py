@@ -16,6 +16,7 @@ from tradingengine.execution.metrics import EdgeMetrics
 from tradingengine.storage import streams
 
 from tests.unit.apps.execution.kit import Edge, body, order, until, wire
+from tests.unit.apps.execution.test_flow import fail_journal
 
 pytestmark = pytest.mark.unit
 
@@ -399,3 +400,23 @@ async def test_a_loss_that_nobody_heals_is_answered_less_and_less_often(link: Li
         link.edge.wall.move(11)
         await link.rounds()
     assert 3 <= link.shipper.rewinds <= 8, "after 10, 20, 40, 80, 160 and 320 seconds of 440"
+
+
+async def test_what_was_journalled_before_the_disk_failed_still_goes_up(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradingengine.execution.links.shipper.MARK_SECONDS", 0.0)
+    link.redis.cut = True
+    link.start(link.shipper.run)
+    made = order()
+    await link.edge.engine.submit(made)
+    await fail_journal(link.edge)
+    last = link.edge.journal.sequence
+    link.start(link.shipper.mark)
+    link.redis.cut = False
+    await until(lambda: link.shipper.shipped == last)
+    link.redis.acks[link.edge.journal.uuid] = last
+    await until(lambda: link.edge.journal.acked == last)
+    await link.rounds()
+    assert link.redis.sequences() == list(range(1, last + 1))
+    assert [task.done() for task in link._tasks] == [False, False]

@@ -32,7 +32,7 @@ from tradingengine.strategies.host import Action, CancelOrder, PlaceOrder, State
 from tradingengine.telemetry.metrics import Metrics
 
 from tests.unit.apps.execution.kit import NOW, SHARE, Edge, FakeMarket, order, quote, until
-from tests.unit.apps.execution.test_flow import state_of
+from tests.unit.apps.execution.test_flow import fail_journal, state_of
 
 pytestmark = pytest.mark.unit
 
@@ -143,6 +143,42 @@ async def test_prices_fill_what_rests_and_the_day_s_end_expires_the_rest(edge: E
     assert state_of(edge, second) == ("EXPIRED", 0, "run_ended")
     types = await edge.types()
     assert types.index("order.expired") < types.index("run.ended")
+
+
+async def test_without_a_disk_the_market_goes_on_for_whoever_listens(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed, made = pump(edge)
+    heard: list[FeedEvent] = []
+
+    async def listen(event: FeedEvent) -> None:
+        heard.append(event)
+
+    made.listeners.append(listen)
+    resting = order(price_paise=9990)
+    await edge.engine.submit(resting)
+    await fail_journal(edge)
+    await edge.paper._book._file.run(lambda connection: connection.pragma("query_only", True))
+    crossing = Prices(at_ms=AT_MS, quotes=(quote(ask=9985, bid=9980),))
+    closed = SessionChanged(at_ms=AT_MS, state="closed")
+    feed.script = [started(), crossing, crossing, closed, RunEnded(run="run-1", at_ms=AT_MS)]
+    await made.run()
+    assert heard == feed.script
+    assert state_of(edge, resting) == ("OPEN", 0, "")
+    said = [record.message for record in caplog.records if "goes on without" in record.message]
+    assert said == ["the market goes on without the journal", "the market goes on without the paper book"]
+
+
+async def test_the_end_of_a_run_is_journalled_though_the_paper_book_has_failed(edge: Edge) -> None:
+    feed, made = pump(edge)
+    await edge.engine.submit(order(price_paise=9990))
+    await edge.paper._book._file.run(lambda connection: connection.pragma("query_only", True))
+    feed.script = [RunEnded(run="run-1", at_ms=AT_MS)]
+    await made.run()
+    assert (await edge.types())[-1] == "run.ended"
+    refused = order()
+    await edge.engine.submit(refused)
+    assert state_of(edge, refused) == ("REJECTED", 0, "broker_unreachable")
 
 
 def test_the_market_as_gate_and_broker_see_it() -> None:

@@ -8,11 +8,12 @@ from tradingengine.brokers.port import BookRow, OutcomeUnknownError
 from tradingengine.domain.ids import broker_tag, new_id
 from tradingengine.domain.orders import OrderType, Purpose, Side, TradingState
 from tradingengine.execution import drafts, recovery
+from tradingengine.execution.book import OrderBook
 from tradingengine.execution.commands import CommandKind
 from tradingengine.execution.journal import Draft
 
 from tests.unit.apps.execution.kit import NOW, SHARE, Edge, body, order, until
-from tests.unit.apps.execution.test_flow import Once, accept, state_of, troubled
+from tests.unit.apps.execution.test_flow import Once, accept, fail_journal, state_of, troubled
 
 pytestmark = pytest.mark.unit
 
@@ -407,3 +408,19 @@ async def test_an_entry_that_does_not_fit_is_counted_and_changes_nothing(edge: E
     assert edge.engine.book.illegal == 1
     assert state_of(edge, made) == before
     assert made.symbol == SHARE
+
+
+async def test_a_journal_that_fails_during_recovery_does_not_end_the_edge(tmp_path: Path) -> None:
+    edge = await Edge(tmp_path).start()
+    made = order()
+    await edge.engine.submit(made)
+    edge.crash()
+    again = Edge(tmp_path)
+    await again.engine.open()
+    again.engine.book.become(OrderBook())  # the journal lost it, or memory forgot it
+    await again.paper.start()
+    await fail_journal(again)
+    await again.engine.recover()
+    assert again.engine.book.orders == {}, "nothing is adopted that may be in the journal"
+    assert again.engine.gate.closed_for_new_risk() is not None
+    await again.stop()

@@ -142,6 +142,25 @@ async def test_every_closed_candle_reaches_the_journal_once(feed: TapeFeed) -> N
     assert [row[5] for row in journal.rows("NSE:XYZ")][2:] == [600, 600, 300]
 
 
+async def test_a_refused_batch_is_tried_again_at_a_calm_pace(feed: TapeFeed, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, pauses = Journal(), []
+    publisher = PricePublisher(feed, Sink(), journal)
+    await _until_ms(feed, publisher, 125_000)
+    journal.down = True
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        journal.down = False
+        if len(pauses) == 2:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    with pytest.raises(asyncio.CancelledError):
+        await publisher._journal_loop()
+    assert pauses == [module.JOURNAL_AGAIN_S, module.JOURNAL_EVERY_S]
+    assert publisher.waiting_candles == 0
+
+
 async def test_a_journal_that_never_comes_back_costs_the_oldest_candles(
     feed: TapeFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
