@@ -11,6 +11,7 @@ from te_devcluster.build import build
 from te_devcluster.console import say, step
 from te_devcluster.errors import DevclusterError
 from te_devcluster.images_in import load_images
+from te_devcluster.kubectl import Manifest
 from te_devcluster.system_images import ensure_system_images
 
 from te_demo import preflight
@@ -71,7 +72,8 @@ def up(data_dir: Path | None) -> str:
     preflight.run_preflight(data_dir)
     built = build_all()
     product = bring_up(built)
-    stable = _status_if_any(product).get("version")
+    engine = _engine_if_any(product)
+    stable = engine.get("status", {}).get("version")
     if stable is not None and data_dir is not None:
         raise DevclusterError("a demo is up already, and its prices are not changed while it runs", "make demo-down")
     if data_dir is not None:
@@ -79,7 +81,9 @@ def up(data_dir: Path | None) -> str:
     version = images.project_version()
     if stable is None:
         start_engine(product, version, replay_changes(data_dir))
+        source = "replay" if data_dir else "simulator"
     else:
+        source = engine["spec"]["marketData"]["source"]
         say(f"the engine is there already, version {stable}")
     with step("login"):
         password = product.set_user(LOGIN)
@@ -88,22 +92,23 @@ def up(data_dir: Path | None) -> str:
         person.wait_status(
             "live prices", lambda found: found["feed"]["state"] == "live" and _connected(found), timeout=60
         )
-    return closing_words(password, data_dir)
+    return closing_words(password, source, data_dir)
 
 
 def _connected(status: Mapping[str, Any]) -> bool:
     return bool(status["edge"]["state"] == "connected")
 
 
-def _status_if_any(product: Product) -> dict[str, Any]:
+def _engine_if_any(product: Product) -> Manifest:
     listed = product.kubectl.get("--namespace", NAMESPACE, "tradingengines")["items"]
     found = [item for item in listed if item["metadata"]["name"] == ENGINE]
-    return found[0].get("status", {}) if found else {}
+    return found[0] if found else {}
 
 
-def closing_words(password: str, data_dir: Path | None) -> str:
-    """What a person needs now: where to look, how to log in, what to try."""
-    prices = f"recorded prices from {data_dir}" if data_dir else "prices of the seeded simulator"
+def closing_words(password: str, source: str, data_dir: Path | None = None) -> str:
+    """What a person needs now: where to look, how to log in, what to try; `source` is the engine's own."""
+    prices = "recorded prices" if source == "replay" else f"prices of the seeded {source}"
+    prices += f" from {data_dir}" if data_dir else ""
     return f"""
 The trading engine runs on a real Kubernetes, with {prices}.
 

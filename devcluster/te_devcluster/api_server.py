@@ -155,6 +155,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def lock_folder(name: str) -> Path:
+    """Where commands on a named instance take turns; outlives the instance, and is no instance itself."""
+    return INSTANCES / f".{check_name(name)}"
+
+
 def claim_instance(name: str, owner: ProcessRecord | None) -> None:
     """Makes the instance's run directory, its owner written down in the same moment; refuses a name in use."""
     INSTANCES.mkdir(parents=True, exist_ok=True)

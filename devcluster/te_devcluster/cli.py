@@ -37,13 +37,7 @@ exit codes: 0 well, 1 something is wrong (said on stderr with its mend), 2 wrong
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == [
-        "kubectl"
-    ]:  # everything behind it is kubectl's, options too, which argparse would take for its own
-        parsed = argparse.Namespace(handler=do_kubectl, arguments=given[1:])
-    else:
-        parsed = parser().parse_args(given)
+    parsed = _parse(sys.argv[1:] if arguments is None else arguments)
     handler: Handler = parsed.handler
     try:
         with interruptible():
@@ -60,6 +54,17 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder of root's: it names the file, and a traceback would not help
         sys.stderr.write(f"error: {error}\n")
         return 1
+
+
+def _parse(given: list[str]) -> argparse.Namespace:
+    # Everything behind `kubectl` is kubectl's, options too, which argparse would take for its own.
+    if given[:1] == ["kubectl"]:
+        return argparse.Namespace(handler=do_kubectl, arguments=given[1:])
+    top = parser()
+    parsed = top.parse_args(given)
+    if getattr(parsed, "name", None) is not None and parsed.profile == "full":  # `down` would end the full cluster
+        top.error("--name is of an API server beside the full cluster: say --profile api or --profile scale too")
+    return parsed
 
 
 def parser() -> argparse.ArgumentParser:
@@ -107,7 +112,7 @@ def _add_making(add: Adder) -> None:
     command = add("build", do_build, "build the tools that the cache lacks", "build", "build --only kwok --jobs 1")
     names = [group.name for group in GROUPS]
     command.add_argument("--only", action="append", default=[], choices=names, metavar="GROUP", help=", ".join(names))
-    command.add_argument("--jobs", type=int, default=0, help="groups at once (default: 2, if memory allows)")
+    command.add_argument("--jobs", type=_jobs, default=0, help="groups at once (default: 2, if memory allows)")
     images_command.add_options(add("images", images_command.execute, images_command.SUMMARY, *images_command.EXAMPLES))
 
 
@@ -151,13 +156,20 @@ def _output(command: argparse.ArgumentParser) -> None:
 
 
 def _ports(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--http-port", type=_port, default=8080, help="the Gateway on 127.0.0.1 (default: 8080)")
-    command.add_argument("--api-port", type=_port, default=6443, help="the API server on 127.0.0.1 (default: 6443)")
+    text = "of the full cluster's {} on 127.0.0.1 (default: {})"
+    command.add_argument("--http-port", type=_port, default=8080, help=text.format("Gateway", 8080))
+    command.add_argument("--api-port", type=_port, default=6443, help=text.format("API server", 6443))
 
 
 def _port(text: str) -> int:
     if not text.isdigit() or not 0 < int(text) < 1 << 16:
         raise argparse.ArgumentTypeError(f"`{text}` is no port: say a number from 1 to 65535")
+    return int(text)
+
+
+def _jobs(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"`{text}` is no number of jobs: say 1 to 64")
     return int(text)
 
 
@@ -223,15 +235,16 @@ def do_up(arguments: argparse.Namespace) -> int:
         print(f"export KUBECONFIG={admin_kubeconfig()}")
         return 0
     name = arguments.name or arguments.profile
-    if api_server.running(name):
-        say(f"`{name}` is up already")
-    else:
-        cluster.require_root()
-        api_server.destroy_instance(name)
-        if arguments.profile == "scale":
-            start_scale(name)
+    cluster.require_root()
+    with exclusive(api_server.lock_folder(name)):
+        if api_server.running(name):
+            say(f"`{name}` is up already")
         else:
-            api_server.ApiServer(name=name, owned=False).start()
+            api_server.destroy_instance(name)
+            if arguments.profile == "scale":
+                start_scale(name)
+            else:
+                api_server.ApiServer(name=name, owned=False).start()
     say(f"`{name}` is up after {time.monotonic() - begun:.1f} s")
     print(f"export KUBECONFIG={api_server.STATES / name / 'kubeconfig'}")
     return 0
@@ -243,8 +256,9 @@ def do_down(arguments: argparse.Namespace) -> int:
     if arguments.profile != "full":
         cluster.require_root()
         name = arguments.name or arguments.profile
-        there = name in api_server.instances()
-        api_server.destroy_instance(name)
+        with exclusive(api_server.lock_folder(name)):
+            there = name in api_server.instances()
+            api_server.destroy_instance(name)
         say(f"`{name}` is down after {time.monotonic() - begun:.1f} s" if there else f"there was no `{name}`")
         return 0
     left = cluster.down(arguments.force)

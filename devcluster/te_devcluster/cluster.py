@@ -238,8 +238,12 @@ def _keep_logs() -> None:
     kept = STATE_ROOT / "logs-of-failed-start"
     if logs.is_dir():
         shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(logs, kept)
-        say(f"the logs are kept in {kept}")
+        try:
+            shutil.copytree(logs, kept)
+        except OSError as error:  # a full disk may be why the start failed: the cleaning must not fail of it too
+            say(f"the logs could not be kept: {error}")
+        else:
+            say(f"the logs are kept in {kept}")
 
 
 def down(force: bool = False) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -22,11 +23,19 @@ EXAMPLES = (
 SUMMARY = f"build the product's images on Debian ({SUITE}), without network inside; what is there already costs nothing"
 
 
+def _tag(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z.-]{0,127}", text):
+        raise argparse.ArgumentTypeError(f"`{text}` is no version: use letters, digits, dots and dashes")
+    return text
+
+
 def add_options(command: argparse.ArgumentParser) -> None:
     """The options of `devcluster images`."""
     names = list(images.IMAGES)
     command.add_argument("--only", action="append", default=[], choices=names, metavar="NAME", help=", ".join(names))
-    command.add_argument("--tag", default="", metavar="VERSION", help="default: the version in pyproject.toml")
+    command.add_argument(
+        "--tag", type=_tag, default="", metavar="VERSION", help="default: the version in pyproject.toml"
+    )
     command.add_argument("--overlay", type=Path, metavar="FOLDER", help="build FOLDER's Dockerfile on top of one image")
     command.add_argument("--rootfs", nargs="+", default=[], choices=names, metavar="NAME", help="only unpack these")
     command.add_argument("--contexts", type=Path, metavar="FOLDER", help="only write the build contexts")

@@ -15,6 +15,7 @@ from pathlib import Path
 from te_devcluster.buildah import Buildah, ImageConfig
 from te_devcluster.commands import run
 from te_devcluster.console import say
+from te_devcluster.contexts import locked
 from te_devcluster.errors import DevclusterError
 from te_devcluster.node import PAUSE_IMAGE
 from te_devcluster.paths import cache_root
@@ -73,7 +74,11 @@ def ensure_system_images() -> dict[str, Path]:
     for image in SYSTEM_IMAGES:
         archive = archive_of(image)
         archives[image.name] = archive
-        if not archive.is_file():
+        if archive.is_file():
+            continue
+        with locked("system-images"):
+            if archive.is_file():  # another checkout made it meanwhile
+                continue
             begun = time.monotonic()
             make(image, archive)
             say(f"made {image.name} in {time.monotonic() - begun:.1f} s, {archive.stat().st_size // 1_000_000} MB")

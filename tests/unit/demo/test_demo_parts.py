@@ -115,10 +115,16 @@ def test_a_cut_is_reported_with_the_order_that_was_never_sent() -> None:
 
 
 def test_closing_words_hold_address_and_login() -> None:
-    text = closing_words("pass-word", None)
+    text = closing_words("pass-word", "simulator")
     assert "http://desk.localhost:8080" in text
     assert "pass-word" in text
     assert "make demo-canary" in text
+    assert "prices of the seeded simulator." in text
+
+
+def test_closing_words_say_what_the_running_engine_trades_on() -> None:
+    assert "with recorded prices from /data." in closing_words("x", "replay", Path("/data"))
+    assert "with recorded prices." in closing_words("x", "replay")
 
 
 def test_an_edge_without_files_has_nothing_on_disk(tmp_path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 from pathlib import Path
 
 import pytest
-from te_devcluster import api_server, cli, cluster, host, network
+from te_devcluster import api_server, cli, cluster, host, network, system_images
 from te_devcluster.errors import CommandError, DevclusterError
+from te_devcluster.kubectl import Kubectl
+from te_devcluster.lock import exclusive
 
 pytestmark = pytest.mark.unit
 
@@ -80,3 +84,57 @@ def test_a_limit_that_cannot_be_raised_is_said_and_leaves_nothing_to_give_back(
         host.raise_inotify_limit()
     assert "max_user_instances" in caught.value.mend
     host.restore_inotify_limit()
+
+
+def test_two_commands_on_one_api_server_do_not_meet(
+    roots: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    starting = roots / "run" / "api" / "mine"
+    starting.mkdir()
+    monkeypatch.setattr(network, "delete", lambda _namespace: None)
+    monkeypatch.setattr(cluster, "require_root", lambda: None)
+    monkeypatch.setattr(api_server.ApiServer, "start", lambda _self: None)
+    with exclusive(roots / "run" / "api" / ".mine"):
+        for command in ("up", "down"):
+            assert cli.main([command, "--profile", "api", "--name", "mine"]) == 1
+            assert "at work" in capsys.readouterr().err
+    assert starting.is_dir()
+    assert cli.main(["down", "--profile", "api", "--name", "mine"]) == 0
+    assert not starting.exists()
+
+
+def test_logs_that_cannot_be_kept_do_not_skip_the_cleaning(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def copy(_source: Path, _target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    def start(_ports: cluster.Ports) -> Kubectl:
+        raise DevclusterError("no room")
+
+    (roots / "state" / "logs").mkdir()
+    cleaned: list[bool] = []
+    monkeypatch.setattr(shutil, "copytree", copy)
+    monkeypatch.setattr(cluster, "exclusive", lambda: exclusive(roots))
+    for name in ("require_root", "read_owner", "check_before", "write_owner"):
+        monkeypatch.setattr(cluster, name, lambda *_: None)
+    monkeypatch.setattr(cluster, "clean", lambda: cleaned.append(True))
+    monkeypatch.setattr(cluster, "_start", start)
+    with pytest.raises(DevclusterError, match="no room"):
+        cluster.up(cluster.Ports())
+    assert cleaned == [True, True]
+
+
+def test_the_cluster_s_own_images_are_made_by_one_process_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRADINGENGINE_CACHE", str(tmp_path))
+    monkeypatch.setattr(system_images, "archive_of", lambda image: tmp_path / f"{image.binary}.tar")
+
+    def make(_image: system_images.SystemImage, archive: Path) -> None:
+        with (tmp_path / "locks" / "system-images").open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        archive.write_text("whole")
+
+    monkeypatch.setattr(system_images, "make", make)
+    archives = system_images.ensure_system_images()
+    assert len(archives) == len(system_images.SYSTEM_IMAGES)
+    assert all(archive.read_text() == "whole" for archive in archives.values())

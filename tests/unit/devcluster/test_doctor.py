@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from te_devcluster import cli, doctor, status
+from te_devcluster import build, cli, cluster, doctor, images, status
 from te_devcluster.doctor import Finding
 from te_devcluster.errors import DevclusterError
 
@@ -42,9 +42,21 @@ def test_every_command_explains_itself_with_an_example(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["up", "--http-port", "0"], ["cut", "cloud"], ["journal", "add"]]
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["up", "--http-port", "0"],
+        ["cut", "cloud"],
+        ["journal", "add"],
+        ["down", "--name", "mine"],
+        ["build", "--jobs", "-1"],
+        ["images", "--tag", "../x"],
+    ],
 )
-def test_wrong_usage_ends_with_code_2(arguments: list[str]) -> None:
+def test_wrong_usage_ends_with_code_2(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((cluster, "down"), (build, "plan"), (images, "build_images")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("it was taken for right"))
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     assert caught.value.code == 2
