@@ -32,7 +32,7 @@ _COLUMNS = (
     ("Weight", "number", ".status.release.weight", "Share of new visitors on the new release, percent."),
     ("Step", "string", ".status.release.step", "Step of the release."),
     ("Mode", "string", ".spec.mode", "Paper or live."),
-    ("Edge", "string", ".status.edge.state", "The execution engine."),
+    ("Edge", "string", ".status.edge.state", "The execution engine: Connected, or what keeps it from answering."),
     ("Age", "date", ".metadata.creationTimestamp", "Age."),
 )
 

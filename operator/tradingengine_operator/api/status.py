@@ -96,7 +96,11 @@ class ReleaseStatus(Model):
 class EdgeStatus(Model):
     """What the edge says of itself."""
 
-    state: ShortText | None = Field(default=None, description="Connected, Unreachable, Disabled or Updating.")
+    state: ShortText | None = Field(
+        default=None,
+        description="Connected, Starting, Restarting (its pod ended lately and does not answer yet), Updating, Disabled"
+        " or Unreachable (for all that is known its pod runs, but it does not answer: its link may be cut).",
+    )
     version: ShortText | None = Field(default=None, description="Version that runs.")
     release: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Release that runs.")
     epoch: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Epoch of its journal.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tradingengine_operator.builders import names
@@ -16,6 +16,8 @@ from .state import Slot, parse_time
 
 #: A pod younger than this that was never ready is in start-up.
 STARTING_SECONDS = 60.0
+#: As long as a startup probe waits. What a kubelet said earlier may be its last word before its link was cut.
+COMING_SECONDS = 120.0
 #: Reasons of a waiting container that a person has to mend.
 _STUCK = frozenset(
     {
@@ -78,6 +80,25 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
         entry["type"] == "Ready" and entry["status"] == "True"
         for entry in (pod.get("status") or {}).get("conditions") or ()
     )
+
+
+def is_coming(pod: Mapping[str, Any] | None, now: datetime) -> bool:
+    """Whether a pod that does not answer is only about to: it was never started, or lately ended or started again."""
+    status = (pod.get("status") or {}) if pod is not None else {}
+    if pod is None or status.get("phase") == "Pending":
+        return True
+    metadata = pod["metadata"]
+    if metadata.get("deletionTimestamp"):
+        grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+        since = parse_time(metadata["deletionTimestamp"]) - grace
+    elif all(entry.get("started") for entry in status.get("containerStatuses") or ()):
+        return False
+    else:
+        moments = (
+            entry.get("lastTransitionTime") for entry in status.get("conditions") or () if entry["type"] == "Ready"
+        )
+        since = parse_time(next(moments, None) or metadata["creationTimestamp"])
+    return (now - since).total_seconds() < COMING_SECONDS
 
 
 def restarts_of(pod: Mapping[str, Any]) -> int:

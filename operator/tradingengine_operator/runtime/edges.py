@@ -12,7 +12,7 @@ from tradingengine_operator.clients.control import PodState
 from tradingengine_operator.errors import ControlError, LeaseLostError, OperatorError
 from tradingengine_operator.flows.conditions import explain
 from tradingengine_operator.flows.edge import Act, EdgeDecision, EdgeMemory, EdgeSight, edge_step, refused
-from tradingengine_operator.flows.sight import is_ready, release_of, trouble_of
+from tradingengine_operator.flows.sight import is_coming, is_ready, release_of, trouble_of
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key, Manifest
 
@@ -63,9 +63,9 @@ class EdgeRunner:
                 await _tell(p, Act.RESUME, pod)
             raise
         finally:
-            self.view = EdgeView(_word(seen, decision), said)
+            self.view = EdgeView(_word(p, seen, decision, pod), said)
         p.look_again(decision.recheck)
-        _judge(p, seen, decision, pod)
+        _judge(p, seen, decision, pod, self.view.state)
 
     async def reopen(self, p: Pass) -> None:
         """Takes a drain back: nothing is replaced while the engine is paused."""
@@ -133,15 +133,18 @@ def _stopped(pod: Manifest) -> bool:
     )
 
 
-def _word(seen: EdgeSight, decision: EdgeDecision) -> str:
+def _word(p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | None) -> str:
     if seen.wanted is not None and seen.pod != seen.wanted and seen.pod_exists and not decision.postponed:
         return "Updating"
-    if not seen.pod_exists:
-        return "Starting"
-    return "Connected" if seen.reachable else "Unreachable"
+    if seen.reachable:
+        return "Connected"
+    if not is_coming(pod, p.now):
+        return "Unreachable"
+    ran = "epoch" in ((p.engine.get("status") or {}).get("edge") or {})
+    return "Restarting" if ran else "Starting"
 
 
-def _judge(p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | None) -> None:
+def _judge(p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | None, word: str) -> None:
     trouble = trouble_of(pod) if pod is not None else None
     if seen.wanted is None and p.state.stable is not None:
         message = f"the record of release {p.state.stable.release} is missing; the edge stays as it is"
@@ -150,8 +153,8 @@ def _judge(p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | Non
         p.conditions.set("EdgeReady", "Unknown", "WaitsForRelease", "the edge starts once a first release serves")
     elif trouble is not None:
         p.conditions.set("EdgeReady", "False", trouble.reason, explain(trouble.message, trouble.mend))
-    elif pod is None or seen.stopped:
-        p.conditions.set("EdgeReady", "False", "Starting", "the edge's pod does not run yet")
+    elif word in {"Starting", "Restarting"}:
+        p.conditions.set("EdgeReady", "False", word, "the edge's pod does not answer yet")
     elif not seen.reachable:
         mend = "see that the edge's node is up and its link works; it trades on by itself"
         p.conditions.set("EdgeReady", "False", "Unreachable", explain("the edge does not answer", mend))
@@ -160,7 +163,7 @@ def _judge(p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | Non
         p.conditions.set("EdgeReady", "True", "UpdatePostponed", message)
     elif seen.pod != seen.wanted:
         p.conditions.set("EdgeReady", "False", "Updating", f"the edge changes to release {seen.wanted}")
-    elif not seen.recovered or not is_ready(pod):
+    elif not seen.recovered or pod is None or not is_ready(pod):
         p.conditions.set("EdgeReady", "False", "Recovering", "the edge reconciles its journal with the broker")
     else:
         p.conditions.set("EdgeReady", "True", "Ready")

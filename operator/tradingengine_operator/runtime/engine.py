@@ -31,7 +31,7 @@ WAIT_SECONDS = 10.0
 #: Conditions whose change is worth an Event.
 _ANNOUNCED = frozenset({"Ready", "SpecValid", "DatabaseReady", "CacheReady", "SecretsReady", "EdgeReady", "Degraded"})
 #: Reasons of what is only under way.
-_PASSING = frozenset({"Starting", "Updating", "Recovering", "NotServing"})
+_PASSING = frozenset({"Starting", "Restarting", "Updating", "Recovering", "NotServing"})
 logger = logging.getLogger(__name__)
 
 

@@ -9,7 +9,9 @@ import pytest
 from tradingengine_operator.builders import names
 from tradingengine_operator.flows.conditions import Conditions, Overview, explain, phase_of
 from tradingengine_operator.flows.sight import (
+    COMING_SECONDS,
     Drained,
+    is_coming,
     migration_sight,
     slot_sight,
     trouble_of,
@@ -55,6 +57,42 @@ def deployments(release: int = 2, replicas: int = 1) -> dict[str, Any]:
 
 def sight(pods: list[Any], replicas: int = 1) -> Any:
     return slot_sight("b", deployments(replicas=replicas), pods, Drained(), NOW)
+
+
+def edge_pod(*, started: bool = True, phase: str = "Running", since: int = 0, **metadata: Any) -> Any:
+    """An edge's pod whose Ready condition changed `since` seconds ago."""
+    made = pod("edge", started=started)
+    made["metadata"] |= metadata
+    made["status"]["phase"] = phase
+    changed = (NOW - timedelta(seconds=since)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    made["status"]["conditions"][0]["lastTransitionTime"] = changed
+    return made
+
+
+def ending(asked: int) -> dict[str, Any]:
+    """Metadata of a pod that was deleted `asked` seconds ago with 40 s of grace."""
+    by = (NOW + timedelta(seconds=40 - asked)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"deletionTimestamp": by, "deletionGracePeriodSeconds": 40}
+
+
+LONG = int(COMING_SECONDS) + 1
+
+
+@pytest.mark.parametrize(
+    ("seen", "coming"),
+    [
+        (None, True),
+        (edge_pod(phase="Pending", started=False, since=LONG), True),
+        (edge_pod(started=False), True),
+        (edge_pod(started=False, since=LONG), False),
+        (edge_pod(), False),
+        (edge_pod(**ending(1)), True),
+        (edge_pod(**ending(LONG)), False),
+    ],
+    ids=["absent", "never started", "restarted", "silent since", "runs", "ends", "silent in its end"],
+)
+def test_a_pod_that_is_coming_is_told_from_one_that_is_cut_off(seen: Any, coming: bool) -> None:
+    assert is_coming(seen, NOW) is coming
 
 
 def test_a_complete_slot() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tradingengine_operator.api import KIND, TradingEngineSpec
 from tradingengine_operator.errors import ApiError, NotFoundError
-from tradingengine_operator.flows.state import Placed
+from tradingengine_operator.flows.sight import COMING_SECONDS
+from tradingengine_operator.flows.state import Placed, render_time
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.releases import policy_of
 
@@ -208,6 +209,48 @@ async def test_a_cache_that_does_not_run_gets_a_new_password() -> None:
     await lose(bench, "desk-cache")
     assert bench.condition("SecretsReady")["status"] == "True"
     assert secrets_of(bench)["desk-cache"] != before["desk-cache"]
+
+
+def shown(bench: Bench) -> tuple[str, str]:
+    """The EDGE column and the reason of the condition."""
+    return bench.status["edge"]["state"], bench.condition("EdgeReady")["reason"]
+
+
+async def test_an_edge_that_restarts_is_not_called_unreachable() -> None:
+    bench = await running()
+    assert shown(bench) == ("Connected", "Ready")
+    pod = bench.api.objects["Pod", "desk-edge-0"]
+    bench.control.reachable = False
+    container, ready = pod["status"]["containerStatuses"][0], pod["status"]["conditions"][0]
+    container |= {"started": False, "ready": False, "restartCount": 1}
+    ready |= {"status": "False", "lastTransitionTime": render_time(bench.now)}
+    await bench.engine.reconcile()
+    assert shown(bench) == ("Restarting", "Restarting")
+    outcome = await bench.engine.reconcile()
+    assert outcome.recheck is not None, "it is looked at again, should no event come"
+    bench.now += timedelta(seconds=COMING_SECONDS)
+    await bench.engine.reconcile()
+    assert shown(bench) == ("Unreachable", "Unreachable")
+    del bench.api.objects["Pod", "desk-edge-0"]
+    await bench.engine.reconcile()
+    assert shown(bench) == ("Restarting", "Restarting")
+    bench.api.play()
+    bench.control.reachable = True
+    await bench.engine.reconcile()
+    assert shown(bench) == ("Connected", "Ready")
+    events = [entry for (kind, _), entry in bench.api.objects.items() if kind == "Event"]
+    warned = {event["reason"] for event in events if event["type"] == "Warning"}
+    assert warned == {"EdgeReadyUnreachable"}, "a restart is nothing to warn of"
+
+
+async def test_a_first_edge_starts() -> None:
+    bench = Bench()
+    while not (bench.state().stable and ("Pod", "desk-edge-0") in bench.api.objects):
+        await bench.turn()
+    bench.control.reachable = False
+    bench.api.objects["Pod", "desk-edge-0"]["status"] = {"phase": "Pending"}
+    await bench.engine.reconcile()
+    assert shown(bench) == ("Starting", "Starting")
 
 
 async def test_a_database_that_does_not_get_ready_is_more_than_starting_after_a_while() -> None:
