@@ -17,7 +17,7 @@ from tradingengine.domain.clock import SystemClock
 from tradingengine.errors import ConfigError
 from tradingengine.execution.console import Console
 from tradingengine.execution.engine import Engine
-from tradingengine.execution.journal import Draft, Journal, JournalError, StateLock
+from tradingengine.execution.journal import Draft, Journal, JournalError, StateLock, keep_short
 from tradingengine.execution.links import CommandReader, Heart, RedisLink, Shipper
 from tradingengine.execution.loops import keep_running
 from tradingengine.execution.market import FeedMarket, MarketPump
@@ -151,6 +151,7 @@ class EdgeProcess:
             "marks": self._shipper.mark,
             "heartbeat": self._heart.run,
             "prices": self._publisher.run,
+            "retention": lambda: keep_short(self.journal, self._wall),
         }
         async with asyncio.TaskGroup() as tasks:
             for name, body in loops.items():

@@ -1,14 +1,16 @@
 """The journal: append-only, in sequence, durable before anybody sees an entry.
 
 One SQLite file (WAL, synchronous FULL). Entries are appended in transactions; each gets the next sequence number.
-Listeners hear entries in sequence, on the event loop, before the one who appended goes on. The column `digest` is the
-place of the hash chain; nothing writes it in format 1.
+Listeners hear entries in sequence, on the event loop, before the one who appended goes on. What is about orders,
+commands and trading stays for ever; prices and marks (`bulk`) are removed once they are old and stored in the cloud.
+The column `digest` is the place of the hash chain; nothing writes it in format 1.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -23,6 +25,7 @@ from tradingengine.storage.sqlite import SqliteFailedError, SqliteFile
 
 FORMAT: Final = 1
 _TAIL: Final = 4096
+_STRETCH: Final = 500
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entries (
@@ -126,7 +129,7 @@ class Journal:
             return [self._tail[index] for index in range(start, min(len(self._tail), start + limit))]
         query = f"SELECT {_COLUMNS} FROM entries WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - constants only
         rows = await self._file.run(lambda connection: list(connection.execute(query, (after, limit))))
-        return [_entry(row) for row in rows]
+        return _without_gaps(after, (_entry(row) for row in rows), limit)
 
     async def replay(self, visit: Callable[[Entry], object], batch: int = 5000) -> int:
         """Give every entry that matters to orders to `visit`, oldest first; the number of them."""
@@ -166,6 +169,15 @@ class Journal:
         with suppress(SqliteFailedError):  # what is forgotten is shipped again after the next start, and dropped there
             await self._file.run(lambda connection: _put(connection, "acked", str(seq)))
 
+    async def prune(self, before: datetime) -> bool:
+        """Remove what says nothing about orders from the next stretch of entries, if all of it is older than `before`
+        and stored in the cloud; whether it did. A stretch is short: no order waits for it.
+        """
+        try:
+            return await self._file.run(lambda connection: _prune(connection, self.acked, rfc3339(before)))
+        except SqliteFailedError:
+            return False  # the journal has said so itself
+
     async def close(self) -> None:
         """Checkpoint and close."""
         await self._file.close()
@@ -185,7 +197,7 @@ class Journal:
         for key, value in (("format", str(FORMAT)), ("uuid", self.uuid), ("epoch", str(self.epoch))):
             _put(connection, key, value)
         last, count = connection.execute("SELECT coalesce(max(seq), 0), count(*) FROM entries").fetchone() or (0, 0)
-        if last != count:
+        if last != count + int(meta.get("removed", "0")):
             raise JournalError(
                 f"{self._file.path}: {count} entries up to sequence {last}: some are missing",
                 mend="Keep the file for examination, restore the last good copy, and let recovery ask the broker.",
@@ -221,6 +233,35 @@ def _row(entry: Entry) -> tuple[int, int, str, str | None, str, str, str | None,
 def _insert(connection: apsw.Connection, rows: list[tuple[Any, ...]], entries: list[Entry]) -> list[Entry]:
     connection.executemany(f"INSERT INTO entries ({_COLUMNS}, bulk) VALUES (?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
     return entries
+
+
+def _prune(connection: apsw.Connection, acked: int, before: str) -> bool:
+    meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('pruned', 'removed')"))
+    start = int(meta.get("pruned", "0"))
+    end = start + _STRETCH
+    # The entry behind the stretch stays: the newest one is never removed, so that no number is given twice.
+    behind = connection.execute("SELECT at FROM entries WHERE seq = ?", (end + 1,)).fetchone()
+    if end > acked or behind is None or str(behind[0]) >= before:
+        return False
+    connection.execute("DELETE FROM entries WHERE seq > ? AND seq <= ? AND bulk = 1", (start, end))
+    removed = int(meta.get("removed", "0")) + connection.changes()
+    _put(connection, "pruned", str(end))
+    _put(connection, "removed", str(removed))
+    return True
+
+
+def _without_gaps(after: int, entries: Iterable[Entry], limit: int) -> list[Entry]:
+    """At most `limit` entries, with marks in the places of what was removed: a new database may ask from the start."""
+    found: list[Entry] = []
+    for entry in entries:
+        while after + 1 < entry.seq and len(found) < limit:
+            after += 1
+            found.append(msgspec.structs.replace(entry, seq=after, type="mark", id=None, data={"removed": True}))
+        if len(found) == limit:
+            break
+        found.append(entry)
+        after = entry.seq
+    return found
 
 
 def _put(connection: apsw.Connection, key: str, value: str) -> None:

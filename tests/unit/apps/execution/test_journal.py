@@ -1,14 +1,23 @@
 """The journal: durable before heard, in sequence, one executor, and clear refusals."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import apsw
 import pytest
-from tradingengine.execution.journal import Draft, Entry, Journal, JournalError, StateLock, StateLockedError
+from tradingengine.execution.journal import (
+    Draft,
+    Entry,
+    Journal,
+    JournalError,
+    StateLock,
+    StateLockedError,
+    keep_short,
+)
 from tradingengine.storage.sqlite import SqliteFailedError, SqliteFile, SqliteFileError, check_version
 
-from tests.unit.apps.execution.kit import FakeMarket, FakeWall
+from tests.unit.apps.execution.kit import NOW, FakeMarket, FakeWall
 
 pytestmark = pytest.mark.unit
 
@@ -126,6 +135,114 @@ async def test_missing_entries_are_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(JournalError, match="some are missing"):
         await opened(tmp_path)
+
+
+async def with_history(folder: Path) -> tuple[Journal, FakeWall]:
+    """Ten entries about an order, each before four of prices, and a mark; forty days later another one."""
+    wall = FakeWall()
+    made = Journal(folder / "journal.sqlite", wall=wall, market=FakeMarket())
+    await made.open()
+    for number in range(10):
+        await made.record(Draft("order.sent", {"n": number}, "id-1"), *[Draft("candles.closed", {})] * 4)
+    await made.record(Draft("mark", {}))
+    wall.move(40 * 86_400)
+    await made.record(Draft("mark", {}))
+    return made, wall
+
+
+async def test_old_prices_go_once_they_are_stored_and_orders_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradingengine.execution.journal.journal._STRETCH", 10)
+    monkeypatch.setattr("tradingengine.execution.journal.journal._TAIL", 1)
+    made, wall = await with_history(tmp_path)
+    month = timedelta(days=30)
+    assert not await made.prune(wall.now() - month), "nothing is stored in the cloud"
+    await made.acknowledge(25)
+    assert not await made.prune(wall.now() - 2 * month), "nothing is so old"
+    assert [await made.prune(wall.now() - month) for _ in range(3)] == [True, True, False], "two stretches are stored"
+    await made.acknowledge(51)
+    assert [await made.prune(wall.now() - month) for _ in range(4)] == [True, True, True, False]
+    rows = await made._file.run(lambda connection: list(connection.execute("SELECT seq FROM entries")))
+    assert [seq for (seq,) in rows] == [*range(1, 51, 5), 51, 52]
+    seen: list[Entry] = []
+    assert await made.replay(seen.append) == 10
+    await made.close()
+    again = await opened(tmp_path)
+    assert (again.sequence, again.epoch) == (52, 2)
+    (entry,) = await again.record(Draft("mark", {}))
+    assert entry.seq == 53
+    await again.close()
+
+
+async def test_the_newest_entry_is_never_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradingengine.execution.journal.journal._STRETCH", 3)
+    made = await opened(tmp_path)
+    await made.record(*[Draft("mark", {})] * 3)
+    await made.acknowledge(3)
+    later = NOW + timedelta(days=1)
+    assert not await made.prune(later), "no number may be given twice"
+    await made.record(Draft("mark", {}))
+    assert await made.prune(later)
+    await made.close()
+    again = await opened(tmp_path)
+    assert again.sequence == 4
+    await again.close()
+
+
+async def test_a_new_database_gets_a_sequence_without_gaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradingengine.execution.journal.journal._STRETCH", 50)
+    monkeypatch.setattr("tradingengine.execution.journal.journal._TAIL", 1)
+    made, wall = await with_history(tmp_path)
+    await made.acknowledge(51)
+    assert await made.prune(wall.now() - timedelta(days=30))
+    await made.take_back(0)
+    shipped: list[Entry] = []
+    while batch := await made.read(len(shipped), limit=7):
+        assert len(batch) <= 7
+        shipped += batch
+    assert [entry.seq for entry in shipped] == list(range(1, 53))
+    assert [entry.data["n"] for entry in shipped if entry.type == "order.sent"] == list(range(10))
+    removed = [entry for entry in shipped if entry.data == {"removed": True}]
+    assert {(entry.type, entry.id) for entry in removed} == {("mark", None)}
+    assert len(removed) == 40
+    await made.close()
+
+
+async def test_entries_that_are_missing_beside_the_removed_ones_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradingengine.execution.journal.journal._STRETCH", 50)
+    made, wall = await with_history(tmp_path)
+    await made.acknowledge(51)
+    assert await made.prune(wall.now() - timedelta(days=30))
+    await made.close()
+    connection = apsw.Connection(str(tmp_path / "journal.sqlite"))
+    connection.execute("DELETE FROM entries WHERE seq = 6")
+    connection.close()
+    with pytest.raises(JournalError, match="some are missing"):
+        await opened(tmp_path)
+
+
+async def test_retention_goes_on_until_nothing_is_old_and_outlives_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradingengine.execution.journal.journal._STRETCH", 10)
+    made, wall = await with_history(tmp_path)
+    await made.acknowledge(51)
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 6:
+            await made.close()  # whatever is asked of it from now on fails
+        if len(pauses) == 7:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("tradingengine.execution.journal.retention.asyncio.sleep", pause)
+    with pytest.raises(asyncio.CancelledError):
+        await keep_short(made, wall)
+    assert pauses == [1.0] * 5 + [60.0] * 2
 
 
 async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
