@@ -318,7 +318,6 @@ def do_load_image(arguments: argparse.Namespace) -> int:
 
 def do_journal(arguments: argparse.Namespace) -> int:
     """`journal add|rm`."""
-    cluster.require_root()
     cluster.require_running()
     kubectl = Kubectl(admin_kubeconfig())
     with exclusive():

@@ -52,12 +52,16 @@ def require_root() -> None:
 
 
 def require_running() -> Owner:
-    """The owner record of a running cluster of this checkout; DevclusterError when there is none or it is another's."""
+    """The owner record of a running cluster of this checkout, for root.
+
+    DevclusterError when there is none, it is another's, or one is not root.
+    """
     owner = standing_owner()
     if owner is None or not owner.ready:
         raise DevclusterError("no cluster is up", "devcluster/bin/devcluster up")
     if not owner.mine():
         raise owner.refusal()
+    require_root()  # kubeconfig, sockets and namespaces are root's: better said here than by each tool in its words
     return owner
 
 

@@ -220,9 +220,9 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        if not interrupted:  # else the program is ending, and nothing may cut that short either
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        for number, handler in before.items():
+            # An interrupted program is ending, and nothing may cut that short, the interpreter's own end included.
+            signal.signal(number, signal.SIG_IGN if interrupted else handler)
 
 
 def _patience(_number: int, _frame: FrameType | None) -> None:

@@ -63,7 +63,7 @@ HOST_TOOLS = (
     _cni("portmap"),
     HostTool("buildah", ("buildah", "--version"), "buildah"),
     HostTool("mmdebstrap", ("mmdebstrap", "--version"), "mmdebstrap"),
-    HostTool("Debian keyring", ("test", "-f", str(KEYRING)), "debian-archive-keyring"),
+    HostTool("Debian keyring", ("ls", str(KEYRING)), "debian-archive-keyring"),
     HostTool("busybox", ("/bin/busybox", "true"), "busybox-static"),
     HostTool("nsenter", ("nsenter", "--version"), "util-linux"),
     HostTool("unshare", ("unshare", "--version"), "util-linux"),

@@ -122,7 +122,7 @@ def test_an_interrupted_build_ends_its_compilers(
             if number:
                 program.wait_for("interrupted")
             program.interrupt()
-        assert program.code() == 130
+        assert program.code() == 130, program.lines
         wait_until("no compiler", lambda: not group_runs(compiler), timeout=BOUND)
     finally:
         if start_ticks(compiler):
@@ -146,7 +146,7 @@ def test_waiting_for_another_build_is_said_and_can_be_interrupted(
         program.wait_for("the build of pause: waits for process 4711 since 2026-11-21T09:15:00+00:00")
         for _ in range(times):
             program.interrupt()
-        assert program.code() == 130
+        assert program.code() == 130, program.lines
     assert not (tmp_path / "pid").exists()
 
 
@@ -161,7 +161,7 @@ def test_a_build_goes_on_when_the_other_one_has_ended(cache: Path, tmp_path: Pat
     wait_until("the compiler", (tmp_path / "pid").is_file, timeout=BOUND)
     assert (folder / ".lock").read_text().startswith(f"{program.process.pid} since 20")
     program.interrupt()
-    assert program.code() == 130
+    assert program.code() == 130, program.lines
 
 
 CLUSTER = """
@@ -236,7 +236,7 @@ def test_an_interrupted_start_leaves_no_process(tmp_path: Path, programs: list[P
                 program.wait_for("interrupted")
             program.interrupt()
         (tmp_path / "hold").unlink()
-        assert program.code() == 130
+        assert program.code() == 130, program.lines
         assert (tmp_path / "cleaned").exists()
         assert [record.name for record in marked_processes(tmp_path / "run")] == []
     finally:
@@ -353,5 +353,25 @@ HEALING = """
 
 def test_a_second_interrupt_does_not_keep_the_demo_s_link_cut(tmp_path: Path, programs: list[Program]) -> None:
     program = Program(HEALING, tmp_path)
+    programs.append(program)
+    assert program.code() == 130, program.lines
+
+
+LATE = """
+    import os, signal, sys, threading
+    from te_devcluster import cli, status
+    status.collect = lambda: signal.raise_signal(signal.SIGINT)
+    code = cli.main(["status"])
+    signal.raise_signal(signal.SIGINT)  # and as late as any other can come:
+    class Last:
+        def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGINT):
+            kill(pid, number)
+    sys.last = Last()
+    sys.exit(code)
+"""
+
+
+def test_an_interrupt_while_the_interpreter_ends_changes_nothing(tmp_path: Path, programs: list[Program]) -> None:
+    program = Program(LATE, tmp_path)
     programs.append(program)
     assert program.code() == 130, program.lines

@@ -64,6 +64,16 @@ def test_a_cluster_whose_processes_have_all_ended_is_not_up(monkeypatch: pytest.
     assert status.collect()["up"] is False
 
 
+def test_who_is_not_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = dataclasses.replace(new_owner(6443, 8080), ready=True)
+    monkeypatch.setattr(cluster, "standing_owner", lambda: mine)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert cluster.require_running() == mine
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(DevclusterError, match="needs root"):
+        cluster.require_running()
+
+
 def test_a_record_that_a_crash_left_behind_owns_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(lock, "RUN_ROOT", tmp_path)
     monkeypatch.setattr(lock, "read_owner", lambda: new_owner(6443, 8080))
