@@ -121,10 +121,23 @@ def build_target(group: Group, target: Target) -> None:
         command += ["-tags", ",".join(target.tags)]
     begun = time.monotonic()
     say(f"building {target.binary}")
-    with Heartbeat(f"building {target.binary}"):
-        run([*command, "-o", str(partial), target.package], env=GO_ENVIRONMENT, cwd=group.source(), timeout=3600)
+    with Heartbeat(f"building {target.binary}"), _work_folder(group) as work:
+        environment = {**GO_ENVIRONMENT, "GOTMPDIR": str(work)}
+        run([*command, "-o", str(partial), target.package], env=environment, cwd=group.source(), timeout=3600)
     partial.replace(output)
     say(f"built {target.binary} in {time.monotonic() - begun:.0f} s, {output.stat().st_size // 1_000_000} MB")
+
+
+@contextmanager
+def _work_folder(group: Group) -> Iterator[Path]:
+    """The compiler's intermediate files: in /tmp a compiler that is killed leaves gigabytes that nobody finds."""
+    folder = group_dir(group) / ".work"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def copy_files(group: Group) -> None:

@@ -83,12 +83,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     compiler.write_text(
         "#!/bin/sh\n"
         'if [ "$1" = env ]; then echo go1.26.8; echo amd64; exit; fi\n'
-        'echo $$ > "$FOLDER/pid.partial"\nmv "$FOLDER/pid.partial" "$FOLDER/pid"\n'
+        'touch "${GOTMPDIR:-$TMPDIR}/work"\necho $$ > "$FOLDER/pid.partial"\nmv "$FOLDER/pid.partial" "$FOLDER/pid"\n'
         "trap : INT\n[ -z \"$DEAF\" ] || trap '' INT\nsleep 600\n"
     )
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", f"{compiler.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("TRADINGENGINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "bin"))
     for cached in (tools.go_version, tools.group_dir):
         cached.cache_clear()
     yield tmp_path / "cache"
@@ -127,6 +128,7 @@ def test_an_interrupted_build_ends_its_compilers(
     finally:
         if start_ticks(compiler):
             os.kill(compiler, signal.SIGKILL)
+    assert list(tmp_path.rglob("work")) == []
     with (tools.group_dir(tools.group_named("pause")) / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
