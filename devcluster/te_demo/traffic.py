@@ -64,6 +64,9 @@ class Traffic:
         except httpx.TransportError as error:
             return "none", type(error).__name__
         slot = answer.headers.get("x-te-slot", "")
-        if answer.is_success:
+        if not answer.is_success:
+            return slot or "unknown", str(answer.status_code)
+        try:
             return slot or str(answer.json()["engine"]["slot"]), "ok"
-        return slot or "unknown", str(answer.status_code)
+        except (ValueError, KeyError, TypeError):  # an answer of somebody else's, which must not end the counting
+            return "unknown", "not our answer"

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from te_demo import __main__ as program
 from te_demo.canary import Outcome, next_versions
@@ -13,8 +14,9 @@ from te_demo.canary import report as canary_report
 from te_demo.cut import Comparison, CutResult, Refused, compare
 from te_demo.cut import report as cut_report
 from te_demo.edge import EdgeDisk, EdgeOrder
+from te_demo.person import Person
 from te_demo.product import DATA_CLAIM, describe, engine_manifest, explain, recordings, running
-from te_demo.traffic import Tally
+from te_demo.traffic import Tally, Traffic
 from te_demo.up import closing_words, replay_changes
 from te_devcluster.errors import DevclusterError
 
@@ -145,3 +147,19 @@ def test_a_time_that_is_none_to_be_cut_off_for_is_refused(seconds: str, capsys: 
         program.main(["cut", f"--seconds={seconds}"])
     assert caught.value.code == 2
     assert "whole seconds, 1 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (httpx.Response(200, headers={"x-te-slot": "a"}), ("a", "ok")),
+        (httpx.Response(200, json={"engine": {"slot": "b"}}), ("b", "ok")),
+        (httpx.Response(200, json=[]), ("unknown", "not our answer")),
+        (httpx.Response(200, text="<html>"), ("unknown", "not our answer")),
+        (httpx.Response(503, headers={"x-te-slot": "b"}), ("b", "503")),
+    ],
+)
+def test_every_answer_is_counted_and_none_ends_the_counting(answer: httpx.Response, expected: tuple[str, str]) -> None:
+    with Person(1) as person:
+        person.http = httpx.Client(transport=httpx.MockTransport(lambda _request: answer), base_url="http://desk")
+        assert Traffic(person)._ask() == expected
