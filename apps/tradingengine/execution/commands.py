@@ -54,7 +54,7 @@ def decode_command(body: str | bytes) -> Command:
     """A command from its JSON; DomainError that names the field otherwise."""
     try:
         command = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DomainError(f"the command cannot be read: {error}") from error
     if not is_id(command.id):
         raise DomainError(f"the command cannot be read: id {command.id!r} is not a UUIDv7")

@@ -245,7 +245,13 @@ class Engine:
     async def follow_broker(self) -> None:
         """Journal what the broker reports, until its stream ends."""
         async for row in self.broker.updates():
-            await self.router.on_row(row)
+            try:
+                await self.router.on_row(row)
+            except Exception:
+                order = self.book.by_tag(row.tag)
+                if order is not None:
+                    self.recovery.resolve(order.id)  # the broker is asked for it, or what it said would be lost
+                raise
 
     async def watch_stuck(self) -> None:
         """Have orders looked up that were sent and then neither answered nor are on their way. Until cancelled."""

@@ -130,11 +130,12 @@ class Router:
     async def _send(self, order: Order, sized: Order, others: list[Order], started: float) -> Reason | None:
         """Journal and send; `sized` is the order with the quantity that goes out."""
         reducing = self._gate.reduces(sized, others)
-        await self._record(drafts.intent(order), drafts.sent(order, sized.quantity))
+        journalled = await self._record(drafts.intent(order), drafts.sent(order, sized.quantity))
         self._metrics.stage(order, "journal", started)
         # The disk took its time: a halt or the order's own limit may have come in between.
         late = reason(ReasonCode.EXPIRED) if is_late(order, self._wall.now()) else None
-        stopped = late or (None if reducing else self._gate.closed_for_new_risk())
+        unsafe = None if journalled else reason(ReasonCode.JOURNAL_FAILED)
+        stopped = late or (None if reducing else self._gate.closed_for_new_risk() or unsafe)
         if stopped is not None:
             draft = drafts.expired if late else drafts.cancelled
             await self._record(draft(order.id, stopped))

@@ -23,6 +23,11 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
         return self.age <= STALE_SECONDS
 
     @property
+    def journal_failed(self) -> bool:
+        """Whether the edge can record nothing any more: it then takes only what reduces risk."""
+        return bool(self.document.get("journal_failed"))
+
+    @property
     def feed(self) -> dict[str, Any]:
         """The part about prices."""
         feed: dict[str, Any] = self.document.get("feed") or {}

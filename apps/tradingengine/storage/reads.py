@@ -277,8 +277,6 @@ class Reads:
         database, cache, heartbeat = await asyncio.gather(self._database_item(), self._cache_item(), self.heartbeat())
         feed = documents.feed_state(heartbeat)
         feed_ok = {"live": "ok", "stale": "degraded"}.get(feed["state"], "down")
-        edge_ok = "ok" if heartbeat is not None and heartbeat.fresh else "down"
-        age_ms = round(heartbeat.age * 1000) if heartbeat is not None else None
         broker = (heartbeat.document.get("broker") or {}) if heartbeat is not None and heartbeat.fresh else {}
         broker_ok = "ok" if broker.get("state") in ("connected", "ok") else "down"
         return [
@@ -292,9 +290,7 @@ class Reads:
             _item(f"broker {broker.get('name') or self.engine.brokers[0].name}", broker_ok,
                   detail=str(broker.get("state") or "unknown"),
                   mend=None if broker_ok == "ok" else "Look at the edge's console."),
-            _item("edge", edge_ok, latency_ms=age_ms,
-                  detail="The link is up." if edge_ok == "ok" else "No heartbeat for more than 3 s.",
-                  mend=None if edge_ok == "ok" else "Check the edge node's power and network; it trades on by itself."),
+            _edge_item(heartbeat),
             _item("models", "absent", detail="No models in this version."),
         ]  # fmt: skip
 
@@ -342,6 +338,17 @@ def _item(
     name: str, state: str, *, latency_ms: int | None = None, detail: str, mend: str | None = None
 ) -> dict[str, Any]:
     return {"name": name, "state": state, "since": None, "latency_ms": latency_ms, "detail": detail, "mend": mend}
+
+
+def _edge_item(heartbeat: Heartbeat | None) -> dict[str, Any]:
+    age_ms = round(heartbeat.age * 1000) if heartbeat is not None else None
+    if heartbeat is None or not heartbeat.fresh:
+        return _item("edge", "down", latency_ms=age_ms, detail="No heartbeat for more than 3 s.",
+                     mend="Check the edge node's power and network; it trades on by itself.")  # fmt: skip
+    if heartbeat.journal_failed:
+        return _item("edge", "degraded", latency_ms=age_ms, detail="Its journal cannot be written: only what reduces "
+                     "risk goes.", mend="Free or replace the edge's disk, then restart its pod.")  # fmt: skip
+    return _item("edge", "ok", latency_ms=age_ms, detail="The link is up.")
 
 
 def _is_today(stored: StoredPosition, day: date, run: str | None) -> bool:

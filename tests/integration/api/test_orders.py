@@ -283,3 +283,18 @@ async def test_a_halt_refuses_new_risk_and_ends_by_the_edges_word(
     await wait_until("the halt is over", over)
     await beat(cache)
     assert (await trader.place()).status_code == 201
+
+
+async def test_an_edge_that_can_record_nothing_gets_no_new_risk(trader: Person, cache: streams.Client) -> None:
+    await beat(cache, journal_failed=True)
+
+    async def heard() -> bool:
+        items = (await trader.http.get("/v1/system")).json()["items"]
+        return any(item["name"] == "edge" and item["state"] == "degraded" for item in items)
+
+    await wait_until("the failed journal is known", heard)
+    answer = await trader.place()
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/edge_unreachable")
+    stored = (await trader.http.get(f"/v1/orders/{answer.json()['order_id']}")).json()
+    assert (stored["state"], stored["delivery"]) == ("NOT_DELIVERED", "not_delivered")
+    assert await commands(cache, streams.COMMANDS) == []

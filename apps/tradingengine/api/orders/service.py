@@ -170,7 +170,7 @@ class OrderService:
             raise
         if request.purpose is Purpose.EXIT:
             return await self._exit(request, key, digest)
-        delivered = heartbeat is not None and heartbeat.fresh
+        delivered = heartbeat is not None and heartbeat.fresh and not heartbeat.journal_failed
         if delivered and not request.dry_run and request.purpose not in _PROTECTS:
             _check_prices(heartbeat)
         stored = self.new_order(request, kind="place", delivered=delivered)
@@ -319,8 +319,8 @@ class OrderService:
     def not_delivered(order_id: str) -> EdgeUnreachableError:
         """The answer for an order that was stored and never left."""
         return EdgeUnreachableError(
-            "No heartbeat of the edge for more than 3 s. Exits, cancels and HALT still go through.",
-            mend="Use the edge's own console, or place it again when the link is back.",
+            "No heartbeat of the edge for 3 s, or its disk has failed. Exits, cancels and HALT still go through.",
+            mend="Look at the edge on the System tab; use its own console, or place it again when it is back.",
             extra={"order_id": order_id},
         )
 

@@ -142,9 +142,11 @@ class PaperBroker:
     async def updates(self) -> AsyncIterator[BookRow]:
         """Rows as they change; of one that changed again before it was taken, the latest alone, which says it all."""
         while True:
-            await self._news.wait()
-            for row in self.take_updates():
-                yield row
+            if not self._unheard:
+                await self._news.wait()
+            self._news.clear()
+            while self._unheard:  # one by one: what a consumer that stumbles has not seen stays for the next
+                yield self._unheard.pop(next(iter(self._unheard)))
             if not self._started:
                 return
 

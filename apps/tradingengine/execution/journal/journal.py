@@ -7,6 +7,7 @@ The column `digest` is the place of the hash chain; nothing writes it in format 
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -22,6 +23,8 @@ from tradingengine.domain.clock import MarketClock, WallClock, rfc3339
 from tradingengine.errors import TradingEngineError
 from tradingengine.execution.journal.entry import BULK_TYPES, Draft, Entry
 from tradingengine.storage.sqlite import SqliteFailedError, SqliteFile
+
+log = logging.getLogger(__name__)
 
 FORMAT: Final = 1
 _TAIL: Final = 4096
@@ -60,6 +63,7 @@ class Journal:
         self.epoch = 0
         self.sequence = 0
         self.acked = 0
+        self.listener_errors = 0
 
     @property
     def failure(self) -> TradingEngineError | None:
@@ -118,7 +122,14 @@ class Journal:
             self.sequence = entry.seq
             self._tail.append(entry)
             for listener in self._listeners:
-                listener(entry)
+                self._tell(listener, entry)
+
+    def _tell(self, listener: Callable[[Entry], None], entry: Entry) -> None:
+        try:
+            listener(entry)
+        except Exception:  # whoever stumbles over an entry keeps nobody else, and no later entry, from being heard
+            self.listener_errors += 1
+            log.exception("an entry could not be taken", extra={"seq": entry.seq, "type": entry.type})
 
     async def read(self, after: int, limit: int = 500) -> list[Entry]:
         """Entries with a sequence above `after`, oldest first; from memory when they are recent."""

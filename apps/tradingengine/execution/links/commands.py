@@ -77,5 +77,5 @@ class CommandReader:
             for entry_id, fields in answer.get(stream, ()):
                 if self._is_stopped() or (stream == streams.COMMANDS and self._holds_back()):
                     return  # since it began to wait; they stay in the stream
+                self._cursors[stream] = entry_id  # first: an entry that nobody can take holds up no HALT behind it
                 self._engine.accept(fields.get("body", ""), command_id=fields.get("id", ""))
-                self._cursors[stream] = entry_id

@@ -14,7 +14,7 @@ from tradingengine.domain.ids import broker_tag, new_id
 from tradingengine.domain.orders import Order, OrderState, OrderType, Product, Purpose, Side, TradingState, Validity
 from tradingengine.domain.reasons import ReasonCode
 from tradingengine.execution.commands import CommandKind
-from tradingengine.execution.journal import Draft
+from tradingengine.execution.journal import Draft, Entry
 from tradingengine.storage.sqlite import SqliteFailedError
 
 from tests.unit.apps.execution.kit import NOW, SHARE, Edge, body, order, quote, until, wire
@@ -729,3 +729,30 @@ async def test_a_quote_in_between_fills_what_rests(edge: Edge) -> None:
     following.cancel()
     assert state_of(edge, made) == ("FILLED", 10, "")
     assert edge.market.quotes[SHARE] != quote()
+
+
+async def test_a_listener_that_stumbles_keeps_no_entry_from_the_book(edge: Edge) -> None:
+    def stumbles(changed: Order, entry: Entry) -> None:
+        raise ValueError("a bug")
+
+    edge.engine.order_listeners.append(stumbles)
+    made = order()
+    await edge.engine.submit(made)
+    assert state_of(edge, made) == ("FILLED", 10, "")
+    assert [step["event"] for step in edge.engine.book.timeline(made.id)] == [
+        "order.intent",
+        "order.sent",
+        "order.acknowledged",
+        "order.filled",
+    ]
+    assert edge.journal.sequence == len(await edge.types())
+    assert edge.journal.listener_errors == 4
+
+
+async def test_without_a_journal_no_new_risk_is_sent_whatever_the_flags_say(edge: Edge) -> None:
+    await edge.journal.close()
+    made = order()
+    await edge.engine.submit(made)
+    assert not edge.engine.inputs.journal_failed
+    assert await edge.paper.book() == []
+    assert state_of(edge, made) == ("CANCELLED", 0, "journal_failed")

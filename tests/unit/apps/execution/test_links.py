@@ -12,8 +12,10 @@ from tradingengine.domain.ids import new_id
 from tradingengine.execution.commands import CommandKind
 from tradingengine.execution.journal import Draft
 from tradingengine.execution.links import CommandReader, Heart, Shipper
+from tradingengine.execution.loops import keep_running
 from tradingengine.execution.metrics import EdgeMetrics
 from tradingengine.storage import streams
+from tradingengine.telemetry.metrics import Metrics
 
 from tests.unit.apps.execution.kit import Edge, body, order, until, wire
 from tests.unit.apps.execution.test_flow import fail_journal
@@ -420,3 +422,22 @@ async def test_what_was_journalled_before_the_disk_failed_still_goes_up(
     await link.rounds()
     assert link.redis.sequences() == list(range(1, last + 1))
     assert [task.done() for task in link._tasks] == [False, False]
+
+
+@pytest.mark.parametrize("poison", ['{"order":' * 100_000, "bug"])
+async def test_an_entry_that_nobody_can_take_holds_up_no_halt_behind_it(
+    link: Link, poison: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept = link.edge.engine.accept
+
+    def stumbles(text: str, *, command_id: str = "") -> "asyncio.Task[None] | None":
+        if text == "bug":
+            raise ValueError("a bug")
+        return accept(text, command_id=command_id)
+
+    monkeypatch.setattr(link.edge.engine, "accept", stumbles)
+    entries = link.redis.commands.setdefault(streams.PRIORITY_COMMANDS, [])
+    entries.append(("1-0", {"id": new_id(), "body": poison}))
+    link.redis.send(body(CommandKind.HALT), priority=True)
+    link.start(lambda: keep_running("commands", link.reader.run, Metrics(component="edge")))
+    await until(lambda: link.edge.engine.halts.halted)

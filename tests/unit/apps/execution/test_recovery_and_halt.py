@@ -424,3 +424,31 @@ async def test_a_journal_that_fails_during_recovery_does_not_end_the_edge(tmp_pa
     assert again.engine.book.orders == {}, "nothing is adopted that may be in the journal"
     assert again.engine.gate.closed_for_new_risk() is not None
     await again.stop()
+
+
+async def test_a_report_that_cannot_be_taken_is_asked_for_and_holds_up_no_other(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = order(price_paise=9990), order(price_paise=9990)
+    await edge.engine.submit(first)
+    await edge.engine.submit(second)
+    await edge.heard()
+    await edge.price(ask=9985, bid=9980)
+    on_row, tags = edge.engine.router.on_row, []
+
+    async def stumbles(row: BookRow, order_id: str | None = None) -> None:
+        tags.append(row.tag)
+        if len(tags) == 1:
+            raise ValueError("a bug")
+        await on_row(row, order_id)
+
+    monkeypatch.setattr(edge.engine.router, "on_row", stumbles)
+    with pytest.raises(ValueError, match="a bug"):
+        await edge.engine.follow_broker()
+    assert tags == [broker_tag(first.id)]
+    loops = [asyncio.create_task(loop()) for loop in (edge.engine.follow_broker, edge.engine.recovery.watch)]
+    await until(lambda: not edge.engine.book.open_orders())
+    assert state_of(edge, first) == state_of(edge, second) == ("FILLED", 10, "")
+    for loop in loops:
+        loop.cancel()
+    await asyncio.gather(*loops, return_exceptions=True)
