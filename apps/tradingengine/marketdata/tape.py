@@ -87,9 +87,8 @@ class Tape(Protocol):
         """Number of sessions."""
         ...
 
-    @property
     def first_offset_ms(self) -> int:
-        """How far into the very first session the tape starts when no position was kept."""
+        """How far into the first session the tape starts when no position was kept; blocking, called in a thread."""
         ...
 
     def session(self, index: int) -> TapeSession:

@@ -117,7 +117,7 @@ class TapeFeed:
         """Find the kept position or the tape's start, and load candles up to there."""
         kept = self._read_position()
         if kept is None:
-            await self._enter(0, new_id(), offset_ms=self._tape.first_offset_ms)
+            await self._enter(0, new_id(), offset_ms=await asyncio.to_thread(self._tape.first_offset_ms))
         else:
             self._resumed = True
             await self._enter(kept.session, kept.run, at_ms=kept.at_ms)

@@ -191,10 +191,11 @@ class ReplayTape:
         """Number of recorded days."""
         return len(self._days)
 
-    @property
     def first_offset_ms(self) -> int:
-        """Recorded days are played from their start."""
-        return 0
+        """Up to the first record of the first day: nobody wants to wait for a recorder that was late."""
+        session = self.session(0)
+        first = next(session.prices(), None)
+        return 0 if first is None else (first.at_ms - session.open_ms) // 1000 * 1000
 
     @property
     def days(self) -> Sequence[date]:

@@ -97,7 +97,6 @@ class SimulatorTape:
         """Number of sessions, about a year."""
         return SESSIONS
 
-    @property
     def first_offset_ms(self) -> int:
         """The very first session starts at 10:00 IST, so that the day's chart is not empty."""
         return FIRST_OFFSET_MS

@@ -65,7 +65,6 @@ class SmallTape:
 
     source: Source = "simulator"
     detail = "made by a test"
-    first_offset_ms = 0
 
     def __init__(
         self, *, count: int = 2, seconds: int = 150, symbols: Sequence[str] = ("NSE:ABC",), fingerprint: str = "small"
@@ -74,6 +73,10 @@ class SmallTape:
         self.fingerprint = fingerprint
         self._seconds = seconds
         self._symbols = symbols
+
+    def first_offset_ms(self) -> int:
+        """From the start."""
+        return 0
 
     def session(self, index: int) -> SmallSession:
         """The session of that number."""

@@ -16,7 +16,7 @@ from tradingengine.marketdata.replay.path import DepthRule, minute_path
 from tradingengine.marketdata.replay.tape import RecordedSession, ReplayTape
 
 from tests.recordings import write_parquet
-from tests.unit.apps.marketdata.conftest import DAY_ONE, DAY_TWO, bar_columns
+from tests.unit.apps.marketdata.conftest import DAY_ONE, DAY_TWO, bar_columns, tick_columns
 
 pytestmark = pytest.mark.unit
 
@@ -107,6 +107,15 @@ def test_a_long_gap_ends_the_tape(recordings: Path, calendar: Calendar) -> None:
     folder = open_folder(recordings)
     assert ReplayTape(folder, calendar, date(2021, 5, 10)).days == (date(2021, 5, 10), date(2021, 5, 11))
     assert ReplayTape(folder, calendar, date(2021, 6, 9)).days == (date(2021, 6, 9), date(2021, 6, 10))
+
+
+def test_the_tape_starts_with_its_first_record_and_not_with_silence(recordings: Path, calendar: Calendar) -> None:
+    columns = tick_columns()
+    columns["ts"] = [ts + 47 for ts in columns["ts"]]
+    write_parquet(recordings / "ticks_test.parquet", columns)
+    (recordings / "bars_1m_test.parquet").unlink()
+    (recordings / "README.md").unlink()
+    assert ReplayTape(open_folder(recordings), calendar).first_offset_ms() == 47_000
 
 
 def test_a_day_without_records_is_refused_with_the_nearest_ones(recordings: Path, calendar: Calendar) -> None:
