@@ -192,9 +192,10 @@ class ReplayTape:
         return len(self._days)
 
     def first_offset_ms(self) -> int:
-        """Up to the first record of the first day: nobody wants to wait for a recorder that was late."""
+        """Up to the first price of the first day that can be traded: nobody wants to wait for a late recorder."""
         session = self.session(0)
-        first = next(session.prices(), None)
+        tradable = {instrument.symbol for instrument in session.instruments if instrument.tradable}
+        first = next((price for price in session.prices() if price.symbol in tradable), None)
         return 0 if first is None else (first.at_ms - session.open_ms) // 1000 * 1000
 
     @property
