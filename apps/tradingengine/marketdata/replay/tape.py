@@ -192,11 +192,15 @@ class ReplayTape:
         return len(self._days)
 
     def first_offset_ms(self) -> int:
-        """Up to the first price of the first day that can be traded: nobody wants to wait for a late recorder."""
+        """To where every symbol of the first minute has its price: nobody wants to wait for a late recorder."""
         session = self.session(0)
-        tradable = {instrument.symbol for instrument in session.instruments if instrument.tradable}
-        first = next((price for price in session.prices() if price.symbol in tradable), None)
-        return 0 if first is None else (first.at_ms - session.open_ms) // 1000 * 1000
+        firsts: dict[str, int] = {}
+        for price in session.prices():
+            if firsts and price.at_ms >= min(firsts.values()) + _MINUTE_MS:
+                break
+            firsts.setdefault(price.symbol, price.at_ms)
+        latest = max(firsts.values(), default=session.open_ms)
+        return (latest - session.open_ms + 999) // 1000 * 1000
 
     @property
     def days(self) -> Sequence[date]:

@@ -109,7 +109,7 @@ def test_a_long_gap_ends_the_tape(recordings: Path, calendar: Calendar) -> None:
     assert ReplayTape(folder, calendar, date(2021, 6, 9)).days == (date(2021, 6, 9), date(2021, 6, 10))
 
 
-def test_the_tape_starts_with_its_first_tradable_price_and_not_with_silence(
+def test_the_tape_starts_where_every_symbol_of_the_first_minute_has_its_price(
     recordings: Path, calendar: Calendar
 ) -> None:
     columns = tick_columns()
