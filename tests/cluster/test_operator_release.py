@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from te_devcluster.api_server import ApiServer
 from tradingengine_operator.flows.state import Stage as FlowStage
 from tradingengine_operator.plan import kinds
 
-from .operator_rig import Rig, namespace_of, prepare, rig_in
+from .operator_rig import Rig
 
 pytestmark = pytest.mark.cluster
 STEPS = [{"weight": 10, "hold": "1s"}, {"weight": 50, "hold": "1s"}, {"weight": 100}]
-
-
-@pytest.fixture(scope="module")
-def server(controlled_api_server: ApiServer) -> ApiServer:
-    """An API server that knows our kinds."""
-    prepare(controlled_api_server)
-    return controlled_api_server
-
-
-@pytest.fixture
-async def rig(
-    server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> AsyncIterator[Rig]:
-    """A rig for one test."""
-    async with rig_in(server, namespace_of(request), tmp_path / "operator.log", monkeypatch) as made:
-        yield made
 
 
 async def spec_of(rig: Rig, **changes: Any) -> dict[str, Any]:

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from te_devcluster.api_server import ApiServer
 from te_devcluster.commands import run
 from te_devcluster.paths import checkout
 from te_devcluster.tools import KUBERNETES_VERSION, require
 from tradingengine_operator.builders import names
 from tradingengine_operator.plan import kinds
 
-from .operator_rig import Rig, namespace_of, prepare, rig_in
+from .operator_rig import Rig
 
 pytestmark = pytest.mark.cluster
 ACCOUNT = "te-tradingengine"
-
-
-@pytest.fixture(scope="module")
-def server(controlled_api_server: ApiServer) -> ApiServer:
-    """An API server that knows our kinds."""
-    prepare(controlled_api_server)
-    return controlled_api_server
-
-
-@pytest.fixture
-async def rig(
-    server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> AsyncIterator[Rig]:
-    """A rig for one test."""
-    async with rig_in(server, namespace_of(request), tmp_path / "operator.log", monkeypatch) as made:
-        yield made
 
 
 def chart_account(rig: Rig) -> Path:

@@ -4,33 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from te_devcluster.api_server import ApiServer
 from tradingengine_operator.builders import names
 from tradingengine_operator.plan import kinds
 
-from .operator_rig import Rig, gateway, namespace_of, prepare, rig_in
+from .operator_rig import Rig, gateway
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def server(controlled_api_server: ApiServer) -> ApiServer:
-    """An API server that knows our kinds."""
-    prepare(controlled_api_server)
-    return controlled_api_server
-
-
-@pytest.fixture
-async def rig(
-    server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> AsyncIterator[Rig]:
-    """A rig for one test."""
-    async with rig_in(server, namespace_of(request), tmp_path / "operator.log", monkeypatch) as made:
-        yield made
 
 
 async def until_reason(rig: Rig, type_: str, reason: str) -> str:
