@@ -41,7 +41,7 @@ lint: venv ## ruff, mypy strict, import layers
 PYTEST := $(BIN)/pytest --durations=5 --durations-min=5
 # Processes that share the tests of a target; 0 for none, as a debugger needs it.
 WORKERS ?= $(shell nproc)
-SPREAD = --numprocesses=$(WORKERS) --dist=loadfile
+SPREAD := --numprocesses=$(WORKERS) --dist=worksteal
 COVERED := COVERAGE_FILE=.coverage
 ARGS ?=
 
@@ -62,7 +62,7 @@ integration: venv ## real Postgres, Redis and browser on loopback, servers from 
 .PHONY: cluster
 cluster: venv ## a real API server in a network namespace of its own, also beside a running demo (root)
 	$(DEVCLUSTER) build --only etcd --only kubernetes --only helm --only gateway-api
-	$(PYTEST) $(SPREAD) -m cluster tests/cluster $(ARGS)
+	$(PYTEST) $(SPREAD) --dist=loadfile -m cluster tests/cluster $(ARGS)
 
 .PHONY: e2e
 e2e: venv ## the whole product on two real nodes; refuses while a demo is up (root)
