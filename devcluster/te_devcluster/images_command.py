@@ -34,7 +34,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     names = list(images.IMAGES)
     command.add_argument("--only", action="append", default=[], choices=names, metavar="NAME", help=", ".join(names))
     command.add_argument(
-        "--tag", type=_tag, default="", metavar="VERSION", help="default: the version in pyproject.toml"
+        "--tag", type=_tag, default=None, metavar="VERSION", help="default: the version in pyproject.toml"
     )
     command.add_argument("--overlay", type=Path, metavar="FOLDER", help="build FOLDER's Dockerfile on top of one image")
     command.add_argument("--rootfs", nargs="+", default=[], choices=names, metavar="NAME", help="only unpack these")
@@ -55,7 +55,7 @@ def execute(arguments: argparse.Namespace) -> int:
                 return 2
             built = [images.build_overlay(arguments.only[0], arguments.tag, arguments.overlay.resolve())]
         else:
-            built = images.build_images(arguments.only, arguments.tag)
+            built = images.build_images(arguments.only, arguments.tag or "")
     if arguments.load:
         from te_devcluster import cluster
         from te_devcluster.images_in import load_images

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from te_devcluster import build, cli, cluster, doctor, images, status
 from te_devcluster.doctor import Finding
 from te_devcluster.errors import DevclusterError
 
 pytestmark = pytest.mark.unit
+COMMANDS = (
+    *("doctor", "packages", "build", "images", "up", "down", "status"),
+    *("kubeconfig", "logs", "load-image", "journal", "cut", "heal"),
+)
 
 
 @pytest.mark.parametrize(
@@ -32,13 +38,19 @@ def test_each_missing_package_is_named_once() -> None:
     assert doctor.missing_packages(findings) == ["pkg"]
 
 
-def test_every_command_explains_itself_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    names = ["doctor", "build", "up", "down", "status", "kubeconfig", "logs", "load-image", "journal", "cut", "heal"]
-    for name in names:
-        with pytest.raises(SystemExit) as caught:
-            cli.main([name, "--help"])
-        assert caught.value.code == 0
-        assert f"devcluster/bin/devcluster {name}" in capsys.readouterr().out
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_examples_that_are_right(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([name, "--help"])
+    assert caught.value.code == 0
+    _, _, examples = capsys.readouterr().out.partition("examples:")
+    lines = [shlex.split(line, comments=True) for line in examples.splitlines() if line.strip()]
+    assert lines
+    for program, *arguments in lines:
+        assert (program, arguments[0]) == ("devcluster/bin/devcluster", name)
+        assert cli.parser().parse_args(arguments)
 
 
 @pytest.mark.parametrize(
