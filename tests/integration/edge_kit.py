@@ -163,9 +163,13 @@ class EdgeProcess:
 
     async def resting(self) -> dict[str, Any]:
         """The `order` part of a buy far below the market: at the lower end of the day's band."""
-        events = await self.read_events()
-        snapshots = [event for event in events.values() if event["type"] == "instruments.snapshot"]
-        (lowest,) = [one["lower_band_paise"] for one in snapshots[-1]["data"]["instruments"] if one["symbol"] == SYMBOL]
+
+        async def snapshots() -> list[dict[str, Any]]:
+            events = await self.read_events()
+            return [event["data"] for event in events.values() if event["type"] == "instruments.snapshot"]
+
+        instruments = (await wait_until("the run has begun", snapshots))[-1]["instruments"]
+        (lowest,) = [one["lower_band_paise"] for one in instruments if one["symbol"] == SYMBOL]
         return place(type="LIMIT", price_paise=lowest or 5)
 
     async def types_of(self, order_id: str) -> list[str]:

@@ -23,6 +23,7 @@ from tradingengine.execution.loops import keep_running
 from tradingengine.execution.market import FeedMarket, MarketPump
 from tradingengine.execution.metrics import EdgeMetrics
 from tradingengine.execution.strategies import StrategyRunner
+from tradingengine.marketdata.errors import MarketDataError
 from tradingengine.marketdata.factory import make_feed
 from tradingengine.marketdata.port import FeedEvent
 from tradingengine.marketdata.publisher import CandleEvent, PricePublisher, RedisSink
@@ -36,6 +37,18 @@ log = logging.getLogger(__name__)
 _STOP_SECONDS: Final = 4.0
 _RETRY_SECONDS: Final = 5.0
 T = TypeVar("T")
+
+
+CLOSED: Final[dict[str, Any]] = {
+    "epoch": 0,
+    "sequence": 0,
+    "idle": True,
+    "flat": False,  # the journal may hold a position
+    "tradingState": "HALTED",
+    "journal": "",
+    "recovered": False,
+}
+"""What an edge says that cannot trade at all: nothing is in flight, so its pod may be replaced by one that can."""
 
 
 class EdgeProcess:
@@ -190,6 +203,12 @@ class EdgeProcess:
             return "the paper book cannot be written. Free or replace the disk, then restart the pod."
         return None
 
+    def document(self) -> dict[str, Any] | None:
+        """The edge object of `GET /control/v1/state`; None while nobody can say."""
+        if self.opened:
+            return self.engine.document()
+        return CLOSED if self._obstacle else None
+
     def _closed(self) -> str | None:
         """Why the console can carry out nothing; None when it can."""
         return None if self.opened else self.unready()
@@ -240,12 +259,16 @@ def _check(settings: Settings) -> None:
 
 
 async def main(settings: Settings, stop: asyncio.Event | None = None) -> None:
-    """Serve control port and console, and trade, until SIGTERM or `stop`."""
+    """Serve control port and console, and trade, until SIGTERM or `stop`; without prices live, and trade nothing."""
     metrics = Metrics(component="edge", release=settings.release, slot=settings.slot)
-    edge = EdgeProcess(settings, metrics)
     state = ControlState(settings, metrics)
+    try:
+        edge = EdgeProcess(settings, metrics)
+    except MarketDataError as error:
+        await _without_prices(state, error, stop)
+        return
     state.readiness["edge"] = edge.unready
-    state.edge = lambda: edge.engine.document() if edge.opened else None
+    state.edge = edge.document
     state.on_drain.append(edge.engine.drain)
     state.on_resume.append(edge.engine.resume)
     state.on_stop.append(edge.stop_intake)
@@ -255,6 +278,15 @@ async def main(settings: Settings, stop: asyncio.Event | None = None) -> None:
         return edge.run()
 
     await serve(state, [console], background=[trade], stop=stop)
+
+
+async def _without_prices(state: ControlState, error: MarketDataError, stop: asyncio.Event | None) -> None:
+    """Stay, and say why: a process that ended would read the whole folder again with every restart."""
+    log.critical("the edge has no prices and trades nothing", extra={"problem": error.detail, "mend": error.mend})
+    why = f"{error.detail} {error.mend or ''} Then restart the pod."
+    state.readiness["edge"] = lambda: why
+    state.edge = lambda: CLOSED
+    await serve(state, stop=stop)
 
 
 def run() -> None:

@@ -1,6 +1,7 @@
 """The whole process without its ports: start, trade, stop, refuse; with a Redis that never answers."""
 
 import asyncio
+import json
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,8 +9,10 @@ from typing import Any
 
 import apsw
 import httpx
+import jsonschema
 import pytest
-from tradingengine.config import Broker, EngineConfig, Settings
+from tradingengine.config import Broker, EngineConfig, MarketData, Settings
+from tradingengine.domain.calendar import contract_folder
 from tradingengine.domain.clock import epoch_ms
 from tradingengine.errors import ConfigError, UnavailableError
 from tradingengine.execution import main
@@ -187,7 +190,9 @@ async def test_a_full_disk_at_the_start_is_waited_for(
     assert "its disk has 1 MiB left, 16 are needed. Check the volume" in str(edge.unready())
     assert metrics.registry.get_sample_value("tradingengine_edge_storage_failed") == 1
     assert [record.message for record in caplog.records].count("the edge waits and trades nothing") == 1
-    assert not edge.opened
+    document = edge.document()
+    assert document is not None
+    assert (document["idle"], document["flat"], document["recovered"]) == (True, False, False)
     transport = httpx.ASGITransport(app=edge.console.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
         refused = await http.post("/v1/halt", headers={"x-te-console": "1"})
@@ -258,6 +263,46 @@ async def test_a_journal_that_fails_while_it_is_read_is_read_again_from_the_star
     (position,) = again.engine.book.positions.values()
     assert position.quantity == 20
     await again.stop()
+
+
+async def test_a_data_folder_that_is_refused_is_said_and_ends_nothing(
+    tmp_path: Path, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "data").mkdir()
+    engine = EngineConfig(market_data=MarketData(source="replay"))
+    made = settings(tmp_path, engine=engine, data_dir=tmp_path / "data", control_port=unused_tcp_port)
+    stop = asyncio.Event()
+    running = asyncio.create_task(main.main(made, stop))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as http:
+        async with asyncio.timeout(20):
+            while (reasons := await unready(http)) in (None, {"process": "starting"}):
+                assert not running.done(), running
+                await asyncio.sleep(0.01)
+        assert "no recorded prices" in str(reasons)
+        assert "te data check" in str(reasons)
+        assert (await http.get("/healthz")).status_code == 200
+        state = (await http.get("/control/v1/state", headers={"authorization": "Bearer a-token-for-tests"})).json()
+    jsonschema.validate(state["edge"], contract("EdgeState"), cls=jsonschema.Draft202012Validator)
+    assert (state["edge"]["idle"], state["edge"]["flat"]) == (True, False)
+    assert [record.levelname for record in caplog.records].count("CRITICAL") == 1
+    stop.set()
+    await running
+    assert not (tmp_path / "state").exists()
+
+
+async def unready(http: httpx.AsyncClient) -> dict[str, str] | None:
+    """Why the pod is not ready; None while its port does not answer."""
+    try:
+        reasons: dict[str, str] = (await http.get("/readyz")).json()["reasons"]
+    except httpx.TransportError:
+        return None
+    return reasons
+
+
+def contract(name: str) -> dict[str, Any]:
+    """The schema of a part of the control API."""
+    document = json.loads((contract_folder() / "control-v1.schema.json").read_text())
+    return {"$ref": f"#/$defs/{name}", "$defs": document["$defs"]}
 
 
 def test_export_says_when_there_is_no_edge(monkeypatch: pytest.MonkeyPatch) -> None:
