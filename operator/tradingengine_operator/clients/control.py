@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -27,7 +28,11 @@ class EdgeFacts:
 
 @dataclass(frozen=True)
 class PodState:
-    """What a pod says of itself; `requests` counts client requests since it started."""
+    """What a pod says of itself.
+
+    `requests` counts client requests since it started; `unready` says by part why the pod is not ready, with the mend
+    where it knows one.
+    """
 
     component: str
     release: str
@@ -37,6 +42,7 @@ class PodState:
     requests: int
     web_sockets: int
     edge: EdgeFacts | None
+    unready: Mapping[str, str] = field(default_factory=dict)
 
 
 class ControlClient:
@@ -100,6 +106,7 @@ def _parse(address: str, raw: Any) -> PodState:
             requests=int(raw["requests"]["total"]),
             web_sockets=int(raw["webSockets"]),
             edge=_edge(raw.get("edge")),
+            unready={str(part): str(why) for part, why in raw.get("unready", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ControlError(f"pod {address} answered its state in another form: {type(error).__name__}") from error

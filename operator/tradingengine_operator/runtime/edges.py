@@ -65,7 +65,7 @@ class EdgeRunner:
         finally:
             self.view = EdgeView(_word(p, seen, decision, pod), said)
         p.look_again(decision.recheck)
-        _judge(p, seen, decision, pod, self.view.state)
+        _judge(p, seen, decision, pod, self.view.state, said)
 
     async def reopen(self, p: Pass) -> None:
         """Takes a drain back: nothing is replaced while the engine is paused."""
@@ -144,7 +144,17 @@ def _word(p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | None
     return "Restarting" if ran else "Starting"
 
 
-def _judge(p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | None, word: str) -> None:
+def _obstacle(said: PodState | None) -> str | None:
+    """What keeps the edge from trading, in its own words with the mend; None while it merely starts, or trades."""
+    if said is None or said.edge is None:
+        return None
+    recovering = not said.edge.recovered and said.edge.epoch > 0
+    return None if recovering else said.unready.get("edge")
+
+
+def _judge(
+    p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | None, word: str, said: PodState | None
+) -> None:
     trouble = trouble_of(pod) if pod is not None else None
     if seen.wanted is None and p.state.stable is not None:
         message = f"the record of release {p.state.stable.release} is missing; the edge stays as it is"
@@ -163,6 +173,8 @@ def _judge(p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | Non
         p.conditions.set("EdgeReady", "True", "UpdatePostponed", message)
     elif seen.pod != seen.wanted:
         p.conditions.set("EdgeReady", "False", "Updating", f"the edge changes to release {seen.wanted}")
+    elif obstacle := _obstacle(said):
+        p.conditions.set("EdgeReady", "False", "CannotTrade", obstacle)
     elif not seen.recovered or pod is None or not is_ready(pod):
         p.conditions.set("EdgeReady", "False", "Recovering", "the edge reconciles its journal with the broker")
     else:

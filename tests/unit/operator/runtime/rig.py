@@ -36,6 +36,9 @@ class FakeControl:
     draining: bool = False
     withdrawn: bool = False
     flat: bool = True
+    epoch: int = 1
+    recovered: bool = True
+    unready: dict[str, str] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     documents: list[dict[str, Any]] = field(default_factory=list)
 
@@ -45,8 +48,10 @@ class FakeControl:
             raise ControlError(f"pod {address} does not answer")
         # One answer for all pods: the edge alone is ever drained, and it must see that it is.
         word = "draining" if self.draining else "withdrawn" if self.withdrawn else "serving"
-        edge = EdgeFacts(epoch=1, sequence=5, idle=True, flat=self.flat, trading_state="ACTIVE", recovered=True)
-        return PodState("any", "1", "1.4.2", "0001", word, requests=0, web_sockets=0, edge=edge)
+        edge = EdgeFacts(
+            epoch=self.epoch, sequence=5, idle=True, flat=self.flat, trading_state="ACTIVE", recovered=self.recovered
+        )
+        return PodState("any", "1", "1.4.2", "0001", word, 0, 0, edge, unready=self.unready)
 
     async def withdraw(self, address: str, token: str, release: int, spread: float) -> PodState:
         """Withdraws."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import queue
 
+import kopf
 import pytest
 from tradingengine_operator.runtime.logs import configure_logs
 
@@ -17,7 +17,7 @@ def test_kopf_s_own_attributes_do_not_break_a_line(capsys: pytest.CaptureFixture
     handlers, level = list(root.handlers), root.level
     try:
         configure_logs("INFO")
-        extra = {"settings": queue.SimpleQueue(), "k8s_ref": {}, "k8s_skip": False, "engine": "desk"}
+        extra = {"settings": kopf.OperatorSettings(), "k8s_ref": {}, "k8s_skip": True, "engine": "desk"}
         logging.getLogger("kopf.objects").warning("a daemon is cancelled", extra=extra)
     finally:
         root.handlers[:] = handlers

@@ -243,6 +243,20 @@ async def test_an_edge_that_restarts_is_not_called_unreachable() -> None:
     assert warned == {"EdgeReadyUnreachable"}, "a restart is nothing to warn of"
 
 
+@pytest.mark.parametrize(("epoch", "recovered"), [(0, False), (4, True)], ids=["at its start", "in mid-run"])
+async def test_an_edge_that_cannot_trade_says_why_in_its_own_words(epoch: int, recovered: bool) -> None:
+    bench = await running()
+    why = "the journal cannot be written. Free or replace the disk, then restart the pod."
+    bench.control.epoch, bench.control.recovered, bench.control.unready = epoch, recovered, {"edge": why}
+    await bench.engine.reconcile()
+    assert shown(bench) == ("Connected", "CannotTrade")
+    assert bench.condition("EdgeReady")["message"] == why
+    bench.control.epoch, bench.control.recovered = 5, False
+    bench.control.unready = {"edge": "orders are being checked with the broker"}
+    await bench.engine.reconcile()
+    assert shown(bench) == ("Connected", "Recovering")
+
+
 async def test_a_first_edge_starts() -> None:
     bench = Bench()
     while not (bench.state().stable and ("Pod", "desk-edge-0") in bench.api.objects):
