@@ -4,13 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from tradingengine.domain.ids import new_id
 from tradingengine.errors import UsageError
 from tradingengine.jobs.orders import differences, parse_orders
 
 pytestmark = pytest.mark.unit
 
-A, B, C = (new_id() for _ in range(3))
+A, B, C = (f"01a1ff91-caca-7323-a2e4-00000000000{digit}" for digit in "abc")
 
 
 def test_an_array_and_lines_are_the_same() -> None:
