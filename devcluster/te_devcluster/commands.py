@@ -157,13 +157,14 @@ def _to_its_end(
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    _signal_group(child, signal.SIGINT)
-    end = time.monotonic() + GRACE
-    # Looked at and not reaped: as long as it is there, the group's number cannot become a stranger's.
-    while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None and time.monotonic() < end:
-        time.sleep(0.02)
-    _signal_group(child, signal.SIGKILL)
-    child.wait()
+    if child.returncode is None:  # else it ended by itself in the moment that `communicate` gives an interrupted one
+        _signal_group(child, signal.SIGINT)
+        end = time.monotonic() + GRACE
+        # Looked at and not reaped: as long as it is there, the group's number cannot become a stranger's.
+        while os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None and time.monotonic() < end:
+            time.sleep(0.02)
+        _signal_group(child, signal.SIGKILL)
+        child.wait()
     for stream in (child.stdin, child.stdout, child.stderr):
         if stream is not None:
             with contextlib.suppress(OSError):

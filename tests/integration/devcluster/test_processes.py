@@ -70,6 +70,12 @@ def test_a_missing_program_and_a_failing_one_say_so(table: ProcessTable) -> None
     assert "why" in str(caught.value)
 
 
+def test_an_interrupt_while_a_program_ends_by_itself_stays_an_interrupt() -> None:
+    # It interrupts us once we feed it, and is over before anybody could end it.
+    with pytest.raises(KeyboardInterrupt):
+        run(["sh", "-c", "read line; kill -INT $PPID"], stdin="go\n")
+
+
 def test_waiting_has_a_bound_and_gives_the_hint() -> None:
     with pytest.raises(TimedOutError, match="never") as caught:
         wait_until("never", lambda: False, timeout=0.0, every=0.01, hint=lambda: "look there")
