@@ -2,7 +2,7 @@
 
 One SQLite file (WAL, synchronous FULL). Entries are appended in transactions; each gets the next sequence number.
 Listeners hear entries in sequence, on the event loop, before the one who appended goes on. What is about orders,
-commands and trading stays for ever; prices and marks (`bulk`) are removed once they are old and stored in the cloud.
+commands and trading stays for ever; bars and marks are removed once they are old and stored in the cloud.
 The column `digest` is the place of the hash chain; nothing writes it in format 1.
 """
 
@@ -181,8 +181,8 @@ class Journal:
             await self._file.run(lambda connection: _put(connection, "acked", str(seq)))
 
     async def prune(self, before: datetime) -> bool:
-        """Remove what says nothing about orders from the next stretch of entries, if all of it is older than `before`
-        and stored in the cloud; whether it did. A stretch is short: no order waits for it.
+        """Remove bars and marks from the next stretch of entries, if all of it is older than `before` and stored in
+        the cloud; whether it did. A stretch is short: no order waits for it.
         """
         try:
             return await self._file.run(lambda connection: _prune(connection, self.acked, rfc3339(before)))
@@ -254,7 +254,9 @@ def _prune(connection: apsw.Connection, acked: int, before: str) -> bool:
     behind = connection.execute("SELECT at FROM entries WHERE seq = ?", (end + 1,)).fetchone()
     if end > acked or behind is None or str(behind[0]) >= before:
         return False
-    connection.execute("DELETE FROM entries WHERE seq > ? AND seq <= ? AND bulk = 1", (start, end))
+    # Not all that is bulk: without the instruments, which a run tells once, a new database could take no order.
+    passing = "DELETE FROM entries WHERE seq > ? AND seq <= ? AND type IN ('candles.closed', 'mark')"
+    connection.execute(passing, (start, end))
     removed = int(meta.get("removed", "0")) + connection.changes()
     _put(connection, "pruned", str(end))
     _put(connection, "removed", str(removed))

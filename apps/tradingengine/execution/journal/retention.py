@@ -1,4 +1,4 @@
-"""How long the journal keeps prices and marks; what is about orders, commands and trading it keeps for ever."""
+"""How long the journal keeps bars and marks; everything else it keeps for ever."""
 
 import asyncio
 from datetime import timedelta

@@ -190,6 +190,21 @@ async def test_the_newest_entry_is_never_removed(tmp_path: Path, monkeypatch: py
     await again.close()
 
 
+async def test_what_a_new_database_cannot_do_without_stays_however_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradingengine.execution.journal.journal._STRETCH", 4)
+    made = await opened(tmp_path)
+    needed = Draft("instruments.snapshot", {"instruments": []}), Draft("strategy.state", {"state": "paused"})
+    await made.record(Draft("mark", {}), *needed, Draft("candles.closed", {}), Draft("mark", {}))
+    await made.acknowledge(5)
+    assert await made.prune(NOW + timedelta(days=1))
+    rows = await made._file.run(lambda connection: list(connection.execute("SELECT type FROM entries ORDER BY seq")))
+    assert [kind for (kind,) in rows] == ["instruments.snapshot", "strategy.state", "mark"]
+    await made.close()
+    await (await opened(tmp_path)).close()
+
+
 async def test_a_new_database_gets_a_sequence_without_gaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tradingengine.execution.journal.journal._STRETCH", 50)
     monkeypatch.setattr("tradingengine.execution.journal.journal._TAIL", 1)
