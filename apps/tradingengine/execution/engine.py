@@ -81,6 +81,7 @@ class Engine:
         book = OrderBook()
         count = await self.journal.replay(book.apply)
         self.book.become(book)  # only once everything was read: an attempt that failed midway leaves nothing
+        self.inputs.journal_failed = self.journal.failure is not None
         self._left_halts = tuple(self.book.unfinished_halts)
         self.journal.listen(self._heard)
         return count

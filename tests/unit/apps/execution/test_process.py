@@ -252,8 +252,11 @@ async def test_a_journal_that_fails_while_it_is_read_is_read_again_from_the_star
         await replay(visit)
         if broken:
             broken.clear()
-            raise SqliteFailedError("a bad block")
+            await again.journal._file.run(bad_block)
         return 0
+
+    def bad_block(connection: apsw.Connection) -> None:
+        raise apsw.IOError("a bad block")
 
     again.journal.replay = breaks  # type: ignore[method-assign,assignment]
     with pytest.raises(SqliteFailedError):
@@ -262,6 +265,7 @@ async def test_a_journal_that_fails_while_it_is_read_is_read_again_from_the_star
     await again.engine.open()
     (position,) = again.engine.book.positions.values()
     assert position.quantity == 20
+    assert not again.engine.inputs.journal_failed, "the journal works now: new risk is not refused for its sake"
     await again.stop()
 
 
