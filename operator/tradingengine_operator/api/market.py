@@ -33,20 +33,26 @@ def default_brokers() -> tuple[Broker, ...]:
 
 
 class CashRisk(Model):
-    """Limits of shares, in rupees."""
+    """Limits of shares, in rupees. Shown to people; no order is refused by them in this version."""
 
-    order: Rupees = Field(default=500_000, description="Highest value of one order.")
-    position: Rupees = Field(default=1_500_000, description="Highest value of one position.")
+    order: Rupees = Field(
+        default=500_000,
+        description="Highest value of one order. The ticket says when an order is above it; none is refused yet.",
+    )
+    position: Rupees = Field(
+        default=1_500_000,
+        description="Highest value of one position. Shown beside the open exposure; no order is refused by it yet.",
+    )
 
 
 class LongOptionsRisk(Model):
-    """Limits of bought options, in rupees."""
+    """Limits of bought options, in rupees. Nothing reads them in this version, which trades shares."""
 
     premium: Rupees = Field(default=200_000, description="Highest premium paid.")
 
 
 class DerivativesRisk(Model):
-    """Limits of futures and sold options."""
+    """Limits of futures and sold options. Nothing reads them in this version, which trades shares."""
 
     notional: Rupees = Field(default=3_000_000, description="Highest notional value, in rupees.")
     lots: Annotated[int, Field(ge=0, le=10_000)] = Field(default=2, description="Most lots.")
@@ -54,14 +60,21 @@ class DerivativesRisk(Model):
 
 
 class Risk(Model):
-    """Limits that the edge's gate holds, in rupees."""
+    """Limits, in rupees. The edge's gate holds `ordersPerSecond` alone in this version."""
 
-    daily_loss: Rupees = Field(default=25_000, description="Loss of a day after which only risk is reduced.")
+    daily_loss: Rupees = Field(
+        default=25_000, description="Loss of a day, shown beside the day's P&L; no order is refused by it yet."
+    )
     cash: CashRisk = Field(default_factory=CashRisk, description="Shares.")
-    long_options: LongOptionsRisk = Field(default_factory=LongOptionsRisk, description="Bought options.")
-    derivatives: DerivativesRisk = Field(default_factory=DerivativesRisk, description="Futures and sold options.")
+    long_options: LongOptionsRisk = Field(
+        default_factory=LongOptionsRisk, description="Bought options; nothing reads it yet."
+    )
+    derivatives: DerivativesRisk = Field(
+        default_factory=DerivativesRisk, description="Futures and sold options; nothing reads it yet."
+    )
     orders_per_second: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=9, description="Most orders a second on one segment of an exchange."
+        default=9,
+        description="Most orders a second that add risk, on one segment of an exchange; the edge's gate refuses more.",
     )
 
 

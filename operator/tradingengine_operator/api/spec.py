@@ -71,7 +71,9 @@ class TradingEngineSpec(Model):
         description="Brokers that orders go to.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    risk: Risk = Field(default_factory=Risk, description="Limits.")
+    risk: Risk = Field(
+        default_factory=Risk, description="Limits; the edge's gate holds `ordersPerSecond` alone in this version."
+    )
     market_data: MarketData = Field(default_factory=MarketData, description="Where prices come from.")
     features: dict[str, bool] | None = unavailable("Switches that are reloaded while running.")
     settings: dict[str, Any] | None = unavailable("Settings that are reloaded while running.")
