@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import secrets
 from datetime import timedelta
 from typing import Final
 
@@ -10,6 +11,7 @@ MAX_BY_PAIR: Final = 5
 MAX_BY_ADDRESS: Final = 30
 MAX_BY_LOGIN: Final = 50
 """Far above the others, so that a stranger cannot easily lock somebody out."""
+_OWN_KEY: Final = secrets.token_hex(32)
 
 
 def too_many(pair: int, address: int, login: int) -> bool:
@@ -20,9 +22,12 @@ def too_many(pair: int, address: int, login: int) -> bool:
 def attempt_name(login: str, *, exists: bool, secret: str) -> str:
     """The name to count a login's attempts by: itself when there is such a user.
 
-    Anything else may be a password typed into the wrong field: of it only a keyed digest is kept.
+    Anything else may be a password typed into the wrong field: of it only a keyed digest is kept. Without
+    a `secret` (the control token's file is not there) this process takes a key of its own.
     """
-    return login if exists else "#" + hmac.new(secret.encode(), login.encode(), hashlib.sha256).hexdigest()[:32]
+    if exists:
+        return login
+    return "#" + hmac.new((secret or _OWN_KEY).encode(), login.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def client_address(peer: str | None, forwarded_for: str | None) -> str:

@@ -1,6 +1,8 @@
 """Passwords, tokens, roles, origins and limits."""
 
 import asyncio
+import hashlib
+import hmac
 import threading
 
 import pytest
@@ -44,6 +46,9 @@ def test_only_a_login_that_exists_is_written_down() -> None:
     assert "password" not in hidden
     assert hidden == limits.attempt_name("my-password", exists=False, secret="s")
     assert hidden != limits.attempt_name("my-password", exists=False, secret="t")
+    keyless = limits.attempt_name("my-password", exists=False, secret="")
+    assert keyless == limits.attempt_name("my-password", exists=False, secret="")
+    assert keyless != "#" + hmac.new(b"", b"my-password", hashlib.sha256).hexdigest()[:32], "anybody could guess it"
     assert len(hidden) <= 64
 
 
