@@ -48,7 +48,7 @@ class TradingEngineSpec(Model):
     mode: Literal["paper", "live"] = Field(default="paper", description="Whether orders are real.")
     segments: Annotated[tuple[Segment, ...], Field(min_length=1, max_length=8)] = Field(
         default=("NSE_EQ", "NSE_FO"),
-        description="What this desk trades; market hours are theirs.",
+        description="Segments whose trading sessions are shown. Orders of other segments are not refused yet.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     environment: Literal["development", "staging", "production"] = Field(
