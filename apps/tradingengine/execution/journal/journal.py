@@ -242,7 +242,11 @@ def _row(entry: Entry) -> tuple[int, int, str, str | None, str, str, str | None,
 
 
 def _insert(connection: apsw.Connection, rows: list[tuple[Any, ...]], entries: list[Entry]) -> list[Entry]:
-    connection.executemany(f"INSERT INTO entries ({_COLUMNS}, bulk) VALUES (?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
+    try:
+        connection.executemany(f"INSERT INTO entries ({_COLUMNS}, bulk) VALUES (?,?,?,?,?,?,?,?,?)", rows)  # noqa: S608
+    except Exception as error:
+        # Whatever it is, it closes the file: the numbers are given, and after a gap no start would take the journal.
+        raise apsw.Error(f"{type(error).__name__}: {error}") from error
     return entries
 
 

@@ -17,7 +17,7 @@ from tradingengine.execution.journal import (
 )
 from tradingengine.storage.sqlite import SqliteFailedError, SqliteFile, SqliteFileError, check_version
 
-from tests.unit.apps.execution.kit import NOW, FakeMarket, FakeWall
+from tests.unit.apps.execution.kit import NOW, FakeMarket, FakeWall, until
 
 pytestmark = pytest.mark.unit
 
@@ -310,6 +310,19 @@ async def test_a_file_that_another_program_locks_leaves_no_gap_in_the_sequence(t
     await again.close()
 
 
+async def test_an_entry_that_cannot_be_written_at_all_leaves_no_gap_in_the_sequence(tmp_path: Path) -> None:
+    made = await opened(tmp_path)
+    await made.record(Draft("mark", {}))
+    with pytest.raises(SqliteFailedError, match="UnicodeEncodeError"):
+        await made.record(Draft("mark", {}, id="\ud800"))
+    with pytest.raises(SqliteFailedError):
+        await made.record(Draft("mark", {}))
+    await made.close()
+    again = await opened(tmp_path)
+    assert again.sequence == 1
+    await again.close()
+
+
 async def test_what_was_heard_survives_a_kill(tmp_path: Path) -> None:
     made = await opened(tmp_path)
     await made.record(*(Draft("mark", {}) for _ in range(10)))
@@ -338,6 +351,7 @@ async def test_the_log_is_checkpointed_between_bursts(tmp_path: Path, monkeypatc
     made = await opened(tmp_path)
     for _ in range(30):
         await made.record(Draft("mark", {"text": "x" * 2000}))
+        await until(lambda: made._file._wal_pages < 10)  # the next one in a moment of quiet, not behind this one
     wal = tmp_path / "journal.sqlite-wal"
     assert wal.stat().st_size < 30 * 4096
     await made.close()
