@@ -202,11 +202,12 @@ def interruptible() -> Iterator[None]:
 
     interrupted = False
 
-    def first(_number: int, _frame: FrameType | None) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
         nonlocal interrupted
+        if interrupted:
+            say_at_once("cleaning up; a moment")
+            return
         interrupted = True
-        for number in before:
-            signal.signal(number, _patience)
         say_at_once("interrupted; ending what runs right now")
         raise KeyboardInterrupt
 
@@ -217,17 +218,13 @@ def interruptible() -> Iterator[None]:
         if number != signal.SIGHUP or handler is not signal.SIG_IGN:
             before[number] = handler
     for number in before:
-        signal.signal(number, first)
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
         for number, handler in before.items():
             # An interrupted program is ending, and nothing may cut that short, the interpreter's own end included.
             signal.signal(number, signal.SIG_IGN if interrupted else handler)
-
-
-def _patience(_number: int, _frame: FrameType | None) -> None:
-    say_at_once("cleaning up; a moment")
 
 
 @contextmanager

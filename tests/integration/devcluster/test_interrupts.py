@@ -359,6 +359,36 @@ def test_a_second_interrupt_does_not_keep_the_demo_s_link_cut(tmp_path: Path, pr
     assert program.code() == 130, program.lines
 
 
+HOLDING = """
+    import signal, sys
+    from te_devcluster import cli, commands, status
+    install, interrupts, cleaned = signal.signal, [signal.SIGINT], []
+    def interrupted(number, handler):  # as `uninterrupted` is just about to hold them back
+        if interrupts:
+            signal.raise_signal(interrupts.pop())
+        return install(number, handler)
+    def collect():
+        signal.signal = interrupted
+        try:
+            with commands.uninterrupted():
+                pass
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            cleaned.append(True)
+    status.collect = collect
+    code = cli.main(["status"])
+    sys.exit(code if cleaned else 99)
+"""
+
+
+def test_an_interrupt_at_the_edge_of_a_block_that_holds_it_back_is_still_the_only_one(
+    tmp_path: Path, programs: list[Program]
+) -> None:
+    program = Program(HOLDING, tmp_path)
+    programs.append(program)
+    assert program.code() == 130, program.lines
+
+
 LATE = """
     import os, signal, sys, threading
     from te_devcluster import cli, status
