@@ -98,6 +98,11 @@ bench: venv ## the figures, written to docs/benchmarks.md (root)
 	$(BIN)/python -m te_demo refuse-if-up
 	$(BIN)/python -m bench $(ARGS)
 
+.PHONY: bench-ci
+bench-ci: venv ## how long a fresh clone takes to build and check, cold and warm; an hour (root)
+	$(BIN)/python -m te_demo refuse-if-up
+	$(BIN)/python -m bench --ci
+
 # ---------------------------------------------------------------------------------------------------- demo
 DEMO := $(BIN)/python -m te_demo
 

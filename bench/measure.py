@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from te_demo.person import Person, market_order
 from te_demo.product import OPERATOR_NAMESPACE, Product
 from te_devcluster import host
+from te_devcluster.errors import DevclusterError
 from te_devcluster.kubectl import Kubectl
 from te_devcluster.paths import MARK_DIR, STATE_ROOT
 from te_devcluster.processes import marked_processes
@@ -202,6 +203,31 @@ def page_shell_ms(person: Person, count: int) -> Spread:
         person.http.get("/").raise_for_status()
         times.append(1000 * (time.monotonic() - begun))
     return spread(times)
+
+
+SHELLS = 'sum by (le) (tradingengine_http_request_duration_seconds_bucket{component="dashboard",route="/"})'
+SCRAPED_SECONDS = 3.0
+"""Prometheus asks each second; after this long it has what was before."""
+
+
+def page_shell_server_ms(product: Product, person: Person, count: int) -> float:
+    """The histogram's bound (ms) that 95 % of page shells stay below in the dashboard's own count."""
+    time.sleep(SCRAPED_SECONDS)
+    before = product.prometheus(SHELLS)
+    for _ in range(count):
+        person.http.get("/").raise_for_status()
+    time.sleep(SCRAPED_SECONDS)
+    after = product.prometheus(SHELLS)
+    grown = {float(json.loads(key)["le"]): value - before.get(key, 0.0) for key, value in after.items()}
+    return 1000 * bound_of(grown, 0.95)
+
+
+def bound_of(cumulative: Mapping[float, float], share: float) -> float:
+    """The lowest bound of a cumulative histogram (bound -> count, +Inf among them) that holds a share of all."""
+    whole = cumulative[math.inf]
+    if whole <= 0:
+        raise DevclusterError("the histogram did not grow", "is the engine's Prometheus scraping its pods?")
+    return min(bound for bound, count in cumulative.items() if count >= share * whole)
 
 
 def page_kb_gzip(person: Person) -> float:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import subprocess
+from pathlib import Path
 
 import pytest
+from te_devcluster.errors import DevclusterError
 
-from bench.__main__ import page
-from bench.measure import operator_writes, spread
+from bench import checking
+from bench.__main__ import section, with_section
+from bench.checking import environment
+from bench.measure import bound_of, operator_writes, spread
 
 pytestmark = pytest.mark.unit
 
@@ -35,5 +42,42 @@ def test_only_the_operator_s_writes_after_a_moment_count_and_leases_do_not() -> 
     assert operator_writes(lines, "2026-01-01T00:00:00Z") == ["patch services/desk"]
 
 
-def test_the_page_has_a_row_for_each_figure() -> None:
-    assert "| a | 1 s | 0.5 s |" in page([("a", "1 s", "0.5 s")], 0.1)
+def test_a_histogram_says_what_most_stay_below() -> None:
+    grown = {0.01: 90.0, 0.05: 96.0, 0.1: 100.0, math.inf: 100.0}
+    assert bound_of(grown, 0.95) == 0.05
+    assert bound_of(grown, 0.9) == 0.01
+    with pytest.raises(DevclusterError, match="did not grow"):
+        bound_of(dict.fromkeys(grown, 0.0), 0.95)
+
+
+def test_a_part_of_the_page_is_replaced_and_the_others_stay() -> None:
+    first = section("make bench", "About.", [("a", "1 s", "0.5 s")], 0.1)
+    page = with_section("# Figures\n", "One", first)
+    page = with_section(page, "Two", section("make bench-ci", "", [("b", "2 s", "1.5 s")], 0.1))
+    again = with_section(page, "One", section("make bench", "About.", [("a", "1 s", "0.7 s")], 0.1))
+    assert "| a | 1 s | 0.5 s |" in page
+    assert "| a | 1 s | 0.7 s |" in again
+    assert "0.5 s" not in again
+    assert "| b | 2 s | 1.5 s |" in again
+    assert again.count("# Figures") == again.count("## One") == again.count("## Two") == 1
+
+
+def test_a_run_that_is_timed_takes_over_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("TRADINGENGINE_CACHE", "GOCACHE", "XDG_CACHE_HOME", "PYTHONPATH"):
+        monkeypatch.setenv(name, "/elsewhere")
+    assert "/elsewhere" not in environment(tmp_path).values()
+    assert environment(tmp_path)["PATH"] == os.environ["PATH"]
+
+
+def test_a_check_that_fails_is_an_error_with_its_last_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / ".ci").mkdir(parents=True)
+    script = source / ".ci" / "run"
+    script.write_text("#!/bin/sh\necho what went wrong\nexit 3\n")
+    script.chmod(0o755)
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=source, check=True)
+    monkeypatch.setattr(checking, "checkout", lambda: source)
+    with pytest.raises(DevclusterError, match="code 3") as failed:
+        checking.check(tmp_path, "cold")
+    assert "what went wrong" in str(failed.value)
