@@ -1,4 +1,4 @@
-"""A small door to buildah: images without a daemon, without a registry, in a storage of their own in the cache."""
+"""A small door to buildah: images without a daemon, a registry or a network, in a storage of their own in the cache."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 
 from te_devcluster.commands import run
 from te_devcluster.paths import cache_root
+
+# The storage driver's mounts end with the command. The empty network is what keeps a RUN step from fetching anything:
+# with chroot isolation buildah itself leaves the host's network to it.
+ALONE = ("unshare", "--mount", "--propagation", "private", "--net")
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,10 @@ class Buildah:
     def run(self, *arguments: str, timeout: float = 600.0) -> str:
         """Runs `buildah ARGUMENTS` on this storage and returns its standard output without the last newline.
 
-        It runs in a mount namespace of its own: the storage driver's mounts end with the command.
+        It runs in a mount namespace of its own and has no network, nor have the RUN steps of a build.
         """
         self.storage.mkdir(parents=True, exist_ok=True)
-        command = ["unshare", "--mount", "--propagation", "private", *self._program()]
-        return run([*command, *arguments], env=self._environment(), timeout=timeout).stdout.strip()
+        return run([*ALONE, *self._program(), *arguments], env=self._environment(), timeout=timeout).stdout.strip()
 
     def _program(self) -> list[str]:
         return ["buildah", "--root", str(self.storage / "root"), "--runroot", str(self.storage / "run")]
@@ -113,7 +116,7 @@ class Buildah:
         """Copies an image's root file system to a folder that must not exist yet; numeric owners are kept."""
         container = self.run("from", "--pull-never", name)
         script = 'mounted=$("$@" mount "$CONTAINER") && cp --archive "$mounted" "$TARGET"'
-        command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *self._program()]
+        command = [*ALONE, "sh", "-c", script, "sh", *self._program()]
         environment = {**self._environment(), "CONTAINER": container, "TARGET": str(target)}
         try:
             run(command, env=environment, timeout=300)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from te_devcluster import bases, contexts, images
+from te_devcluster import bases, buildah, contexts, images
 from te_devcluster.errors import DevclusterError
 from te_devcluster.paths import checkout
 
@@ -114,3 +115,20 @@ def test_a_front_end_whose_build_fails_does_not_pass_for_the_last_whole_one(
     with pytest.raises(DevclusterError, match="npm run"):
         contexts.frontend()
     assert not marker.exists()
+
+
+def test_nothing_that_buildah_runs_has_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+
+    def noted(command: list[str], **_: object) -> SimpleNamespace:
+        commands.append(command)
+        return SimpleNamespace(stdout="container\n")
+
+    monkeypatch.setattr(buildah, "run", noted)
+    tool = buildah.Buildah(tmp_path)
+    tool.build("name", tmp_path / "Dockerfile", tmp_path)
+    tool.export("name", tmp_path / "rootfs")
+    assert any("bud" in command for command in commands)
+    for command in commands:
+        options = command[1 : command.index("buildah")]
+        assert (command[0], "--net" in options) == ("unshare", True)
