@@ -19,6 +19,7 @@ from te_demo.person import Person
 from te_demo.product import Product, condition, explain, running
 from te_demo.traffic import Tally, Traffic
 from te_demo.up import load
+from te_demo.visitors import Visitors
 
 LOGIN = "canary-client"
 BAD_RELEASE = Path("demo") / "bad_release"
@@ -32,6 +33,7 @@ class Outcome:
     tally: Tally
     seconds: float
     fault_to_zero: float | None
+    visitors: Visitors
 
 
 def next_versions(version: str) -> tuple[str, str]:
@@ -55,26 +57,28 @@ def bad_release(version: str) -> list[images.Built]:
 
 
 def promote(product: Product, person: Person, version: str, timeout: float = 300.0) -> Outcome:
-    """Asks for a version and waits until it is the stable release."""
+    """Asks for a version and waits until it is the stable release, and whoever has a page open is there too."""
     begun = time.monotonic()
-    with Traffic(person) as traffic:
+    with Traffic(person) as traffic, Visitors(person) as visitors:
         product.patch_spec({"version": version})
-        product.wait_for(f"{version} promoted", running(version), timeout, tell=lambda line: say(f"  {line}"))
-    return Outcome(version, traffic.tally, time.monotonic() - begun, None)
+        status = product.wait_for(f"{version} promoted", running(version), timeout, tell=lambda line: say(f"  {line}"))
+        visitors.wait_home(str(status["release"]["stable"]))
+    return Outcome(version, traffic.tally, time.monotonic() - begun, None, visitors)
 
 
 def withdraw(product: Product, person: Person, version: str, timeout: float = 300.0) -> Outcome:
-    """Asks for a version that fails, and waits until it is withdrawn; measures fault to weight 0."""
+    """Asks for a version that fails, and waits until it is withdrawn and left; measures fault to weight 0."""
     begun = time.monotonic()
-    with Traffic(person) as traffic:
+    with Traffic(person) as traffic, Visitors(person) as visitors:
         before = product.weights()
         live = "a" if before.a >= before.b else "b"
         product.patch_spec({"version": version})
         zero = _watch_weight(product, traffic.tally, live, begun + timeout)
         say(f"  weight is 0 again, {zero - (traffic.tally.first_failure or zero):.1f} s after the first failure")
-        product.wait_for("withdrawn", _withdrawn, timeout, tell=lambda line: say(f"  {line}"))
+        status = product.wait_for("withdrawn", _withdrawn, timeout, tell=lambda line: say(f"  {line}"))
+        visitors.wait_home(str(status["release"]["stable"]))
     first = traffic.tally.first_failure
-    return Outcome(version, traffic.tally, time.monotonic() - begun, zero - first if first else None)
+    return Outcome(version, traffic.tally, time.monotonic() - begun, zero - first if first else None, visitors)
 
 
 def _watch_weight(product: Product, tally: Tally, live: str, end: float) -> float:
@@ -105,6 +109,7 @@ def report(outcome: Outcome) -> str:
         failed = {kind: count for kind, count in found.items() if kind != "ok"}
         words = ", ".join(f"{count} x {kind}" for kind, count in sorted(failed.items())) or "no failure"
         lines.append(f"    slot {slot}: {sum(found.values())} answers, {words}")
+    lines.append(f"    {outcome.visitors.report()}")
     if outcome.fault_to_zero is not None:
         lines.append(f"    from the first failed answer to weight 0: {outcome.fault_to_zero:.1f} s")
     return "\n".join(lines)

@@ -248,6 +248,11 @@ def current_version(desk: Desk) -> str:
     return str(desk.product.status()["version"])
 
 
+def stable_release(desk: Desk) -> str:
+    """The number of the release that serves."""
+    return str(desk.product.status()["release"]["stable"])
+
+
 def with_operator_killed(desk: Desk, act: Callable[[], None]) -> None:
     """Runs `act` and kills the operator right after it: the release must go on where it was."""
     act()
@@ -256,11 +261,19 @@ def with_operator_killed(desk: Desk, act: Callable[[], None]) -> None:
 
 def test_a_good_release_is_promoted_though_the_operator_is_killed_in_it(desk: Desk, visitor: Person) -> None:
     good, _bad = next_versions(current_version(desk))
+    old = stable_release(desk)
     load(good_release(good))
     with_operator_killed(desk, lambda: desk.product.patch_spec({"version": good}))
     outcome = promote(desk.product, visitor, good)
     assert outcome.tally.failures() == 0, outcome.tally.answers
     assert {slot for slot, _ in outcome.tally.answers} == {"a", "b"}
+    stayed, joined, new = outcome.visitors.stayed, outcome.visitors.joined, stable_release(desk)
+    assert (stayed.foreign, joined.foreign) == (0, 0)
+    # A cookie that the Gateway did not follow would send them back and forth while both releases have weight.
+    assert (stayed.pages, stayed.gone) == ([old, new], 1)
+    assert (joined.pages, joined.gone) == ([new], 0)
+    assert stayed.own > 0
+    assert joined.own > 0
     desk.product.wait_for(
         "edge updated", lambda status: (status.get("edge") or {}).get("version") == good, timeout=180, tell=say
     )
@@ -269,6 +282,7 @@ def test_a_good_release_is_promoted_though_the_operator_is_killed_in_it(desk: De
 
 def test_a_bad_release_is_withdrawn_before_many_notice(desk: Desk, visitor: Person) -> None:
     stable, bad = current_version(desk), next_versions(current_version(desk))[0]
+    release = stable_release(desk)
     load(bad_release(bad))
     outcome = withdraw(desk.product, visitor, bad)
     assert outcome.fault_to_zero is not None
@@ -276,6 +290,14 @@ def test_a_bad_release_is_withdrawn_before_many_notice(desk: Desk, visitor: Pers
     status = desk.product.status()
     assert status["version"] == stable
     assert condition(status, "ReleaseHealthy") == "False"
+    assert [item["reason"] for item in status["conditions"] if item["type"] == "ReleaseHealthy"] == ["ErrorRate"]
+    assert stable_release(desk) == release
+    stayed, joined = outcome.visitors.stayed, outcome.visitors.joined
+    assert (stayed.foreign, joined.foreign) == (0, 0)
+    assert (stayed.pages, stayed.gone) == ([release], 0)
+    assert (joined.pages[1:], joined.gone) == ([release], 1)
+    assert int(joined.pages[0]) > int(release)
+    assert joined.own > 0
     weights = desk.product.weights()
     assert sorted((weights.a, weights.b)) == [0, 100]
     desk.product.patch_spec({"version": stable})

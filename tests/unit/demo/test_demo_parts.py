@@ -18,6 +18,7 @@ from te_demo.person import Person
 from te_demo.product import DATA_CLAIM, describe, engine_manifest, explain, recordings, running
 from te_demo.traffic import Tally, Traffic
 from te_demo.up import closing_words, replay_changes
+from te_demo.visitors import Visitors
 from te_devcluster.errors import DevclusterError
 
 pytestmark = pytest.mark.unit
@@ -101,11 +102,13 @@ def test_recordings_are_mounted_read_only_on_the_edge_alone() -> None:
 
 def test_failures_are_reported_by_slot() -> None:
     tally = Tally(Counter({("a", "ok"): 90, ("b", "ok"): 5, ("b", "500"): 5}))
-    text = canary_report(Outcome("0.1.2", tally, 30.0, 1.25))
+    with Person(1) as person:
+        text = canary_report(Outcome("0.1.2", tally, 30.0, 1.25, Visitors(person)))
     assert (tally.total(), tally.failures()) == (100, 5)
     assert "slot a: 90 answers, no failure" in text
     assert "slot b: 10 answers, 5 x 500" in text
     assert "weight 0: 1.2 s" in text
+    assert "0 of another" in text
 
 
 def test_a_cut_is_reported_with_the_order_that_was_never_sent() -> None:
