@@ -28,8 +28,22 @@ class Gateway:
     broken: bool = False
     seen: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def release_for(self, cookie: str) -> str:
-        return cookie if cookie in self.live else self.fresh
+    def answer(self, path: str, cookies: dict[str, str], header: str) -> tuple[int, str, str, str]:
+        """Code, release that answers, cookie that is set, body."""
+        if path == "/login":
+            return 200, "", "te-session=s; Path=/; HttpOnly", "{}"
+        if "te-session" not in cookies:
+            return 401, "", "", "{}"
+        cookie = cookies.get("te-release", "")
+        self.seen.append((path, cookie, header))
+        release = cookie if cookie in self.live else self.fresh
+        if self.broken:
+            return 502, "", "", "Bad Gateway"
+        if path == "/":
+            return 200, release, f"te-release={release}; Path=/; SameSite=Lax; HttpOnly; Max-Age=86400", "<html>"
+        if header and header != release and not self.misled:
+            return 409, release, "", '{"type":"/problems/release-gone"}'
+        return 200, release, "", "{}"
 
 
 @contextmanager
@@ -39,32 +53,14 @@ def serving(gateway: Gateway) -> Iterator[Person]:
 
         def do_GET(self) -> None:
             cookies = {name: morsel.value for name, morsel in SimpleCookie(self.headers.get("cookie", "")).items()}
-            if self.path == "/login":
-                return self.answer(200, "", "te-session=s; Path=/; HttpOnly")
-            if "te-session" not in cookies:
-                return self.answer(401, "")
-            cookie, header = cookies.get("te-release", ""), self.headers.get("x-te-release", "")
-            gateway.seen.append((self.path, cookie, header))
-            release = gateway.release_for(cookie)
-            if gateway.broken:
-                self.answer(502, "")
-            elif self.path == "/":
-                self.answer(200, release, f"te-release={release}; Path=/; SameSite=Lax; HttpOnly; Max-Age=86400")
-            elif header and header != release and not gateway.misled:
-                self.answer(409, release, body=b'{"type":"/problems/release-gone"}')
-            else:
-                self.answer(200, release)
-            return None
-
-        def answer(self, code: int, release: str, cookie: str = "", body: bytes = b"{}") -> None:
+            code, release, cookie, body = gateway.answer(self.path, cookies, self.headers.get("x-te-release", ""))
             self.send_response(code)
-            if release:
-                self.send_header("x-te-release", release)
-            if cookie:
-                self.send_header("set-cookie", cookie)
+            for name, value in (("x-te-release", release), ("set-cookie", cookie)):
+                if value:
+                    self.send_header(name, value)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body.encode())
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""
