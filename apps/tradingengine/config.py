@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tradingengine.domain.risk import Limits
 from tradingengine.errors import ConfigError
 
 DEFAULT_CONFIG: Final = "/etc/tradingengine/config.json"
@@ -40,28 +41,21 @@ class CashRisk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     position: int = 1_500_000
 
 
-class LongOptionsRisk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Limit on premium paid, in rupees."""
-
-    premium: int = 200_000
-
-
-class DerivativesRisk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Limits of futures and short options: rupees and lots."""
-
-    notional: int = 3_000_000
-    lots: int = 2
-    margin: int = 500_000
-
-
 class Risk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Limits of the engine, in rupees and orders per second."""
 
     daily_loss: int = 25_000
     cash: CashRisk = CashRisk()
-    long_options: LongOptionsRisk = LongOptionsRisk()
-    derivatives: DerivativesRisk = DerivativesRisk()
     orders_per_second: int = 9
+
+    def limits(self) -> Limits:
+        """The same for the gate, in paise."""
+        return Limits(
+            order_paise=self.cash.order * 100,
+            position_paise=self.cash.position * 100,
+            daily_loss_paise=self.daily_loss * 100,
+            orders_per_second=self.orders_per_second,
+        )
 
 
 class Simulator(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

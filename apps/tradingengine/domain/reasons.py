@@ -27,6 +27,9 @@ class ReasonCode(StrEnum):
     HALTED = "halted"
     REDUCING = "reducing"
     ORDER_RATE = "order_rate"
+    ORDER_VALUE = "order_value"
+    POSITION_VALUE = "position_value"
+    DAILY_LOSS = "daily_loss"
     SESSION_CLOSED = "session_closed"
     NOT_RECOVERED = "not_recovered"
     DRAINING = "draining"
@@ -76,6 +79,18 @@ REASONS: Final[Mapping[ReasonCode, tuple[str, str]]] = MappingProxyType(
         ReasonCode.HALTED: ("Trading is halted: new risk is refused", "Release the halt, or only reduce positions"),
         ReasonCode.REDUCING: ("Only orders that reduce a position are taken now", "Reduce, or wait for ACTIVE"),
         ReasonCode.ORDER_RATE: ("Too many orders within one second", "Send fewer orders per second"),
+        ReasonCode.ORDER_VALUE: (
+            "The order is worth more than one order may be",
+            "Order less, or have spec.risk.cash.order raised",
+        ),
+        ReasonCode.POSITION_VALUE: (
+            "With it the position would be worth more than one may be",
+            "Order less, reduce or cancel first, or have spec.risk.cash.position raised",
+        ),
+        ReasonCode.DAILY_LOSS: (
+            "The day's loss has reached its limit: new risk is refused",
+            "Only reduce positions, or have spec.risk.dailyLoss raised",
+        ),
         ReasonCode.SESSION_CLOSED: ("The market of this segment is closed", "Wait for the next session"),
         ReasonCode.NOT_RECOVERED: ("The edge is still checking its orders with the broker", "Wait a few seconds"),
         ReasonCode.DRAINING: ("The edge is being replaced and takes no new orders", "Wait until it is back"),

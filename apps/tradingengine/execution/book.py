@@ -17,6 +17,7 @@ from tradingengine.domain.ids import broker_tag, is_id
 from tradingengine.domain.orders import Order, OrderState, Purpose, TradingState, apply_event
 from tradingengine.domain.positions import Position, PositionKey, apply_fill, key_of
 from tradingengine.domain.reasons import ReasonCode
+from tradingengine.domain.risk import AccountingDay, accounting_day
 from tradingengine.execution.journal import Entry
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class OrderBook:
         """Empty, ACTIVE."""
         self.orders: dict[str, Order] = {}
         self.positions: dict[PositionKey, Position] = {}
+        self.days: dict[PositionKey, AccountingDay] = {}
         self.trading_state = TradingState.ACTIVE
         self.trading_reason = ""
         self.halt: Halt | None = None
@@ -94,7 +96,7 @@ class OrderBook:
             log.warning("journal entry does not fit its order", extra={"seq": entry.seq, "problem": str(error)})
             return None
         if entry.type == "order.filled" and changed is not order:
-            self._fill(changed, entry.data)
+            self._fill(changed, entry)
         if entry.type == "order.sent":
             self._cut[order.id] = order.quantity - int(entry.data.get("quantity", order.quantity))
         if entry.type == "order.cancel_requested":
@@ -110,12 +112,15 @@ class OrderBook:
         else:
             self._open[order.id] = order
 
-    def _fill(self, order: Order, data: dict[str, Any]) -> None:
+    def _fill(self, order: Order, entry: Entry) -> None:
+        data = entry.data
         quantity, price = int(data["quantity"]), int(data["price_paise"])
         self._fills.setdefault(order.id, {})[str(data["fill_id"])] = quantity
         self._values[order.id] = self._values.get(order.id, 0) + quantity * price
         key = key_of(order)
         position = self.positions.get(key) or Position(key=key)
+        at = parse_rfc3339(entry.market_time or entry.at)
+        self.days[key] = accounting_day(self.days.get(key), position.realised_paise, at, entry.run)
         self.positions[key] = apply_fill(position, order.side, quantity, price)
 
     def _set_trading(self, entry: Entry) -> None:

@@ -13,6 +13,7 @@ from tradingengine.domain.errors import DomainError
 from tradingengine.domain.ids import is_id
 from tradingengine.domain.orders import Order, OrderState, Purpose, Source
 from tradingengine.domain.reasons import ReasonCode, reason
+from tradingengine.domain.risk import Limits
 from tradingengine.execution import drafts
 from tradingengine.execution.book import OrderBook, order_of
 from tradingengine.execution.commands import Command, CommandKind, decode_command
@@ -43,7 +44,7 @@ class Engine:
         market: MarketView,
         wall: WallClock,
         metrics: EdgeMetrics,
-        orders_per_second: int,
+        limits: Limits,
     ) -> None:
         """The journal is opened by `open`; nothing is sent before `recover` has finished, but what reduces risk."""
         self.journal = journal
@@ -52,7 +53,7 @@ class Engine:
         self.broker = broker
         self._wall = wall
         self._metrics = metrics
-        self.gate = Gate(self.book, market, self.inputs, orders_per_second=orders_per_second, monotonic=wall.monotonic)
+        self.gate = Gate(self.book, market, self.inputs, limits=limits, monotonic=wall.monotonic)
         recorder = Recorder(journal, self._heard)
         journal.on_failure(self._journal_failed)
         self._record = recorder.record

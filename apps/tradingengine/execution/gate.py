@@ -7,10 +7,12 @@ from typing import Final, Protocol
 
 from tradingengine.domain.capabilities import CAPABILITIES
 from tradingengine.domain.instruments import Instrument
+from tradingengine.domain.money import Paise
 from tradingengine.domain.orders import Order, TradingState
 from tradingengine.domain.positions import key_of
 from tradingengine.domain.quotes import Quote
 from tradingengine.domain.reasons import Fault, Reason, ReasonCode, reason
+from tradingengine.domain.risk import Limits, day_pnl, loss_refusal, market_day, price_at_risk, value_refusal
 from tradingengine.domain.validation import check_order
 from tradingengine.execution.book import OrderBook
 
@@ -21,6 +23,15 @@ _MOST_NAMED: Final = 5
 
 class MarketView(Protocol):
     """What the gate needs to know of the market."""
+
+    @property
+    def run(self) -> str:
+        """Id of the feed's run, as the journal's entries carry it."""
+        ...
+
+    def now(self) -> datetime:
+        """Market time."""
+        ...
 
     def instrument(self, symbol: str) -> Instrument | None:
         """The instrument of a symbol; None when unknown."""
@@ -51,7 +62,7 @@ class GateInputs:
 
 
 class Gate:
-    """Judges orders. `orders_per_second` bounds new risk per exchange segment; reducing orders are not counted."""
+    """Judges orders. Limits hold for new risk alone: an order that reduces is neither counted nor valued."""
 
     def __init__(
         self,
@@ -59,14 +70,14 @@ class Gate:
         market: MarketView,
         inputs: GateInputs,
         *,
-        orders_per_second: int,
+        limits: Limits,
         monotonic: Callable[[], float],
     ) -> None:
         """The gate keeps nothing but the times of the last orders of each segment."""
         self._book = book
         self._market = market
         self._inputs = inputs
-        self._rate = orders_per_second
+        self._limits = limits
         self._monotonic = monotonic
         self._recent: dict[str, deque[float]] = {}
 
@@ -76,8 +87,10 @@ class Gate:
 
     def room(self, order: Order, in_flight: Iterable[Order] = ()) -> int:
         """Units by which an order of that side may reduce its position beside what works already; 0 when by none."""
-        working = sum(self._book.working(other) for other in self.working_beside(order, in_flight))
-        return max(0, self.reducible(order) - working)
+        return max(0, self.reducible(order) - self._working_units(order, in_flight))
+
+    def _working_units(self, order: Order, in_flight: Iterable[Order]) -> int:
+        return sum(self._book.working(other) for other in self.working_beside(order, in_flight))
 
     def reducible(self, order: Order) -> int:
         """Units of the position that an order of that side would reduce; 0 when it would not reduce any."""
@@ -104,7 +117,7 @@ class Gate:
             return None
         if order.purpose in CAPABILITIES[order.broker].reducing_only:  # a known broker: checked above
             return self._no_room(order, in_flight)
-        refusal = self.closed_for_new_risk() or self._market_refusal(order)
+        refusal = self.closed_for_new_risk() or self._market_refusal(order, in_flight)
         return refusal or self._rate_refusal(order)
 
     def _fault(self, order: Order, *, reducing: bool) -> Fault | None:
@@ -139,16 +152,38 @@ class Gate:
                 return reason(code)
         return None
 
-    def _market_refusal(self, order: Order) -> Reason | None:
+    def _market_refusal(self, order: Order, in_flight: Iterable[Order]) -> Reason | None:
         if not self._market.is_open(order.symbol):
             return reason(ReasonCode.SESSION_CLOSED)
         if not self._market.is_fresh():
             return reason(ReasonCode.NO_QUOTE, "the feed has gone silent")
-        if self._market.quote(order.symbol) is None:
+        quote = self._market.quote(order.symbol)
+        if quote is None:
             return reason(ReasonCode.NO_QUOTE, order.symbol)
         if order.symbol in self._book.unknown_symbols():
             return reason(ReasonCode.UNRESOLVED_ORDER, order.symbol)
-        return None
+        return self._limit_refusal(order, quote, in_flight)
+
+    def _limit_refusal(self, order: Order, quote: Quote, in_flight: Iterable[Order]) -> Reason | None:
+        position = self._book.positions.get(key_of(order))
+        held = 0 if position is None else position.quantity * order.side.sign
+        return loss_refusal(self._limits, self._day_pnl()) or value_refusal(
+            self._limits,
+            price=price_at_risk(order, quote),
+            quantity=order.quantity,
+            resulting=held + self._working_units(order, in_flight) + order.quantity,
+        )
+
+    def _day_pnl(self) -> Paise:
+        """The market day's P&L over all positions, as the cloud's summary counts it."""
+        today = (market_day(self._market.now()), self._market.run)
+        pnl = 0
+        for key, position in self._book.positions.items():
+            day = self._book.days[key]
+            quote = self._market.quote(key.symbol) if position.quantity else None
+            before = day.realised_before_paise if (day.day, day.run) == today else None
+            pnl += day_pnl(position, before, None if quote is None else quote.last)
+        return pnl
 
     def _rate_refusal(self, order: Order) -> Reason | None:
         instrument = self._market.instrument(order.symbol)
@@ -157,8 +192,9 @@ class Gate:
         recent = self._recent.setdefault(segment, deque())
         while recent and now - recent[0] >= _RATE_WINDOW_SECONDS:
             recent.popleft()
-        if len(recent) >= self._rate:
-            return reason(ReasonCode.ORDER_RATE, f"{self._rate} per second in {segment}")
+        most = self._limits.orders_per_second
+        if len(recent) >= most:
+            return reason(ReasonCode.ORDER_RATE, f"{most} per second in {segment}")
         if not order.dry_run:
             recent.append(now)
         return None

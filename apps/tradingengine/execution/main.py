@@ -77,7 +77,7 @@ class EdgeProcess:
             market=self._market,
             wall=self._wall,
             metrics=edge_metrics,
-            orders_per_second=engine_config.risk.orders_per_second,
+            limits=engine_config.risk.limits(),
         )
         self._strategies: StrategyRunner | None = None
         self._clients = _Clients(settings.cache_url)

@@ -31,6 +31,11 @@ class FeedMarket:
         self._feed = feed
         self._instruments: dict[str, Instrument] = {}
 
+    @property
+    def run(self) -> str:
+        """Id of the feed's run."""
+        return self._feed.run
+
     def reload(self) -> list[Instrument]:
         """Read the instruments again; all of them."""
         self._instruments = {instrument.symbol: instrument for instrument in self._feed.instruments()}

@@ -5,12 +5,11 @@ changes nothing and is reported as a problem.
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
-from tradingengine.domain.clock import IST
 from tradingengine.domain.errors import DomainError
 from tradingengine.domain.ids import is_id
 from tradingengine.domain.orders import (
@@ -25,6 +24,7 @@ from tradingengine.domain.orders import (
 )
 from tradingengine.domain.positions import Position, PositionKey, apply_fill, key_of
 from tradingengine.domain.reasons import ReasonCode, reason
+from tradingengine.domain.risk import AccountingDay, accounting_day
 from tradingengine.storage.events import EdgeEvent
 from tradingengine.storage.heartbeat import parse_time
 from tradingengine.storage.records import StoredOrder, StoredPosition, TimelineEntry
@@ -142,24 +142,23 @@ class Projection:
         )  # fmt: skip
 
 
-def market_day(at: datetime) -> date:
-    """The IST date of a time."""
-    return at.astimezone(IST).date()
-
-
 def _filled(
     held: StoredPosition | None, key: PositionKey, event: EdgeEvent, order: Order, quantity: int, price: int
 ) -> StoredPosition:
     position = held.position if held is not None else Position(key=key)
     after = apply_fill(position, order.side, quantity, price)
-    day = market_day(event.market_time or event.at)
-    same_day = held is not None and held.day == day and held.run == event.run
-    before = held.realised_before_paise if held is not None and same_day else position.realised_paise
+    known = AccountingDay(held.day, held.run, held.realised_before_paise) if held is not None else None
+    begun = accounting_day(known, position.realised_paise, event.market_time or event.at, event.run)
     strategy = order.strategy
     if held is not None and position.quantity and held.strategy != order.strategy:
         strategy = None  # several hands in one position: it belongs to none of them
     return StoredPosition(
-        position=after, day=day, run=event.run, realised_before_paise=before, strategy=strategy, updated_at=event.at
+        position=after,
+        day=begun.day,
+        run=begun.run,
+        realised_before_paise=begun.realised_before_paise,
+        strategy=strategy,
+        updated_at=event.at,
     )
 
 

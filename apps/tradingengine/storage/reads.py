@@ -13,11 +13,11 @@ from tradingengine.domain.candles import INTERVALS, bar_start, resample
 from tradingengine.domain.clock import IST, rfc3339
 from tradingengine.domain.instruments import Instrument
 from tradingengine.domain.money import format_rupees
+from tradingengine.domain.risk import day_pnl, market_day
 from tradingengine.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError
 from tradingengine.storage import alerts, documents, halts, market, orders, positions, quotes, streams
 from tradingengine.storage.heartbeat import Heartbeat, read_heartbeat
 from tradingengine.storage.postgres import Connection, Database
-from tradingengine.storage.projection import market_day
 from tradingengine.storage.quotes import Priced
 from tradingengine.storage.records import StoredPosition
 
@@ -146,9 +146,7 @@ class Reads:
         pnl = exposure = 0
         for item in stored:
             position, last = item.position, _last(prices, item)
-            if _is_today(item, day, run):
-                pnl += position.realised_paise - item.realised_before_paise
-            pnl += position.unrealised(last) if last is not None else 0
+            pnl += day_pnl(position, item.realised_before_paise if _is_today(item, day, run) else None, last)
             exposure += abs(position.quantity * last) if last is not None else abs(position.cost_paise)
         return pnl, exposure
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tradingengine.config import load_settings, read_engine_config
+from tradingengine.domain.risk import Limits
 from tradingengine.errors import ConfigError
 
 pytestmark = pytest.mark.unit
@@ -40,6 +41,9 @@ def test_what_is_set_is_taken(tmp_path: Path) -> None:
     assert settings.data_dir == Path("/data")
     assert settings.engine.segments == ("NSE_EQ", "NSE_FO")
     assert settings.engine.risk.daily_loss == 5
+    assert settings.engine.risk.limits() == Limits(
+        order_paise=100, position_paise=200, daily_loss_paise=500, orders_per_second=9
+    )
     assert settings.engine.market_data.replay.start == "2021-06-09"
 
 

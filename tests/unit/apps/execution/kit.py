@@ -16,6 +16,7 @@ from tradingengine.domain.ids import new_id
 from tradingengine.domain.instruments import Instrument, InstrumentKind, Segment
 from tradingengine.domain.orders import Order, OrderType, Side
 from tradingengine.domain.quotes import Quote
+from tradingengine.domain.risk import Limits
 from tradingengine.execution.commands import Command, CommandKind, Origin
 from tradingengine.execution.engine import Engine
 from tradingengine.execution.journal import Journal
@@ -23,6 +24,7 @@ from tradingengine.execution.metrics import EdgeMetrics
 
 NOW = datetime(2026, 1, 5, 5, 0, tzinfo=UTC)
 SHARE = "NSE:ABC"
+LIMITS = Limits(order_paise=50_000_000, position_paise=150_000_000, daily_loss_paise=2_500_000, orders_per_second=100)
 
 
 class FakeWall:
@@ -62,6 +64,7 @@ class FakeMarket:
         self.opened = True
         self.fresh = True
         self.at = NOW
+        self.run = ""
 
     def instrument(self, symbol: str) -> Instrument | None:
         return self.instruments.get(symbol)
@@ -143,7 +146,7 @@ def wire(**changes: Any) -> dict[str, Any]:
 class Edge:
     """Journal, paper broker and engine on one folder; `broker` replaces the paper broker."""
 
-    def __init__(self, folder: Path, *, broker: Broker | None = None, rate: int = 100) -> None:
+    def __init__(self, folder: Path, *, broker: Broker | None = None, limits: Limits = LIMITS) -> None:
         self.wall = FakeWall()
         self.market = FakeMarket()
         self.journal = Journal(folder / "journal" / "journal.sqlite", wall=self.wall, market=self.market)
@@ -155,7 +158,7 @@ class Edge:
             market=self.market,
             wall=self.wall,
             metrics=EdgeMetrics(self.registry),
-            orders_per_second=rate,
+            limits=limits,
         )
 
     async def start(self, *, recover: bool = True) -> "Edge":

@@ -17,7 +17,7 @@ from tradingengine.execution.commands import CommandKind
 from tradingengine.execution.journal import Draft, Entry
 from tradingengine.storage.sqlite import SqliteFailedError
 
-from tests.unit.apps.execution.kit import NOW, SHARE, Edge, body, order, quote, until, wire
+from tests.unit.apps.execution.kit import LIMITS, NOW, SHARE, Edge, body, order, quote, until, wire
 
 pytestmark = pytest.mark.unit
 
@@ -203,7 +203,7 @@ async def test_what_the_gate_refuses(
 
 @pytest.mark.parametrize("block", ["recovered", "draining", "halting", "journal_failed", "reducing", "rate"])
 async def test_what_reduces_risk_always_passes(tmp_path: Path, block: str) -> None:
-    edge = await Edge(tmp_path, rate=1).start()
+    edge = await Edge(tmp_path, limits=msgspec.structs.replace(LIMITS, orders_per_second=1)).start()
     await edge.engine.submit(order())
     if block == "reducing":
         edge.engine.book.trading_state = TradingState.REDUCING
@@ -332,7 +332,7 @@ async def test_a_cut_exit_of_unknown_outcome_ends_like_any_other(tmp_path: Path)
 
 
 async def test_the_order_rate_is_bounded_per_second(tmp_path: Path) -> None:
-    edge = await Edge(tmp_path, rate=2).start()
+    edge = await Edge(tmp_path, limits=msgspec.structs.replace(LIMITS, orders_per_second=2)).start()
     made = [order() for _ in range(3)]
     for one in made:
         await edge.engine.submit(one)

@@ -11,9 +11,10 @@ from tradingengine.domain.clock import rfc3339
 from tradingengine.domain.ids import new_id
 from tradingengine.domain.orders import EVENT_TYPES, Delivery, Order, OrderState, Side, Source
 from tradingengine.domain.positions import key_of
+from tradingengine.domain.risk import market_day
 from tradingengine.storage.events import EdgeEvent
 from tradingengine.storage.outbox import wire_order
-from tradingengine.storage.projection import Projection, market_day, never_arrived, spoken_of
+from tradingengine.storage.projection import Projection, never_arrived, spoken_of
 from tradingengine.storage.records import StoredOrder
 
 pytestmark = pytest.mark.unit
