@@ -62,6 +62,7 @@ def test_a_password_is_quoted_in_an_address() -> None:
 @settings(deadline=None)
 @given(password=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=40))
 def test_no_text_of_a_manifest_shows_a_value(password: str) -> None:
+    password = f"~{password}"  # no word of a manifest, such as ownerReferences, holds this sign
     for secret in build_secrets(context(), {}, lambda: password):
         for text in (repr(secret), str(secret), f"{secret['data']}", f"{secret!r}"):
             assert password not in text
