@@ -241,6 +241,8 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
     "endpoint": ({"brokers": [{"name": "paper", "endpoint": "http://x"}]}, missing("spec.brokers[*].endpoint")),
     "no brokers": ({"brokers": []}, ("spec.brokers", "at least 1 items")),
     "risk": ({"risk": {"dailyLoss": -1}}, ("spec.risk.dailyLoss", "greater than or equal to 0")),
+    "long options": ({"risk": {"longOptions": {"premium": 1}}}, missing("spec.risk.longOptions")),
+    "derivatives": ({"risk": {"derivatives": {"lots": 1}}}, missing("spec.risk.derivatives")),
     "rupees": ({"risk": {"dailyLoss": 0.5}}, ("spec.risk.dailyLoss", "must be of type integer")),
     "prices": (
         {"marketData": {"source": "broker"}},

@@ -33,26 +33,26 @@ def default_brokers() -> tuple[Broker, ...]:
 
 
 class CashRisk(Model):
-    """Limits of shares, in rupees. Shown to people; no order is refused by them in this version."""
+    """Limits of shares, in rupees. The edge's gate refuses what adds risk beyond them."""
 
     order: Rupees = Field(
         default=500_000,
-        description="Highest value of one order. The ticket says when an order is above it; none is refused yet.",
+        description="Highest value of one order, by its limit price, else by the quote. The edge's gate refuses more.",
     )
     position: Rupees = Field(
         default=1_500_000,
-        description="Highest value of one position. Shown beside the open exposure; no order is refused by it yet.",
+        description="Highest value of one position, with all orders working towards it. The edge's gate refuses more.",
     )
 
 
 class LongOptionsRisk(Model):
-    """Limits of bought options, in rupees. Nothing reads them in this version, which trades shares."""
+    """Limits of bought options, in rupees."""
 
     premium: Rupees = Field(default=200_000, description="Highest premium paid.")
 
 
 class DerivativesRisk(Model):
-    """Limits of futures and sold options. Nothing reads them in this version, which trades shares."""
+    """Limits of futures and sold options."""
 
     notional: Rupees = Field(default=3_000_000, description="Highest notional value, in rupees.")
     lots: Annotated[int, Field(ge=0, le=10_000)] = Field(default=2, description="Most lots.")
@@ -60,18 +60,16 @@ class DerivativesRisk(Model):
 
 
 class Risk(Model):
-    """Limits, in rupees. The edge's gate holds `ordersPerSecond` alone in this version."""
+    """Limits that the edge's gate holds, in rupees and orders per second. What reduces a position always passes."""
 
     daily_loss: Rupees = Field(
-        default=25_000, description="Loss of a day, shown beside the day's P&L; no order is refused by it yet."
+        default=25_000,
+        description="Loss of a day, realised and unrealised, at which the edge's gate takes no more new risk. "
+        "0 takes none at all.",
     )
     cash: CashRisk = Field(default_factory=CashRisk, description="Shares.")
-    long_options: LongOptionsRisk = Field(
-        default_factory=LongOptionsRisk, description="Bought options; nothing reads it yet."
-    )
-    derivatives: DerivativesRisk = Field(
-        default_factory=DerivativesRisk, description="Futures and sold options; nothing reads it yet."
-    )
+    long_options: LongOptionsRisk | None = unavailable("Bought options.")
+    derivatives: DerivativesRisk | None = unavailable("Futures and sold options.")
     orders_per_second: Annotated[int, Field(ge=1, le=100)] = Field(
         default=9,
         description="Most orders a second that add risk, on one segment of an exchange; the edge's gate refuses more.",

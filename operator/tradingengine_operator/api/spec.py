@@ -72,7 +72,7 @@ class TradingEngineSpec(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     risk: Risk = Field(
-        default_factory=Risk, description="Limits; the edge's gate holds `ordersPerSecond` alone in this version."
+        default_factory=Risk, description="Limits on new risk, held by the edge's gate; what reduces always passes."
     )
     market_data: MarketData = Field(default_factory=MarketData, description="Where prices come from.")
     features: dict[str, bool] | None = unavailable("Switches that are reloaded while running.")

@@ -89,6 +89,8 @@ def test_sizes_have_defaults_without_a_branch() -> None:
         ({"backup": {}}, "backup is not available in this version"),
         ({"rollout": {"approvals": 0}}, "approvals is not available in this version"),
         ({"edge": {"devices": []}}, "devices is not available in this version"),
+        ({"risk": {"longOptions": {}}}, "longOptions is not available in this version"),
+        ({"risk": {"derivatives": {}}}, "derivatives is not available in this version"),
         ({"rollout": {"window": "outsideMarketHours"}}, "window: only any is available"),
         ({"gateway": {"metrics": {"dialect": "envoy"}}}, "dialect: only traefik or none is available"),
         ({"brokers": [{"name": "fyers"}]}, "name: only paper is available"),
