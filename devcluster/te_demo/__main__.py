@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from te_devcluster.commands import interruptible
+from te_devcluster.commands import exit_code
 from te_devcluster.errors import DevclusterError
 from te_devcluster.lock import standing_owner
 
@@ -49,19 +49,11 @@ def _seconds(text: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code."""
     parsed = parser().parse_args(arguments)
-    try:
-        with interruptible():  # a cut link is healed on the way out, however often one asks
-            _run(parsed)
-    except DevclusterError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; `make demo-down` cleans up\n")
-        return 130
-    return 0
+    # A cut link is healed on the way out, however often one asks.
+    return exit_code(lambda: _run(parsed), "interrupted; `make demo-down` cleans up")
 
 
-def _run(parsed: argparse.Namespace) -> None:
+def _run(parsed: argparse.Namespace) -> int:
     if parsed.command == "up":
         from te_demo.up import up
 
@@ -84,6 +76,7 @@ def _run(parsed: argparse.Namespace) -> None:
         down()
     else:
         refuse_if_up()
+    return 0
 
 
 def refuse_if_up() -> None:

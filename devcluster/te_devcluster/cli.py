@@ -13,7 +13,7 @@ from pathlib import Path
 
 from te_devcluster import api_server, cluster, doctor, images_command, network, status, storage
 from te_devcluster.build import build
-from te_devcluster.commands import interruptible
+from te_devcluster.commands import exit_code
 from te_devcluster.console import say
 from te_devcluster.errors import DevclusterError
 from te_devcluster.images_in import load_images
@@ -39,21 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns the exit code."""
     parsed = _parse(sys.argv[1:] if arguments is None else arguments)
     handler: Handler = parsed.handler
-    try:
-        with interruptible():
-            return handler(parsed)
-    except DevclusterError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:  # a full disk, a folder of root's: it names the file, and a traceback would not help
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+    return exit_code(lambda: handler(parsed), "interrupted")
 
 
 def _parse(given: list[str]) -> argparse.Namespace:

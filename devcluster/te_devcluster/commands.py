@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -191,6 +192,28 @@ def wait_until(
         if time.monotonic() > end:
             raise TimedOutError(f"{what}: not within {timeout:.0f} s", hint() if hint else "")
         pause(every)
+
+
+def exit_code(work: Callable[[], int], interrupted: str) -> int:
+    """Runs a command line's `work` and returns its exit code; what goes wrong is said on stderr, without a traceback.
+
+    `interrupted` is said when somebody ends it.
+    """
+    try:
+        with interruptible():
+            return work()
+    except DevclusterError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{interrupted}\n")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a full disk, a folder of root's: it names the file, and a traceback would not help
+        sys.stderr.write(f"error: {error}\n")
+        return 1
 
 
 @contextmanager
