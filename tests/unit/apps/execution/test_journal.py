@@ -46,6 +46,18 @@ async def test_entries_are_numbered_without_gaps_and_heard_in_order_before_the_w
     await made.close()
 
 
+async def test_a_commit_is_on_the_disk_before_anybody_hears_of_it(tmp_path: Path) -> None:
+    """With NORMAL, or a rollback journal, a loss of power could take back an order that went to the broker."""
+    made = await opened(tmp_path)
+
+    def durability(connection: apsw.Connection) -> tuple[object, object]:
+        return connection.pragma("journal_mode"), connection.pragma("synchronous")
+
+    full = 2
+    assert await made._file.run(durability) == ("wal", full)
+    await made.close()
+
+
 async def test_a_reopened_journal_goes_on_in_a_new_epoch(tmp_path: Path) -> None:
     made = await opened(tmp_path)
     made.run = "r1"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,6 +89,28 @@ async def test_it_starts_trades_and_stops_without_a_cloud(tmp_path: Path, feed: 
     assert str(again.engine.book.orders[made.id].state) == "FILLED"
     again.engine.inputs.journal_failed = True
     assert "the journal cannot be written" in str(again.unready())
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_the_stages_of_an_order_are_timed(tmp_path: Path, feed: FakeFeed) -> None:
+    metrics = Metrics(component="edge")
+    edge = main.EdgeProcess(settings(tmp_path), metrics)
+    running = asyncio.create_task(edge.run())
+    await until(lambda: edge.unready() is None)
+    made = order(expires_at=None)
+    began = time.perf_counter()
+    await edge.engine.submit(made)
+    spent = time.perf_counter() - began
+
+    def stage(name: str, series: str) -> float | None:
+        labels = {"release": made.release, "slot": made.slot, "stage": name}
+        return metrics.registry.get_sample_value(f"tradingengine_edge_order_seconds_{series}", labels)
+
+    stages = ("gate", "journal", "broker")
+    assert [stage(name, "count") for name in stages] == [1, 1, 1]
+    seconds = [stage(name, "sum") or 0.0 for name in stages]
+    assert 0 < seconds[0] < seconds[1] < seconds[2] <= spent  # each from the arrival of the order
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
