@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from tradingengine.brokers.port import BookRow
 from tradingengine.domain.calendar import contract_folder
 from tradingengine.domain.ids import broker_tag
 from tradingengine.storage import streams
+from tradingengine.storage.postgres import Database
 
+from tests.integration.api.pod import Person, prepare, running_pod, settings_for
 from tests.integration.edge_kit import EdgeProcess, book_on_disk, place
-from tests.integration.kit import wait_until
+from tests.integration.kit import SYMBOL, wait_until
 from tests.integration.servers import Redis
 
 pytestmark = pytest.mark.integration
@@ -140,6 +143,45 @@ async def test_orders_halt_restart_and_release(edge: EdgeProcess) -> None:
     assert sorted(events) == list(range(1, max(events) + 1))
     types = {event["type"] for event in events.values()}
     assert types >= {"run.started", "instruments.snapshot", "edge.recovered", "strategy.state", "candles.closed"}
+
+
+async def test_an_order_beyond_a_limit_in_rupees_is_rejected_and_both_planes_say_why(
+    edge: EdgeProcess, database: Database, postgres_url: str
+) -> None:
+    await prepare(database)
+    async with running_pod(settings_for(postgres_url, edge.redis_url)) as control:
+        person = Person(control.settings)
+        await person.log_in("trader")
+
+        async def priced() -> Decimal | None:
+            feed = (await person.http.get("/v1/status")).json()["feed"]["state"]
+            quotes = (await person.http.get("/v1/quotes", params={"symbols": SYMBOL})).json()["items"]
+            return Decimal(quotes[0]["last"]) if quotes and feed == "live" else None
+
+        last: Decimal = await wait_until("the pod hears of prices", priced)
+        units = int(500_000 / last) + 10
+        answers = [
+            await person.place(quantity=quantity, type="MARKET", price=None, **more)
+            for quantity, more in ((units, {}), (units, {"dry_run": True}), (1, {}))
+        ]
+        assert [answer.status_code for answer in answers] == [201, 201, 201]
+        ids = [answer.json()["id"] for answer in answers]
+
+        async def ended() -> list[dict[str, Any]] | None:
+            found = [(await person.http.get(f"/v1/orders/{order_id}")).json() for order_id in ids]
+            return found if all(order["state"] in ("REJECTED", "DRY_RUN", "FILLED") for order in found) else None
+
+        cloud = await wait_until("the cloud knows how they ended", ended)
+        await person.http.aclose()
+    assert [order["state"] for order in cloud] == ["REJECTED", "DRY_RUN", "FILLED"]
+    assert edge.stop() == 0
+    book = await book_on_disk(edge.state_dir)
+    for order, order_id in zip(cloud[:2], ids, strict=False):
+        assert order["reason"]["code"] == "order_value"
+        assert order["reason"]["message"].endswith("of at most 500000.00 rupees")
+        assert order["reason"] == msgspec.to_builtins(book.orders[order_id].reason)
+    tags = {broker_tag(order_id) for order_id in ids}
+    assert [row.filled for row in paper_rows(edge.state_dir) if row.tag in tags] == [1]
 
 
 async def test_the_link_s_other_keys(edge: EdgeProcess) -> None:
