@@ -30,8 +30,7 @@ function PnlTile({ data }) {
 function ExposureTile({ data }) {
   const value = Number(data.exposure.value ?? 0);
   const limit = Number(data.exposure.limit ?? 0);
-  return html`<p class="big num">${short(value)}</p><${Meter} value=${value} limit=${limit} label="Exposure used" />
-    <p class="small muted num">${limit ? `${percent((value / limit) * 100, { plus: false })} of ${short(limit)}` : "no limit set"}</p>`;
+  return html`<p class="big num">${short(value)}</p><p class="small muted num foot">limit ${short(limit)} per position</p>`;
 }
 
 function OrdersTile({ data }) {
