@@ -23,6 +23,8 @@ from te_devcluster.lock import read_owner
 from te_devcluster.paths import STATE_ROOT, admin_kubeconfig, checkout
 from te_devcluster.storage import journal_path
 
+from tests.host_network import Network, read_network
+
 LOGIN = "tester"
 ARTEFACTS = checkout() / "build" / "e2e"
 
@@ -51,7 +53,13 @@ def reused() -> bool:
 
 
 @pytest.fixture(scope="session")
-def cluster_up(reused: bool) -> Iterator[Kubectl]:
+def host_before(reused: bool) -> Network:
+    """The host's own network before anything is up; empty when a demo was up already."""
+    return {} if reused else read_network()
+
+
+@pytest.fixture(scope="session")
+def cluster_up(reused: bool, host_before: Network) -> Iterator[Kubectl]:
     """The full cluster, once for all tests; it is taken down afterwards and must leave nothing."""
     if reused:
         yield Kubectl(admin_kubeconfig())

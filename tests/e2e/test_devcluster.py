@@ -24,6 +24,8 @@ from te_devcluster.processes import boot_id
 from te_devcluster.system_images import HELPER_IMAGE
 from te_devcluster.tools import require
 
+from tests.host_network import Network, changes, read_network
+
 pytestmark = pytest.mark.e2e
 
 NAMESPACE = "devcluster-test"
@@ -281,6 +283,12 @@ def test_a_cut_edge_goes_on_and_comes_back_the_same(two_pods: Kubectl) -> None:
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert after["status"]["containerStatuses"][0]["restartCount"] == 0
     wait_until("web-edge from web-cloud", lambda: reaches(two_pods, "web-cloud", "web-edge"), timeout=30)
+
+
+def test_the_host_s_own_network_is_as_it_was_before_up(two_pods: Kubectl, host_before: Network) -> None:
+    if not host_before:
+        pytest.skip("the demo was up already")
+    assert changes(host_before, read_network()) == []
 
 
 def test_up_again_changes_nothing(two_pods: Kubectl) -> None:

@@ -27,6 +27,7 @@ from te_devcluster.console import say
 from te_devcluster.errors import CommandError
 
 from tests.e2e.conftest import LOGIN, Desk
+from tests.host_network import Network, changes, read_network
 from tests.recordings import swinging_price, write_swinging_day
 
 pytestmark = pytest.mark.e2e
@@ -304,6 +305,12 @@ def test_a_bad_release_is_withdrawn_before_many_notice(desk: Desk, visitor: Pers
     desk.product.wait_for("back", running(stable), timeout=120, tell=say)
     result = compare(desk.disk.orders(), cloud_orders(desk.person), desk.disk.broker_tags())
     assert result.doubled_tags == 0
+
+
+def test_the_host_s_own_network_is_still_as_it_was_before_up(desk: Desk, host_before: Network) -> None:
+    if not host_before:
+        pytest.skip("the demo was up already")
+    assert changes(host_before, read_network()) == []
 
 
 def test_the_chart_is_not_uninstalled_while_an_engine_exists(desk: Desk) -> None:
