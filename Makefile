@@ -98,10 +98,13 @@ bench: venv ## the figures, written to docs/benchmarks.md (root)
 	$(BIN)/python -m te_demo refuse-if-up
 	$(BIN)/python -m bench $(ARGS)
 
-.PHONY: bench-ci
-bench-ci: venv ## how long a fresh clone takes to build and check, cold and warm; an hour (root)
+.PHONY: bench-cold bench-warm bench-page
+bench-cold bench-warm: venv ## how long a fresh clone takes to build and check with caches empty, or as they are (root)
 	$(BIN)/python -m te_demo refuse-if-up
-	$(BIN)/python -m bench --ci
+	$(BIN)/python -m bench --ci $(@:bench-%=%)
+
+bench-page: venv ## the dashboard's page with 200 rows that change ten times a second
+	$(BIN)/python -m bench --page $(ARGS)
 
 # ---------------------------------------------------------------------------------------------------- demo
 DEMO := $(BIN)/python -m te_demo
@@ -132,7 +135,7 @@ doctor: venv ## run every tool; say what is missing and how to mend it
 	$(DEVCLUSTER) doctor
 
 .PHONY: tools
-tools: ## build Kubernetes and its friends from pinned Go modules (about 12 minutes once)
+tools: ## build Kubernetes and its friends from pinned Go modules, once
 	$(DEVCLUSTER) build
 
 .PHONY: devcluster-up

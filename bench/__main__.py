@@ -1,7 +1,7 @@
 """`python -m bench`: brings the product up, measures, writes its part of docs/benchmarks.md, takes everything down.
 
-With `--ci` it measures instead how long a fresh clone takes to build and to check: cold, with caches of its own that
-are empty, and then warm.
+With `--ci` it measures instead how long a fresh clone takes to build and to check, with `--page` how the dashboard's
+page bears a busy market.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from te_devcluster.errors import DevclusterError
 from te_devcluster.paths import checkout
 from te_devcluster.tools import KUBERNETES_VERSION
 
-from bench import checking, measure
+from bench import checking, measure, page
 
 LOGIN = "bench"
 TARGET = Path("docs") / "benchmarks.md"
@@ -118,9 +118,9 @@ def section(command: str, about: str, rows: list[tuple[str, str, str]], load_bef
     return "\n".join(lines) + "\n"
 
 
-def with_section(page: str, title: str, body: str) -> str:
+def with_section(text: str, title: str, body: str) -> str:
     """The page with one part put in or replaced; the other parts stay as they are."""
-    head, *parts = page.split("\n## ")
+    head, *parts = text.split("\n## ")
     kept = dict(part.split("\n", 1) for part in parts)
     kept[title] = f"\n{body.strip()}\n"
     return "\n## ".join([head.strip() + "\n", *(f"{name}\n{text}" for name, text in kept.items())])
@@ -131,13 +131,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Measures the product on this machine (root).")
     parser.add_argument("--idle-seconds", type=int, default=600, help="how long to look at the idle product")
     parser.add_argument("--orders", type=int, default=200, help="how many orders to time")
-    parser.add_argument("--ci", action="store_true", help="time .ci/run on a fresh clone, cold and warm (an hour)")
+    parser.add_argument("--ci", choices=["cold", "warm"], help="time .ci/run on a fresh clone instead")
+    parser.add_argument("--page", action="store_true", help="look at the dashboard's page in a busy market instead")
+    parser.add_argument("--heap-minutes", type=int, default=10, help="how long to look at the page's memory")
     parsed = parser.parse_args()
     try:
         if parsed.ci:
             load_before = os.getloadavg()[1]
-            about = "Nothing was in a cache for the cold run but Debian's packages, which were installed."
-            title, body = "Building and checking", section("make bench-ci", about, checking.measure(), load_before)
+            about = {"cold": "Every cache was empty; Debian's packages were installed.", "warm": ""}[parsed.ci]
+            rows = checking.cold() if parsed.ci == "cold" else checking.warm()
+            title, body = f"A fresh clone, {parsed.ci}", section(f"make bench-{parsed.ci}", about, rows, load_before)
+        elif parsed.page:
+            load_before = os.getloadavg()[1]
+            about = "Debian's Chromium without a graphics card, the tests' own api behind the real page."
+            found = page.rows(parsed.heap_minutes)
+            title, body = "The page", section("make bench-page", about, found, load_before)
         else:
             title, body = "The running product", run(parsed.idle_seconds, parsed.orders)
     except DevclusterError as error:

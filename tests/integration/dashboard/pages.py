@@ -51,10 +51,10 @@ class WorldSource:
 class Site:
     """A running site; `url` has no slash at its end."""
 
-    def __init__(self, world: World, port: int) -> None:
+    def __init__(self, world: World, port: int, api: type[FakeApi]) -> None:
         self.world = world
         self.source = WorldSource(world)
-        self.api = FakeApi(world, create_app(settings(world.release), self.source, withdrawn=lambda: False))
+        self.api = api(world, create_app(settings(world.release), self.source, withdrawn=lambda: False))
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
 
@@ -77,10 +77,10 @@ def settings(release: str = "3") -> Settings:
 
 
 @contextlib.contextmanager
-def running_site(world: World) -> Generator[Site]:
+def running_site(world: World, api: type[FakeApi] = FakeApi) -> Generator[Site]:
     """Serve until the block ends."""
     listener = socket.create_server(("127.0.0.1", 0))
-    site = Site(world, listener.getsockname()[1])
+    site = Site(world, listener.getsockname()[1], api)
     server = uvicorn.Server(
         uvicorn.Config(
             site.api.app, log_level="warning", access_log=False, ws="websockets-sansio", timeout_graceful_shutdown=1

@@ -163,7 +163,9 @@ def test_what_is_not_in_this_version_is_said_and_absent(open_page: Opener) -> No
         expect(box).to_contain_text("not in this version")
         expect(box.get_by_role("button")).to_have_count(0)
         expect(page.get_by_role("button", name="FLATTEN")).to_have_count(0)
-    expect(box).to_contain_text("Risk limits that the edge holds: ₹25,000 daily loss, ₹5,00,000 per order, ₹15,00,000 per position")
+    expect(box).to_contain_text(
+        "Risk limits that the edge holds: ₹25,000 daily loss, ₹5,00,000 per order, ₹15,00,000 per position"
+    )
 
 
 def test_btst_is_locked_with_a_countdown_in_market_time(open_page: Opener) -> None:

@@ -53,7 +53,7 @@ def test_a_histogram_says_what_most_stay_below() -> None:
 def test_a_part_of_the_page_is_replaced_and_the_others_stay() -> None:
     first = section("make bench", "About.", [("a", "1 s", "0.5 s")], 0.1)
     page = with_section("# Figures\n", "One", first)
-    page = with_section(page, "Two", section("make bench-ci", "", [("b", "2 s", "1.5 s")], 0.1))
+    page = with_section(page, "Two", section("make bench-warm", "", [("b", "2 s", "1.5 s")], 0.1))
     again = with_section(page, "One", section("make bench", "About.", [("a", "1 s", "0.7 s")], 0.1))
     assert "| a | 1 s | 0.5 s |" in page
     assert "| a | 1 s | 0.7 s |" in again
@@ -79,5 +79,5 @@ def test_a_check_that_fails_is_an_error_with_its_last_words(monkeypatch: pytest.
         subprocess.run(["git", *command], cwd=source, check=True)
     monkeypatch.setattr(checking, "checkout", lambda: source)
     with pytest.raises(DevclusterError, match="code 3") as failed:
-        checking.check(tmp_path, "cold")
+        checking.check(tmp_path, environment(tmp_path))
     assert "what went wrong" in str(failed.value)

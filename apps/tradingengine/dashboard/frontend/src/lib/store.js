@@ -149,8 +149,9 @@ const positionKey = (item) => [item.account, item.broker, item.symbol, item.prod
 export const keyOf = positionKey;
 
 /** A position with its P&L at the newest quote. */
-export function livePosition(item) {
-  const last = number(quote(item.symbol).value?.last ?? item.last);
+export function livePosition(item, follow = true) {
+  const held = quote(item.symbol);
+  const last = number((follow ? held.value : held.peek())?.last ?? item.last);
   const average = number(item.average_price);
   const realised = number(item.realised) ?? 0;
   if (last === null || average === null) return { ...item, lastNow: last, pnlNow: number(item.pnl), percentNow: number(item.pnl_percent) };

@@ -6,6 +6,7 @@ import { html } from "../lib/html.js";
 import { ageOf, chosen, edge, exiting, keyOf, link, livePosition, mayTrade, positions, putOrder, say } from "../lib/store.js";
 import { Panel, Trouble } from "./panel.js";
 import { Last, priceLevel } from "./price.js";
+import { useSeen } from "./seen.js";
 import { fillTicket } from "./ticket.js";
 
 const { count, percent, price, rupees, ticker, tone } = format;
@@ -32,19 +33,20 @@ export function Positions() {
 
 function Row({ item }) {
   const key = keyOf(item);
-  const { pnlNow, percentNow } = livePosition(item);
+  const row = useRef(null);
+  const seen = useSeen(row);
+  const { pnlNow, percentNow } = livePosition(item, seen);
   const isChosen = chosen.value === key;
   const closed = item.quantity === 0;
-  const row = useRef(null);
   useEffect(() => {
     if (isChosen) row.current?.scrollIntoView({ block: "nearest" });
   }, [isChosen]);
   const lost = link.value.state === "lost";
   return html`<tr ref=${row} class=${closed ? "closed" : ""} aria-selected=${isChosen} data-symbol=${item.symbol} onClick=${() => { chosen.value = key; }}>
-      <th scope="row"><button type="button" class="plain name" onClick=${() => { chosen.value = key; fillTicket({ symbol: item.symbol }, false); }}>${ticker(item.symbol)}</button> <span class="tag">${item.product}</span><span class="phone-line num">${count(item.quantity, { plus: true })} · <${Last} symbol=${item.symbol} />${!closed && html` · ${item.stop ? `stop ${price(item.stop.price ?? item.stop)}` : "stop none"}`}</span></th>
+      <th scope="row"><button type="button" class="plain name" onClick=${() => { chosen.value = key; fillTicket({ symbol: item.symbol }, false); }}>${ticker(item.symbol)}</button> <span class="tag">${item.product}</span><span class="phone-line num">${count(item.quantity, { plus: true })} · <${Last} symbol=${item.symbol} follow=${seen} />${!closed && html` · ${item.stop ? `stop ${price(item.stop.price ?? item.stop)}` : "stop none"}`}</span></th>
       <td class="r num c-qty">${count(item.quantity, { plus: true })}</td>
       <td class="r num c-avg">${closed ? format.NONE : price(item.average_price)}</td>
-      <td class="r num c-last"><${Last} symbol=${item.symbol} /></td>
+      <td class="r num c-last"><${Last} symbol=${item.symbol} follow=${seen} /></td>
       <td class="r num ${tone(pnlNow)}" data-level=${priceLevel()}>${price(pnlNow, { plus: true })}</td>
       <td class="r num c-pct ${tone(percentNow)}" data-level=${priceLevel()}>${closed ? "closed" : percent(percentNow)}</td>
       <td class="r num c-stop">${closed ? "" : item.stop ? html`${price(item.stop.price)} <span class="muted">${item.stop.where}</span>` : html`<span class="warn">none <span aria-hidden="true">⚠\uFE0E</span></span>`}</td>

@@ -7,9 +7,9 @@ import { feed, link, quote } from "../lib/store.js";
 export const priceLevel = () => (link.value.state === "lost" ? "stale" : feed.value.level);
 
 /** The last price; its cell is tinted for a moment when it moves. The two names restart the animation. */
-export function Last({ symbol }) {
-  const held = quote(symbol).value;
-  const flash = held?.flips ? `${held.move > 0 ? "up" : "down"}-${held.flips % 2}` : "";
+export function Last({ symbol, follow = true }) {
+  const held = follow ? quote(symbol).value : quote(symbol).peek();
+  const flash = follow && held?.flips ? `${held.move > 0 ? "up" : "down"}-${held.flips % 2}` : "";
   return html`<span class="px ${flash}" data-level=${priceLevel()}>${price(held?.last)}</span>`;
 }
 
