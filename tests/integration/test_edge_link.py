@@ -161,8 +161,8 @@ async def test_an_order_beyond_a_limit_in_rupees_is_rejected_and_both_planes_say
         last: Decimal = await wait_until("the pod hears of prices", priced)
         units = int(500_000 / last) + 10
         answers = [
-            await person.place(quantity=quantity, type="MARKET", price=None, **more)
-            for quantity, more in ((units, {}), (units, {"dry_run": True}), (1, {}))
+            await person.place(quantity=quantity, type="MARKET", price=None, dry_run=dry_run)
+            for quantity, dry_run in ((units, False), (units, True), (1, False))
         ]
         assert [answer.status_code for answer in answers] == [201, 201, 201]
         ids = [answer.json()["id"] for answer in answers]
