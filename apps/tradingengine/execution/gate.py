@@ -100,10 +100,11 @@ class Gate:
     def working_beside(self, order: Order, in_flight: Iterable[Order] = ()) -> list[Order]:
         """The other orders of the same side and position that are open or on their way."""
         key = key_of(order)
-        found = {other.id: other for other in (*in_flight, *self._book.open_orders())}
+        # What the book knows it knows better: an order may have filled before the broker's answer to it came.
+        unheard = [other for other in in_flight if other.id not in self._book.orders]
         return [
             other
-            for other in found.values()
+            for other in (*unheard, *self._book.open_orders())
             if other.id != order.id and other.side is order.side and key_of(other) == key
         ]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tradingengine.domain.orders import OrderType, Purpose, Side, Source
+from tradingengine.brokers.port import BookRow
+from tradingengine.domain.orders import Order, OrderType, Purpose, Side, Source
 from tradingengine.domain.positions import key_of
 from tradingengine.domain.reasons import ReasonCode
 from tradingengine.domain.risk import AccountingDay, Limits
@@ -15,7 +16,7 @@ from tradingengine.execution.journal import Entry
 from tradingengine.storage.events import decode_event
 from tradingengine.storage.projection import Projection
 
-from tests.unit.apps.execution.kit import LIMITS, NOW, SHARE, Edge, order, quote
+from tests.unit.apps.execution.kit import LIMITS, NOW, SHARE, Edge, order, quote, until
 
 pytestmark = pytest.mark.unit
 
@@ -80,6 +81,36 @@ async def test_a_position_counts_what_is_held_and_what_works(tmp_path: Path) -> 
 async def test_orders_on_their_way_count_before_the_broker_has_them(tmp_path: Path) -> None:
     edge = await Edge(tmp_path, limits=limits(position_paise=20 * ASK)).start()
     assert sorted(await asyncio.gather(*(outcome(edge) for _ in range(3)))) == ["FILLED", "FILLED", "position_value"]
+    await edge.stop()
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+async def test_an_order_that_has_filled_before_its_answer_came_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: Side
+) -> None:
+    """The broker's stream may be faster than its answer: the units are in the position then, and on their way no more.
+
+    Counted twice they would refuse a BUY within the limit, and an exit of what is really held.
+    """
+    edge = await Edge(tmp_path, limits=limits(position_paise=30 * ASK)).start()
+    assert await outcome(edge, quantity=20) == "FILLED"
+    place, answer = edge.paper.place, asyncio.Event()
+
+    async def place_and_answer_late(sent: Order, tag: str) -> BookRow:
+        row = await place(sent, tag)
+        await edge.engine.router.on_row(row)
+        await answer.wait()
+        return row
+
+    monkeypatch.setattr(edge.paper, "place", place_and_answer_late)
+    purpose = Purpose.ENTRY if side is Side.BUY else Purpose.EXIT
+    first = order(side=side, quantity=5, purpose=purpose)
+    slow = asyncio.create_task(edge.engine.submit(first))
+    await until(lambda: first.id in edge.engine.book.orders and edge.engine.book.orders[first.id].state.terminal)
+    monkeypatch.setattr(edge.paper, "place", place)
+    assert await outcome(edge, side=side, quantity=5 if side is Side.BUY else 15, purpose=purpose) == "FILLED"
+    answer.set()
+    await slow
     await edge.stop()
 
 
