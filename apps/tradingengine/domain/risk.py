@@ -82,7 +82,7 @@ def value_refusal(limits: Limits, *, price: Paise, quantity: int, resulting: int
 
 def loss_refusal(limits: Limits, pnl: Paise) -> Reason | None:
     """Why the day's P&L lets no new risk through, None when it does."""
-    if pnl > -limits.daily_loss_paise:
+    if min(pnl, 0) > -limits.daily_loss_paise:  # a limit of 0 is reached by a day without a loss
         return None
     detail = f"P&L {format_rupees(pnl)}, loss limit {format_rupees(limits.daily_loss_paise)} rupees"
     return reason(ReasonCode.DAILY_LOSS, detail)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,5 +140,12 @@ def test_the_reasons_say_how_much_and_what_to_do() -> None:
 def test_the_daily_loss_is_reached_at_the_limit_itself() -> None:
     assert loss_refusal(LIMITS, -4_999) is None
     found = loss_refusal(LIMITS, -5_000)
+    assert found is not None
+    assert found.code == ReasonCode.DAILY_LOSS
+
+
+@pytest.mark.parametrize("pnl", [-1, 0, 1, 10**9])
+def test_a_daily_loss_of_nothing_takes_no_new_risk_whatever_was_won(pnl: int) -> None:
+    found = loss_refusal(msgspec.structs.replace(LIMITS, daily_loss_paise=0), pnl)
     assert found is not None
     assert found.code == ReasonCode.DAILY_LOSS
