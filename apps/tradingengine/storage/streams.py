@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import orjson
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -37,6 +37,27 @@ CACHE_ERRORS: Final = (RedisError, OSError, asyncio.TimeoutError)
 Client: TypeAlias = "Redis"
 Entry: TypeAlias = tuple[str, dict[str, str]]
 """Stream id and fields."""
+
+
+class _Cancellable(Connection):
+    """A connection on which a cancellation is never lost.
+
+    The library waits for a write by `asyncio.wait_for`, which before Python 3.12 drops a cancellation that comes in the
+    moment the write is done: a loop that was told to end would then run for ever.
+    """
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """As the library's; CancelledError when this task was cancelled meanwhile, whatever became of the write."""
+        task = asyncio.current_task()
+        before = 0 if task is None else task.cancelling()
+        await super().send_packed_command(command, check_health)
+        if task is not None and task.cancelling() > before:
+            await self.disconnect(nowait=True)  # nobody will read the answer
+            raise asyncio.CancelledError
+
+
+class _CancellableTls(_Cancellable, SSLConnection):
+    """The same with TLS."""
 
 
 def command_client(url: str, *, timeout: float = 1.0, name: str = "") -> Client:
@@ -68,6 +89,8 @@ def _client(
         client_name=name or None,
         max_connections=32,
     )
+    pool = client.connection_pool
+    pool.connection_class = _CancellableTls if issubclass(pool.connection_class, SSLConnection) else _Cancellable
     return client
 
 
