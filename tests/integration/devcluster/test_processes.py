@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,15 @@ def test_a_missing_program_and_a_failing_one_say_so(table: ProcessTable) -> None
     assert "why" in str(caught.value)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl+C raises here, also where whoever started the tests had it ignored, as `nohup` and `&` of a script do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_while_a_program_ends_by_itself_stays_an_interrupt() -> None:
     # It interrupts us once we feed it, and is over before anybody could end it.
     with pytest.raises(KeyboardInterrupt):

@@ -60,7 +60,7 @@ export function SymbolSearch({ label, onPick, tradableOnly = false, placeholder 
     if (event.key === "Enter") pick(items[active]);
   };
   const showList = open && items !== null;
-  return html`<div class="search" onFocusOut=${(event) => { if (!event.currentTarget.contains(event.relatedTarget)) setOpen(false); }}>
+  return html`<div class="search" onFocusOut=${(event) => { if (!enter.current && !event.currentTarget.contains(event.relatedTarget)) setOpen(false); }}>
     <input type="text" role="combobox" aria-label=${label} aria-expanded=${Boolean(showList)} aria-controls="${id}-list" aria-autocomplete="list" aria-activedescendant=${showList && items.length ? `${id}-${active}` : undefined}
       aria-invalid=${invalid} aria-describedby=${describedBy} autocomplete="off" spellcheck="false" placeholder=${placeholder} value=${text}
       onFocus=${() => setOpen(true)} onInput=${(event) => { setText(event.currentTarget.value); setOpen(true); enter.current = false; }} onKeyDown=${onKeyDown} />
