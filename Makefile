@@ -9,26 +9,35 @@ VENV_KEY := $(shell { cat requirements/dev.txt; $(PYTHON) --version; } | sha256s
 VENV := $(TRADINGENGINE_CACHE)/venv-$(VENV_KEY)
 export TRADINGENGINE_VENV := $(VENV)
 BIN := .venv/bin
+UV_HOME := $(TRADINGENGINE_CACHE)/uv-$(shell { cat requirements/uv.txt; $(PYTHON) --version; } | sha256sum | cut -c1-16)
+UV := $(UV_HOME)/bin/uv
 
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
-# The folder is named by the hash of the lock: a newer file with the same content is nothing new.
-$(VENV)/.done:
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: -r requirements/dev.txt
+# The folders are named by the hash of the lock: a newer file with the same content is nothing new.
+# Nothing below resolves: what a lock does not name is not installed, however new a release there is.
+$(UV_HOME)/.done:
+	$(PYTHON) -m venv $(UV_HOME)
+	$(UV_HOME)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: -r requirements/uv.txt
+	touch $@
+
+$(VENV)/.done: $(UV_HOME)/.done
+	$(PYTHON) -m venv --without-pip $(VENV)
+	$(UV) pip sync --quiet --python $(VENV)/bin/python --require-hashes --only-binary :all: --link-mode copy requirements/dev.txt
 	touch $@
 
 .PHONY: venv
 venv: $(VENV)/.done ## the Python environment of the host, outside the clone, keyed by the lock
 	@ln -sfn $(VENV) .venv
 
+UV_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --only-binary :all:
+
 .PHONY: lock
-lock: ## compile the locks: one for the host, one for each image (Python 3.13)
-	$(PYTHON) -m venv $(TRADINGENGINE_CACHE)/uv && $(TRADINGENGINE_CACHE)/uv/bin/python -m pip install --quiet uv
-	$(TRADINGENGINE_CACHE)/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --only-binary :all: --extra operator --extra apps --extra edge --extra dev pyproject.toml -o requirements/dev.txt
-	for image in operator apps edge; do $(TRADINGENGINE_CACHE)/uv/bin/uv pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-header --only-binary :all: --extra $$image pyproject.toml -o requirements/$$image.txt; done
+lock: $(UV_HOME)/.done ## compile the locks: one for the host, one for each image (Python 3.13)
+	$(UV_COMPILE) --universal --python-version 3.11 --extra operator --extra apps --extra edge --extra dev pyproject.toml -o requirements/dev.txt
+	for image in operator apps edge; do $(UV_COMPILE) --python-version 3.13 --python-platform x86_64-manylinux_2_28 --extra $$image pyproject.toml -o requirements/$$image.txt; done
 
 .PHONY: lint
 lint: venv ## ruff, mypy strict, import layers
