@@ -71,7 +71,7 @@ integration: venv ## real Postgres, Redis and browser on loopback, servers from 
 .PHONY: cluster
 cluster: venv ## a real API server in a network namespace of its own, also beside a running demo (root)
 	$(DEVCLUSTER) build --only etcd --only kubernetes --only helm --only gateway-api
-	$(PYTEST) $(SPREAD) --dist=loadfile -m cluster tests/cluster $(ARGS)
+	$(COVERED).cluster $(PYTEST) $(SPREAD) --dist=loadfile -m cluster tests/cluster --cov --cov-report= $(ARGS)
 
 .PHONY: e2e
 e2e: venv ## the whole product on two real nodes; refuses while a demo is up (root)
@@ -80,10 +80,11 @@ e2e: venv ## the whole product on two real nodes; refuses while a demo is up (ro
 	$(PYTEST) -m e2e tests/e2e --verbose $(ARGS)
 
 .PHONY: coverage
-coverage: venv ## branch coverage of the last unit and integration runs; 90 % on domain, execution and flows
-	$(BIN)/coverage combine --quiet --keep --data-file=.coverage .coverage.unit .coverage.integration
-	$(BIN)/coverage report --skip-covered --sort=cover | tail -n 40
-	$(BIN)/coverage report --include='apps/tradingengine/domain/*,apps/tradingengine/execution/*,operator/tradingengine_operator/flows/*' --fail-under=90 | tail -n 3
+coverage: venv ## branch coverage of the product by the last unit, integration and cluster runs, their processes included: 90 %
+	$(BIN)/coverage combine --quiet --keep --data-file=.coverage .coverage.unit .coverage.integration .coverage.cluster
+	@echo "The files with the most uncovered lines:"
+	$(BIN)/coverage report --sort=-miss 2>&1 | awk 'NR <= 22'
+	$(BIN)/coverage report --fail-under=90 --format=total
 
 .PHONY: packages
 packages: ## install the Debian packages that tests and builds need and that are missing (root)
@@ -100,7 +101,7 @@ test: packages venv ## all of them: unit, integration, cluster, and e2e beside t
 test-e2e:
 	@MAKEFLAGS= $(MAKE) --no-print-directory e2e 2>&1 | sed --unbuffered 's/^/e2e | /'
 test-others:
-	@MAKEFLAGS= $(MAKE) --no-print-directory unit frontend-test integration coverage cluster
+	@MAKEFLAGS= $(MAKE) --no-print-directory unit frontend-test integration cluster coverage
 
 .PHONY: bench
 bench: venv ## the figures, written to docs/benchmarks.md (root)

@@ -23,6 +23,8 @@ from tradingengine_operator.clients.kubernetes import KubernetesClient, api_clie
 from tradingengine_operator.flows.state import ReleaseState, load_state
 from tradingengine_operator.plan import kinds
 
+from tests.measured import measured
+
 from .operator_stage import Stage, staged
 
 ROOT = Path(__file__).parents[2]
@@ -98,12 +100,12 @@ class Rig:
     async def operator(
         self, *, kubeconfig: Path | None = None, once: bool = False, lease: str = "tradingengine-operator"
     ) -> AsyncIterator[OperatorProcess]:
-        """The operator as a process of its own; killed at the end if it still runs."""
+        """The operator as a process of its own; ended at the end if it still runs."""
         process = await OperatorProcess.start(self, kubeconfig or self.server.kubeconfig, once=once, lease=lease)
         try:
             yield process
         finally:
-            await process.kill()
+            await process.end()
 
 
 @dataclass
@@ -126,6 +128,7 @@ class OperatorProcess:
         ]
         command += ["--lease", lease, *(["--once"] if once else [])]
         environment = {
+            **measured(),
             "PATH": os.environ["PATH"],
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": str(ROOT / "operator"),
@@ -140,6 +143,13 @@ class OperatorProcess:
         if self.process.returncode is None:
             self.process.kill()
             await self.process.wait()
+
+    async def end(self) -> None:
+        """SIGTERM, so that what it ran through is counted; SIGKILL when that does not help."""
+        if self.process.returncode is None:
+            with contextlib.suppress(TimeoutError):
+                await self.terminate()
+        await self.kill()
 
     async def terminate(self, timeout: float = 20.0) -> int:
         """SIGTERM, and the exit code."""

@@ -20,6 +20,7 @@ from te_devcluster.paths import checkout
 from te_devcluster.tools import KUBERNETES_VERSION, gateway_crds, require
 from tradingengine_operator.api import API_VERSION, KIND
 
+from tests.measured import measured
 from tests.unit.operator.builders.engines import all_manifests, context
 
 pytestmark = pytest.mark.cluster
@@ -264,6 +265,7 @@ def run_hook(server: ApiServer) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "tradingengine_operator", *container["args"]],
         env={
+            **measured(),
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(checkout() / "operator"),
             "KUBECONFIG": str(server.service_account_kubeconfig(SYSTEM, hook)),

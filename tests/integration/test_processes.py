@@ -19,6 +19,7 @@ from tradingengine.storage.postgres import Database
 
 from tests.integration.kit import INSTRUMENT, SYMBOL, Journal, beat, new_order, wait_until
 from tests.integration.servers import Postgres, Redis, free_port
+from tests.measured import measured
 
 pytestmark = pytest.mark.integration
 
@@ -29,6 +30,7 @@ PASSWORD = "a password for tests"
 def environment(url: str, cache: str, **more: str) -> dict[str, str]:
     """What the operator sets."""
     return {
+        **measured(),
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT / "apps"),
         "TE_DATABASE_URL": url,

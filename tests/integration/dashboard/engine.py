@@ -14,6 +14,7 @@ import httpx
 
 from tests.integration.kit import wait_until
 from tests.integration.servers import free_port
+from tests.measured import measured
 
 PASSWORD = "eight prime numbers"
 TOKEN = "a-control-token-for-tests"
@@ -42,6 +43,7 @@ class RunningEngine:
         config = folder / "config.json"
         config.write_text(json.dumps({"engine": "desk", "namespace": "trading", "segments": ["NSE_EQ", "NSE_FO"]}))
         self.environment = {
+            **measured(),
             **os.environ,
             "PYTHONPATH": str(REPOSITORY / "apps"),
             "TE_CONFIG": str(config),
