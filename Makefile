@@ -103,6 +103,24 @@ test-e2e:
 test-others:
 	@MAKEFLAGS= $(MAKE) --no-print-directory unit frontend-test integration cluster coverage
 
+# Heavier than what every change needs: .ci/run runs those whose inputs changed since they last passed.
+SUITES := $(BIN)/python -m te_suites
+
+.PHONY: suites
+suites: venv ## the heavier suites, and which are due; `make suite-NAME` runs one (root)
+	$(SUITES) list
+
+suite-%: venv
+	$(SUITES) run $*
+
+.PHONY: suites-due
+suites-due: venv
+	$(SUITES) run-due --begun $(BEGUN) --test-seconds $(TEST_SECONDS)
+
+.PHONY: test-all
+test-all: test ## `make test`, then every suite, due or not (root)
+	$(SUITES) run --all
+
 .PHONY: bench
 bench: venv ## the figures, written to docs/benchmarks.md (root)
 	$(BIN)/python -m te_demo refuse-if-up

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from te_devcluster.commands import run as run_command
 from te_devcluster.errors import DevclusterError
-from te_devcluster.paths import checkout
+from te_devcluster.paths import checkout, write_whole
+from te_suites.expected import EXPECTED
 
 Row = tuple[str, str, str]
 TOOLS_BUILT = re.compile(r"tools built in (\d+) s")
+TESTED = re.compile(r"^make test took (\d+) s$", re.MULTILINE)
+SUITES = re.compile(r"^suites passed: (.*)$", re.MULTILINE)
 OURS = frozenset({"TRADINGENGINE_CACHE", "TRADINGENGINE_VENV", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "GOCACHE"})
 """What a run must not take over from the one that measures it."""
 
@@ -32,7 +37,8 @@ def cold() -> list[Row]:
         raise DevclusterError("the run did not say how long its tools took")
     return [
         ("cold build of all tools", "25 min", minutes(float(built.group(1)))),
-        ("`.ci/run` on a fresh clone, cold", "60 min", minutes(seconds)),
+        ("`make test` in it, tools and images apart", "", minutes(tested_seconds(said))),
+        (f"`.ci/run` on a fresh clone, cold; suites run: {suites_run(said)}", "60 min", minutes(seconds)),
     ]
 
 
@@ -42,7 +48,32 @@ def warm() -> list[Row]:
         seconds, said = check(Path(made), environment(None))
     if TOOLS_BUILT.search(said):
         raise DevclusterError("the caches were not warm: tools were built", "run it again")
-    return [("`.ci/run` on a fresh clone, warm", "15 min", minutes(seconds))]
+    tested = tested_seconds(said)
+    note_expected(tested)
+    return [
+        ("`make test` in it", "14 min", minutes(tested)),
+        (f"`.ci/run` on a fresh clone, warm; suites run: {suites_run(said)}", "20 min", minutes(seconds)),
+    ]
+
+
+def tested_seconds(said: str) -> float:
+    """What `make test` took in a run, by the run's own words."""
+    found = TESTED.search(said)
+    if found is None:
+        raise DevclusterError("the run did not say how long `make test` took")
+    return float(found.group(1))
+
+
+def suites_run(said: str) -> str:
+    """The suites that were due and ran, by the run's own words."""
+    found = SUITES.search(said)
+    return found.group(1) if found else "none"
+
+
+def note_expected(seconds: float) -> None:
+    """Notes what `make test` takes here, for the plan of later runs and to tell by how much a machine is slower."""
+    note = {"minutes": round(seconds / 60, 1), "measured_at": datetime.now(UTC).date().isoformat()}
+    write_whole(checkout() / EXPECTED, json.dumps(note, indent=1) + "\n")
 
 
 def minutes(seconds: float) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from te_devcluster.errors import DevclusterError
+from te_suites.expected import expected_test
 
 from bench import checking
 from bench.__main__ import section, with_section
@@ -81,3 +82,16 @@ def test_a_check_that_fails_is_an_error_with_its_last_words(monkeypatch: pytest.
     with pytest.raises(DevclusterError, match="code 3") as failed:
         checking.check(tmp_path, environment(tmp_path))
     assert "what went wrong" in str(failed.value)
+
+
+def test_a_timed_run_notes_what_its_tests_took(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".ci").mkdir()
+    said = ["==== tests", "make test took 803 s", "suites passed: none", "==== passed (16:02)"]
+    monkeypatch.setattr(checking, "checkout", lambda: tmp_path)
+    monkeypatch.setattr(checking, "check", lambda folder, environment: (962.0, "\n".join(said)))
+    rows = checking.warm()
+    assert [row[2] for row in rows] == ["13:23 min", "16:02 min"]
+    assert expected_test(tmp_path).minutes == 13.4
+    del said[1]
+    with pytest.raises(DevclusterError, match="did not say"):
+        checking.warm()

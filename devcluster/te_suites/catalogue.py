@@ -1,0 +1,42 @@
+"""The suites as data. A new one is an entry here; `make suite-NAME` runs it, `make test-all` runs them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from te_devcluster.errors import DevclusterError
+
+PYTEST = ("-m", "pytest", "-ra", "--durations=5", "--durations-min=5")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One suite.
+
+    `arguments` follow the Python of the environment. `inputs` are tracked files and folders: a change in one makes the
+    suite due. `tools` are groups of `devcluster/tools`, built before it and inputs too. `packages` are Debian's.
+    `alone` says that it needs the machine's one full cluster.
+    """
+
+    name: str
+    about: str
+    arguments: tuple[str, ...]
+    inputs: tuple[str, ...]
+    tools: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    alone: bool = False
+
+    def paths(self) -> tuple[str, ...]:
+        """All that it reads, tools' folders included."""
+        return (*self.inputs, *(f"devcluster/tools/{name}" for name in self.tools))
+
+
+SUITES: tuple[Suite, ...] = ()
+
+
+def suite_named(name: str, suites: tuple[Suite, ...] = SUITES) -> Suite:
+    """The suite of that name; DevclusterError lists the names there are."""
+    for suite in suites:
+        if suite.name == name:
+            return suite
+    raise DevclusterError(f"no suite `{name}`", f"one of: {', '.join(suite.name for suite in suites)}")
