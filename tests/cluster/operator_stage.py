@@ -231,7 +231,7 @@ def control_state(pod: StagedPod) -> Manifest:
             "sequence": 10,
             "idle": pod.idle,
             "flat": True,
-            "tradingState": "ACTIVE",
+            "trading_state": "ACTIVE",
             "journal": "0198c0de-0000-7000-8000-000000000000",
             "recovered": True,
         }
@@ -241,10 +241,10 @@ def control_state(pod: StagedPod) -> Manifest:
         "release": pod.release,
         "slot": pod.slot,
         "version": "0.1.0",
-        "schemaRevision": None if edge else "0001",
+        "schema_revision": None if edge else "0001",
         "state": pod.state,
         "requests": {"total": pod.requests},
-        "webSockets": pod.web_sockets,
+        "websockets": pod.web_sockets,
         "edge": edge,
     }
 

@@ -126,7 +126,7 @@ async def test_orders_halt_restart_and_release(edge: EdgeProcess) -> None:
     await edge.ready()
     refused = await edge.send("place", order=place())
     await edge.until_event(refused, "order.rejected")
-    assert (await edge.state())["edge"]["tradingState"] == "HALTED"
+    assert (await edge.state())["edge"]["trading_state"] == "HALTED"
     await edge.until_event(await edge.send("release", target=halt), "command.done")
     again = await edge.send("place", order=place())
     await edge.until_event(again, "order.filled")

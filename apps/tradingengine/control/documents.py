@@ -8,7 +8,7 @@ ReleaseNumber = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")]
 Weight = Annotated[float, msgspec.Meta(ge=0, le=100)]
 
 
-class WithdrawRequest(msgspec.Struct, frozen=True, rename="camel"):
+class WithdrawRequest(msgspec.Struct, frozen=True):
     """`POST /control/v1/withdraw`."""
 
     release: ReleaseNumber
@@ -36,7 +36,7 @@ class Weights(msgspec.Struct, frozen=True):
     b: Weight
 
 
-class Step(msgspec.Struct, frozen=True, rename="camel"):
+class Step(msgspec.Struct, frozen=True):
     """One step of a rollout; None holds until a person promotes."""
 
     weight: Weight
@@ -51,7 +51,7 @@ class Check(msgspec.Struct, frozen=True):
     limit: str
 
 
-class ReleaseDocument(msgspec.Struct, frozen=True, rename="camel"):
+class ReleaseDocument(msgspec.Struct, frozen=True):
     """`PUT /control/v1/release`: the state of the rollout as people see it."""
 
     phase: Literal["Pending", "Preparing", "Running", "Releasing", "Withdrawn", "Degraded", "Paused", "Deleting"]

@@ -69,10 +69,10 @@ class ControlState:
             "release": settings.release,
             "slot": settings.slot,
             "version": settings.version,
-            "schemaRevision": self.schema_revision,
+            "schema_revision": self.schema_revision,
             "state": self.state,
             "requests": {"total": self.metrics.client_requests},
-            "webSockets": self.websockets(),
+            "websockets": self.websockets(),
             "edge": self.edge(),
             "unready": self.unready_reasons(),
         }

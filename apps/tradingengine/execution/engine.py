@@ -287,7 +287,7 @@ class Engine:
             "sequence": self.journal.sequence,
             "idle": self.idle,
             "flat": self.book.flat,
-            "tradingState": "HALTED" if self.halts.halted else str(self.book.trading_state),
+            "trading_state": "HALTED" if self.halts.halted else str(self.book.trading_state),
             "journal": self.journal.uuid,
             "recovered": self.inputs.recovered,
         }

@@ -44,7 +44,7 @@ CLOSED: Final[dict[str, Any]] = {
     "sequence": 0,
     "idle": True,
     "flat": False,  # the journal may hold a position
-    "tradingState": "HALTED",
+    "trading_state": "HALTED",
     "journal": "",
     "recovered": False,
 }

@@ -61,7 +61,7 @@ class ControlClient:
 
     async def withdraw(self, address: str, token: str, release: int, spread: float) -> PodState:
         """`POST /control/v1/withdraw`: WebSockets close over `spread` seconds, everything else is answered 409."""
-        body = {"release": str(release), "spreadSeconds": spread}
+        body = {"release": str(release), "spread_seconds": spread}
         return _parse(address, await self._call("POST", address, "withdraw", token, body))
 
     async def serve(self, address: str, token: str, release: int) -> PodState:
@@ -101,10 +101,10 @@ def _parse(address: str, raw: Any) -> PodState:
             component=str(raw["component"]),
             release=str(raw["release"]),
             version=str(raw["version"]),
-            schema_revision=raw.get("schemaRevision"),
+            schema_revision=raw.get("schema_revision"),
             state=str(raw["state"]),
             requests=int(raw["requests"]["total"]),
-            web_sockets=int(raw["webSockets"]),
+            web_sockets=int(raw["websockets"]),
             edge=_edge(raw.get("edge")),
             unready={str(part): str(why) for part, why in raw.get("unready", {}).items()},
         )
@@ -120,6 +120,6 @@ def _edge(raw: Any) -> EdgeFacts | None:
         sequence=int(raw["sequence"]),
         idle=bool(raw["idle"]),
         flat=bool(raw["flat"]),
-        trading_state=str(raw["tradingState"]),
+        trading_state=str(raw["trading_state"]),
         recovered=bool(raw["recovered"]),
     )

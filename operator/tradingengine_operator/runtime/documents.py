@@ -77,9 +77,9 @@ def release_document(p: Pass, sight: ReleaseSight, phase: Phase) -> dict[str, An
         "weights": {slot: _percent(sight.route.weights.get(slot, 0)) for slot in names.SLOTS},
         "step": step,
         "steps": [
-            {"weight": _percent(entry.tenths), "holdSeconds": entry.hold_seconds} for entry in p.ctx.spec.rollout.steps
+            {"weight": _percent(entry.tenths), "hold_seconds": entry.hold_seconds} for entry in p.ctx.spec.rollout.steps
         ],
-        "stepStartedAt": render_time(started) if started is not None else None,
+        "step_started_at": render_time(started) if started is not None else None,
         "reason": f"{verdict.reason}: {verdict.message}"[:1024] if verdict is not None else "",
         "checks": _checks(p),
         "at": render_time(p.tools.clock()),

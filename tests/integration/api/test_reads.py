@@ -32,8 +32,8 @@ RELEASE = {
     "canary": {"slot": "a", "release": "7", "version": "0.1.0"},
     "weights": {"a": 10, "b": 90},
     "step": 0,
-    "steps": [{"weight": 10, "holdSeconds": 5}, {"weight": 100, "holdSeconds": None}],
-    "stepStartedAt": "2026-11-21T10:00:00Z",
+    "steps": [{"weight": 10, "hold_seconds": 5}, {"weight": 100, "hold_seconds": None}],
+    "step_started_at": "2026-11-21T10:00:00Z",
     "reason": "",
     "checks": [{"name": "error-rate", "value": "0", "limit": "0.01"}],
     "at": "2026-11-21T10:00:01Z",
@@ -105,7 +105,7 @@ async def test_the_release_document_and_a_withdrawn_pod(trader: Person, control:
     gone = await trader.http.get("/v1/status", headers={"x-te-release": "6"})
     assert (gone.status_code, gone.json()["type"]) == (409, "/problems/release-gone")
     assert (await trader.http.get("/v1/status", headers={"x-te-release": "7"})).status_code == 200
-    body = {"release": "7", "spreadSeconds": 0}
+    body = {"release": "7", "spread_seconds": 0}
     assert (await trader.http.post(f"{url}/withdraw", json=body, headers=bearer)).status_code == 202
     assert (await trader.http.get("/v1/status")).json()["type"] == "/problems/release-gone"
     state = (await trader.http.get(f"{url}/state", headers=bearer)).json()

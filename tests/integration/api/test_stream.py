@@ -95,7 +95,7 @@ async def test_a_withdrawn_pod_closes_its_sockets_with_1012(trader: Person, cont
     async with trader.live() as first, trader.live() as second:
         await first.wait("hello")
         await second.wait("hello")
-        assert control.document()["webSockets"] == 2
+        assert control.document()["websockets"] == 2
         await control.withdraw("7", 0.2)
         assert (await first.closed(), await second.closed()) == (1012, 1012)
 

@@ -24,7 +24,7 @@ class Step(Document):
     """One step; null holds until somebody promotes."""
 
     weight: float
-    holdSeconds: float | None  # noqa: N815 - the operator's document is shown as it is
+    hold_seconds: float | None
 
 
 class Check(Document):
@@ -45,7 +45,7 @@ class ReleaseDocument(Document):
     weights: Weights
     step: int
     steps: list[Step]
-    stepStartedAt: Time | None  # noqa: N815 - as above
+    step_started_at: Time | None
     reason: str
     checks: list[Check]
     at: Time

@@ -52,7 +52,7 @@ class Heart:
             "epoch": journal.epoch,
             **self._identity,
             "at": rfc3339(self._wall.now()),
-            "trading_state": state["tradingState"],
+            "trading_state": state["trading_state"],
             "flat": state["flat"],
             "idle": state["idle"],
             "recovered": state["recovered"],

@@ -23,8 +23,8 @@ RELEASE: dict[str, Any] = {
     "canary": {"slot": "a", "release": "7", "version": "0.1.0"},
     "weights": {"a": 0.5, "b": 99.5},
     "step": 1,
-    "steps": [{"weight": 10, "holdSeconds": None}],
-    "stepStartedAt": None,
+    "steps": [{"weight": 10, "hold_seconds": None}],
+    "step_started_at": None,
     "reason": "",
     "checks": [{"name": "error-rate", "value": None, "limit": "0.01"}],
     "at": "2026-11-21T10:00:01Z",
@@ -70,10 +70,10 @@ async def test_the_state_is_what_the_contract_says(operator: httpx.AsyncClient, 
         "release": "7",
         "slot": "a",
         "version": "0.1.0",
-        "schemaRevision": "0001",
+        "schema_revision": "0001",
         "state": "serving",
         "requests": {"total": 1},
-        "webSockets": 3,
+        "websockets": 3,
         "edge": None,
         "unready": {},
     }
@@ -113,10 +113,10 @@ async def test_withdraw_and_serve_are_idempotent_and_mean_one_release(
 
     state.on_withdraw.append(told.append)
     state.on_serve.append(serving)
-    foreign = await operator.post("/control/v1/withdraw", json={"release": "8", "spreadSeconds": 1})
+    foreign = await operator.post("/control/v1/withdraw", json={"release": "8", "spread_seconds": 1})
     assert (foreign.status_code, foreign.json()["type"]) == (409, "/problems/release-mismatch")
     for _ in range(2):
-        answer = await operator.post("/control/v1/withdraw", json={"release": "7", "spreadSeconds": 2.5})
+        answer = await operator.post("/control/v1/withdraw", json={"release": "7", "spread_seconds": 2.5})
         assert (answer.status_code, answer.json()["state"]) == (202, "withdrawn")
     assert state.withdrawn
     for _ in range(2):
@@ -129,8 +129,8 @@ async def test_withdraw_and_serve_are_idempotent_and_mean_one_release(
     [
         ("withdraw", "{"),
         ("withdraw", '{"release": "7"}'),
-        ("withdraw", '{"release": "x", "spreadSeconds": 1}'),
-        ("withdraw", '{"release": "7", "spreadSeconds": 500}'),
+        ("withdraw", '{"release": "x", "spread_seconds": 1}'),
+        ("withdraw", '{"release": "7", "spread_seconds": 500}'),
         ("serve", "[]"),
     ],
 )
@@ -164,7 +164,7 @@ async def test_drain_and_resume_are_the_edges_alone(operator: httpx.AsyncClient)
     assert (await operator.post("/control/v1/drain")).status_code == 404
     edge = make_state("edge")
     edge.edge = lambda: {
-        "epoch": 1, "sequence": 5, "idle": True, "flat": False, "tradingState": "ACTIVE", "journal": "j",
+        "epoch": 1, "sequence": 5, "idle": True, "flat": False, "trading_state": "ACTIVE", "journal": "j",
         "recovered": True,
     }  # fmt: skip
     told: list[str] = []

@@ -188,7 +188,7 @@ async def test_a_kill_at_every_step_of_a_halt(tmp_path: Path, monkeypatch: pytes
         if again.engine.book.halt is not None:
             assert all(again.engine.book.orders[order_id].state.terminal for order_id in orders)
         await place(again, text)
-        assert again.engine.document()["tradingState"] == "HALTED"
+        assert again.engine.document()["trading_state"] == "HALTED"
         assert {str(again.engine.book.orders[order_id].state) for order_id in orders} == {"CANCELLED"}
         assert {row.state for row in await again.paper.book()} == {RowState.CANCELLED}
         await again.stop()

@@ -625,7 +625,7 @@ async def test_a_failed_journal_refuses_new_risk_and_still_lets_exits_and_cancel
     assert broker_tag(entry.id) not in rows
     assert rows[broker_tag(resting.id)] == "CANCELLED"
     assert sorted(rows.values()) == ["CANCELLED", "FILLED", "FILLED"]
-    assert edge.engine.document()["tradingState"] == "HALTED"
+    assert edge.engine.document()["trading_state"] == "HALTED"
 
 
 async def test_with_a_failed_journal_an_exit_goes_once_and_never_beyond_the_position(tmp_path: Path) -> None:

@@ -315,11 +315,11 @@ async def test_the_console_cancels_exits_halts_and_releases(edge: Edge) -> None:
         assert (again.status_code, again.json()["type"]) == (422, "/problems/invalid")
         assert (await http.post("/v1/positions/exit", content="{")).status_code == 422
         await http.post("/v1/halt")
-        assert edge.engine.document()["tradingState"] == "HALTED"
+        assert edge.engine.document()["trading_state"] == "HALTED"
         assert edge.engine.book.halt is not None
         assert edge.engine.book.halt.by == "edge console"
         await http.delete("/v1/halt")
-        assert edge.engine.document()["tradingState"] == "ACTIVE"
+        assert edge.engine.document()["trading_state"] == "ACTIVE"
 
 
 @pytest.mark.parametrize("order_id", ["%00", "x", "01A1FF06-6632-7317-9BEE-250BA12E2986", "1' or '1"])
@@ -349,7 +349,7 @@ async def test_the_console_refuses_what_a_foreign_page_could_send(
     async with client(edge) as http:
         answer = await http.post(f"{url}/v1/halt", headers=headers)
     assert answer.status_code == status
-    assert edge.engine.document()["tradingState"] == "ACTIVE"
+    assert edge.engine.document()["trading_state"] == "ACTIVE"
 
 
 async def test_the_console_exports_what_the_planes_are_compared_by(edge: Edge) -> None:

@@ -242,7 +242,7 @@ async def test_a_release_ends_a_halt_that_waits_for_its_broker(tmp_path: Path, m
         (entry.data["kind"], entry.data["result"]) for entry in await edge.journal.read(0) if "kind" in entry.data
     ]
     assert sorted(results) == [("halt", "released"), ("release", "released")]
-    assert edge.engine.document()["tradingState"] == "ACTIVE"
+    assert edge.engine.document()["trading_state"] == "ACTIVE"
     await edge.stop()
 
 
@@ -260,7 +260,7 @@ async def test_a_released_halt_does_not_come_back_with_its_command_after_a_crash
     again = await Edge(tmp_path).start(recover=False)
     await accept(again, body(CommandKind.HALT, command_id=halt_id))
     await again.engine.recover()
-    assert again.engine.document()["tradingState"] == "ACTIVE"
+    assert again.engine.document()["trading_state"] == "ACTIVE"
     (done,) = [e for e in await again.journal.read(0) if (e.id, e.type) == (halt_id, "command.done")]
     assert done.data == {"kind": "halt", "result": "released", "total": 0, "cancelled": 0}
     later = await restart(again, tmp_path)
@@ -281,7 +281,7 @@ async def test_a_halt_that_a_kill_interrupted_is_carried_out_and_told_once(tmp_p
     assert state_of(again, made) == ("CANCELLED", 0, "cancelled_by_halt")
     (done,) = [e for e in await again.journal.read(0) if (e.id, e.type) == (halt_id, "command.done")]
     assert done.data == {"kind": "halt", "result": "confirmed", "total": 1, "cancelled": 1}
-    assert again.engine.document()["tradingState"] == "HALTED"
+    assert again.engine.document()["trading_state"] == "HALTED"
     await again.stop()
 
 
@@ -300,9 +300,9 @@ async def test_a_release_opens_the_gate_for_the_halt_it_names_and_no_other(edge:
         named or "",
         second,
     )
-    assert edge.engine.document()["tradingState"] == "HALTED"
+    assert edge.engine.document()["trading_state"] == "HALTED"
     await accept(edge, body(CommandKind.RELEASE, target=second))
-    assert edge.engine.document()["tradingState"] == "ACTIVE"
+    assert edge.engine.document()["trading_state"] == "ACTIVE"
 
 
 async def test_a_halt_that_was_pressed_again_is_released_by_its_newest_name(edge: Edge) -> None:
@@ -310,9 +310,9 @@ async def test_a_halt_that_was_pressed_again_is_released_by_its_newest_name(edge
     for halt_id in (first, second):
         await accept(edge, body(CommandKind.HALT, command_id=halt_id))
     await accept(edge, body(CommandKind.RELEASE, target=first))
-    assert edge.engine.document()["tradingState"] == "HALTED"
+    assert edge.engine.document()["trading_state"] == "HALTED"
     await accept(edge, body(CommandKind.RELEASE, target=second))
-    assert edge.engine.document()["tradingState"] == "ACTIVE"
+    assert edge.engine.document()["trading_state"] == "ACTIVE"
     assert (await edge.journal.read(0))[-2].data["halt"] == second
 
 
@@ -326,7 +326,7 @@ async def test_a_halt_in_the_middle_of_a_release_holds(edge: Edge) -> None:
     made = order()
     while not releasing.done():
         await asyncio.sleep(0)
-        assert edge.engine.document()["tradingState"] == "HALTED"
+        assert edge.engine.document()["trading_state"] == "HALTED"
     await asyncio.gather(halting, edge.engine.submit(made))
     assert state_of(edge, made)[2] == "halted"
 
@@ -334,7 +334,7 @@ async def test_a_halt_in_the_middle_of_a_release_holds(edge: Edge) -> None:
 async def test_a_late_release_does_not_open_the_gate(edge: Edge) -> None:
     await accept(edge, body(CommandKind.HALT, seconds=0))
     await accept(edge, body(CommandKind.RELEASE, seconds=0, target=edge.engine.halts.current))
-    assert edge.engine.document()["tradingState"] == "HALTED"
+    assert edge.engine.document()["trading_state"] == "HALTED"
     assert (await edge.journal.read(0))[-1].data == {"kind": "release", "result": "expired"}
 
 

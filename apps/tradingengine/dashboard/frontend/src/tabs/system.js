@@ -29,10 +29,10 @@ function Copy({ text, label }) {
 const SlotLine = ({ word, slot, weights }) => html`<tr><th scope="row">${word}</th><td>${slot ? html`slot <b>${slot.slot}</b>` : format.NONE}</td><td class="num">${slot ? slot.version : ""}</td><td class="num">${slot ? `release ${slot.release}` : ""}</td><td class="r num">${slot ? `${weights?.[slot.slot] ?? 0}%` : ""}</td></tr>`;
 
 function Steps({ release }) {
-  const { steps = [], step, stepStartedAt: since } = release;
-  const hold = steps[step]?.holdSeconds;
+  const { steps = [], step, step_started_at: since } = release;
+  const hold = steps[step]?.hold_seconds;
   const left = since && hold ? format.epoch(since) + hold * 1000 - now.value : null;
-  return html`<ol class="steps" aria-label="Steps">${steps.map((item, index) => html`<li key=${index} class=${release.canary ? (index < step ? "done" : index === step ? "now" : "") : "done"}><b class="num">${item.weight}%</b><small class="muted num">${item.holdSeconds ? format.countdown(item.holdSeconds * 1000) : "end"}</small></li>`)}</ol>
+  return html`<ol class="steps" aria-label="Steps">${steps.map((item, index) => html`<li key=${index} class=${release.canary ? (index < step ? "done" : index === step ? "now" : "") : "done"}><b class="num">${item.weight}%</b><small class="muted num">${item.hold_seconds ? format.countdown(item.hold_seconds * 1000) : "end"}</small></li>`)}</ol>
     ${release.canary && left !== null && html`<p class="num">Step ${step + 1} of ${steps.length}: ${left > 0 ? html`<b>${format.countdown(left)}</b> left` : "hold is over, waiting for the checks"}.</p>`}`;
 }
 
