@@ -45,6 +45,11 @@ lint: venv ## ruff, mypy strict, import layers
 	$(BIN)/ruff format --cache-dir $(TRADINGENGINE_CACHE)/ruff --check .
 	$(BIN)/mypy --cache-dir $(TRADINGENGINE_CACHE)/mypy operator apps devcluster tests bench demo
 	$(BIN)/lint-imports --cache-dir $(TRADINGENGINE_CACHE)/import-linter
+	$(MAKE) --no-print-directory lint-page
+
+.PHONY: lint-page
+lint-page: frontend ## the page's sources: Biome's rules and its format; `npm run format` there mends what it can
+	cd apps/tradingengine/dashboard/frontend && npm run --silent lint
 
 # ---------------------------------------------------------------------------------------------------- tests
 PYTEST := $(BIN)/pytest --durations=5 --durations-min=5

@@ -1,10 +1,12 @@
 // Builds ../static: hashed files, and a manifest that maps names to them. `node build.mjs --budget` also checks sizes.
-import { build } from "esbuild";
+
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { minifyTemplates } from "./templates.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const out = join(here, "..", "static");
@@ -13,11 +15,13 @@ const BUDGET = 100 * 1024;
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 
-// Templates need no indentation, and minifiers leave strings alone.
-const flatten = {
-  name: "flatten",
+const templates = {
+  name: "templates",
   setup: (plugin) =>
-    plugin.onLoad({ filter: /\/src\/.*\.js$/ }, ({ path }) => ({ contents: readFileSync(path, "utf8").replace(/\n[ \t]+/g, "\n"), loader: "js" })),
+    plugin.onLoad({ filter: /\/src\/.*\.js$/ }, ({ path }) => ({
+      contents: minifyTemplates(readFileSync(path, "utf8")),
+      loader: "js",
+    })),
 };
 
 const result = await build({
@@ -25,13 +29,14 @@ const result = await build({
   entryPoints: { app: "src/main.js", login: "src/login.js", "app-style": "src/css/app.css" },
   outdir: out,
   bundle: true,
-  plugins: [flatten],
+  plugins: [templates],
   splitting: true,
   format: "esm",
   target: ["es2022"],
   minify: true,
   metafile: true,
   legalComments: "none",
+  charset: "utf8",
   entryNames: "[name]-[hash]",
   chunkNames: "[name]-[hash]",
   assetNames: "[name]-[hash]",
@@ -53,12 +58,14 @@ writeFileSync(join(out, iconName), icon);
 manifest["icon.svg"] = iconName;
 
 // Licences of what is bundled travel with it.
-const notices = ["preact", "@preact/signals", "@preact/signals-core", "htm", "lightweight-charts", "fancy-canvas"].map((name) => {
-  const folder = join(here, "node_modules", name);
-  const licence = readdirSync(folder).find((file) => /^licen[sc]e/i.test(file));
-  const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-  return `${name} ${version} (${license})\n\n${licence ? readFileSync(join(folder, licence), "utf8") : ""}`;
-});
+const notices = ["preact", "@preact/signals", "@preact/signals-core", "htm", "lightweight-charts", "fancy-canvas"].map(
+  (name) => {
+    const folder = join(here, "node_modules", name);
+    const licence = readdirSync(folder).find((file) => /^licen[sc]e/i.test(file));
+    const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+    return `${name} ${version} (${license})\n\n${licence ? readFileSync(join(folder, licence), "utf8") : ""}`;
+  },
+);
 writeFileSync(join(out, "LICENCES.txt"), notices.join("\n\n----\n\n"));
 
 let total = 0;
@@ -68,8 +75,8 @@ for (const file of readdirSync(out)) {
   sizes[file] = gzipSync(readFileSync(join(out, file)), { level: 9 }).length;
   total += sizes[file];
 }
-writeFileSync(join(out, "manifest.json"), JSON.stringify(manifest, null, 2) + "\n");
-writeFileSync(join(out, "sizes.json"), JSON.stringify({ gzip: sizes, total, budget: BUDGET }, null, 2) + "\n");
+writeFileSync(join(out, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+writeFileSync(join(out, "sizes.json"), `${JSON.stringify({ gzip: sizes, total, budget: BUDGET }, null, 2)}\n`);
 console.log(`static: ${Object.keys(sizes).length} files, ${(total / 1024).toFixed(1)} KiB gzip of ${BUDGET / 1024}`);
 if (total > BUDGET) {
   console.error("The front end is larger than its budget.");

@@ -23,7 +23,9 @@ form?.addEventListener("submit", async (event) => {
     });
     if (answer.ok) return location.replace(target());
     const problem = await answer.json().catch(() => ({}));
-    error.textContent = [problem.detail || problem.title || "The login failed.", problem.mend].filter(Boolean).join(" ");
+    error.textContent = [problem.detail || problem.title || "The login failed.", problem.mend]
+      .filter(Boolean)
+      .join(" ");
   } catch {
     error.textContent = "The server did not answer. Try again.";
   }

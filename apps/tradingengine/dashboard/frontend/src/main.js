@@ -4,7 +4,23 @@ import { render } from "preact";
 import { load, loadQuotes } from "./lib/api.js";
 import { html } from "./lib/html.js";
 import { connect } from "./lib/socket.js";
-import { chosen, exiting, hearClock, keyOf, now, positions, put, putQuotes, resources, serverNow, session, tab, tick, ticketSymbol, wanted } from "./lib/store.js";
+import {
+  chosen,
+  exiting,
+  hearClock,
+  keyOf,
+  now,
+  positions,
+  put,
+  putQuotes,
+  resources,
+  serverNow,
+  session,
+  tab,
+  tick,
+  ticketSymbol,
+  wanted,
+} from "./lib/store.js";
 import { Btst } from "./tabs/btst.js";
 import { Charts } from "./tabs/charts.js";
 import { Dashboard } from "./tabs/dashboard.js";
@@ -57,7 +73,8 @@ now.value = serverNow();
 const root = document.getElementById("app");
 root.textContent = "";
 render(html`<${App} />`, root);
-for (const name of ["status", "summary", "positions", "orders", "alerts", "instruments"]) if (resources[name].peek().data === null) load(name);
+for (const name of ["status", "summary", "positions", "orders", "alerts", "instruments"])
+  if (resources[name].peek().data === null) load(name);
 loadQuotes(wanted.peek());
 connect();
 // The ticket starts on a share that can be traded, without a quantity.

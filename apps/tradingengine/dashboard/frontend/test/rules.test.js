@@ -2,11 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Forming, fillMarks } from "../src/chart/bars.js";
 import { check, fromPaise, paise, productsFor, step } from "../src/lib/check.js";
-import { OTHER, PRICE, feedAge, level } from "../src/lib/stale.js";
+import { feedAge, level, OTHER, PRICE } from "../src/lib/stale.js";
 
 test("prices show their age from 1 s and are stale from 3 s, other data from 5 s and 15 s", () => {
-  assert.deepEqual([0, 999, 1000, 2999, 3000].map((ms) => level(ms, PRICE)), ["live", "live", "aged", "aged", "stale"]);
-  assert.deepEqual([4999, 5000, 14_999, 15_000].map((ms) => level(ms, OTHER)), ["live", "aged", "aged", "stale"]);
+  assert.deepEqual(
+    [0, 999, 1000, 2999, 3000].map((ms) => level(ms, PRICE)),
+    ["live", "live", "aged", "aged", "stale"],
+  );
+  assert.deepEqual(
+    [4999, 5000, 14_999, 15_000].map((ms) => level(ms, OTHER)),
+    ["live", "aged", "aged", "stale"],
+  );
   assert.equal(level(null, PRICE), "stale");
 });
 
@@ -33,7 +39,14 @@ test("steps go from tick to tick, also from off the tick", () => {
   assert.equal(step("0.05", "0.05", -1), "0.05");
 });
 
-const share = { symbol: "NSE:TCS", kind: "equity", tradable: true, lot_size: 1, tick_size: "0.05", freeze_quantity: 1000 };
+const share = {
+  symbol: "NSE:TCS",
+  kind: "equity",
+  tradable: true,
+  lot_size: 1,
+  tick_size: "0.05",
+  freeze_quantity: 1000,
+};
 const draft = { side: "BUY", type: "LIMIT", quantity: "10", price: "100.05", trigger_price: "", validity: "DAY" };
 const cases = [
   ["a good limit order", {}, share, []],
@@ -62,11 +75,25 @@ test("shares trade as CNC or MIS, contracts as NRML or MIS", () => {
 });
 
 const bar = (time, close, volume) => ({ time, open: close, high: close, low: close, close, volume });
-const candle = (time, close, volume) => ({ time, open: String(close), high: String(close + 1), low: String(close - 1), close: String(close), volume });
+const candle = (time, close, volume) => ({
+  time,
+  open: String(close),
+  high: String(close + 1),
+  low: String(close - 1),
+  close: String(close),
+  volume,
+});
 
 test("a forming bar of five minutes grows from one-minute candles, and counts each minute once", () => {
   const forming = new Forming("5m", [bar(300, 10, 100)]);
-  assert.deepEqual(forming.next(candle(360, 12, 5)), { time: 300, open: 10, high: 13, low: 10, close: 12, volume: 105 });
+  assert.deepEqual(forming.next(candle(360, 12, 5)), {
+    time: 300,
+    open: 10,
+    high: 13,
+    low: 10,
+    close: 12,
+    volume: 105,
+  });
   assert.equal(forming.next(candle(360, 12, 9)).volume, 109);
   assert.equal(forming.next(candle(420, 8, 4)).volume, 113);
   assert.deepEqual(forming.next(candle(600, 9, 2)), { time: 600, open: 9, high: 10, low: 8, close: 9, volume: 2 });
@@ -89,7 +116,21 @@ test("a candle older than the last bar changes nothing; one of a new day opens a
 
 test("fills stand on the bar that holds them, by market time", () => {
   const bars = [bar(0, 1, 1), bar(60, 1, 1), bar(120, 1, 1)];
-  const order = { id: "1", symbol: "A", side: "BUY", filled_quantity: 5, average_price: "1.00", market_time: "1970-01-01T00:01:30Z" };
-  assert.deepEqual(fillMarks([order, { ...order, symbol: "B" }, { ...order, filled_quantity: 0 }], "A", bars).map((mark) => [mark.time, mark.side, mark.quantity]), [[60, "BUY", 5]]);
+  const order = {
+    id: "1",
+    symbol: "A",
+    side: "BUY",
+    filled_quantity: 5,
+    average_price: "1.00",
+    market_time: "1970-01-01T00:01:30Z",
+  };
+  assert.deepEqual(
+    fillMarks([order, { ...order, symbol: "B" }, { ...order, filled_quantity: 0 }], "A", bars).map((mark) => [
+      mark.time,
+      mark.side,
+      mark.quantity,
+    ]),
+    [[60, "BUY", 5]],
+  );
   assert.deepEqual(fillMarks([order], "A", []), []);
 });

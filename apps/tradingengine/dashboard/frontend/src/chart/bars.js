@@ -8,7 +8,12 @@ export const shift = (time) => time + IST;
 
 /** @param {any} item a candle of the api or of the socket */
 export const toBar = (item) => ({
-  time: item.time, open: Number(item.open), high: Number(item.high), low: Number(item.low), close: Number(item.close), volume: Number(item.volume ?? 0),
+  time: item.time,
+  open: Number(item.open),
+  high: Number(item.high),
+  low: Number(item.low),
+  close: Number(item.close),
+  volume: Number(item.volume ?? 0),
 });
 
 /**
@@ -50,14 +55,24 @@ export class Forming {
     let volume = this.base;
     for (const part of this.minutes.values()) volume += part;
     const { open, high, low } = this.last;
-    this.last = { time, open, high: Math.max(high, minute.high), low: Math.min(low, minute.low), close: minute.close, volume };
+    this.last = {
+      time,
+      open,
+      high: Math.max(high, minute.high),
+      low: Math.min(low, minute.low),
+      close: minute.close,
+      volume,
+    };
     return this.last;
   }
 }
 
 const sameDay = (a, b) => Math.floor((a + IST) / 86_400) === Math.floor((b + IST) / 86_400);
 
-/** Fills of own orders as marks on the bars that hold them. @param {any[]} orders @param {string} symbol @param {any[]} bars */
+/**
+ * Fills of own orders as marks on the bars that hold them.
+ * @param {any[]} orders @param {string} symbol @param {any[]} bars
+ */
 export function fillMarks(orders, symbol, bars) {
   if (!bars.length) return [];
   const marks = [];
@@ -65,7 +80,14 @@ export function fillMarks(orders, symbol, bars) {
     if (order.symbol !== symbol || !order.filled_quantity || !order.market_time) continue;
     const at = Date.parse(order.market_time) / 1000;
     const bar = barAt(bars, at);
-    if (bar) marks.push({ time: bar.time, side: order.side, quantity: order.filled_quantity, price: order.average_price, id: order.id });
+    if (bar)
+      marks.push({
+        time: bar.time,
+        side: order.side,
+        quantity: order.filled_quantity,
+        price: order.average_price,
+        id: order.id,
+      });
   }
   return marks.sort((a, b) => a.time - b.time);
 }

@@ -1,5 +1,13 @@
 // The price chart, loaded with the Charts tab alone.
-import { CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, LineStyle, createChart, createSeriesMarkers } from "lightweight-charts";
+import {
+  CandlestickSeries,
+  ColorType,
+  CrosshairMode,
+  createChart,
+  createSeriesMarkers,
+  HistogramSeries,
+  LineStyle,
+} from "lightweight-charts";
 import { count, price, volume } from "../lib/format.js";
 import { fillMarks, shift } from "./bars.js";
 
@@ -19,9 +27,17 @@ function palette() {
     return `rgba(${r}, ${g}, ${b}, ${parts[4] ?? 1})`;
   };
   const found = {
-    surface: solid(css("--surface")), text: solid(css("--muted")), line: solid(fade(css("--line"), 60)), border: solid(css("--line")),
-    gain: solid(css("--gain")), loss: solid(css("--loss")), gainSoft: solid(fade(css("--gain"), 35)), lossSoft: solid(fade(css("--loss"), 35)),
-    buy: solid(css("--buy")), sell: solid(css("--sell")), muted: solid(css("--muted")),
+    surface: solid(css("--surface")),
+    text: solid(css("--muted")),
+    line: solid(fade(css("--line"), 60)),
+    border: solid(css("--line")),
+    gain: solid(css("--gain")),
+    loss: solid(css("--loss")),
+    gainSoft: solid(fade(css("--gain"), 35)),
+    lossSoft: solid(fade(css("--loss"), 35)),
+    buy: solid(css("--buy")),
+    sell: solid(css("--sell")),
+    muted: solid(css("--muted")),
   };
   probe.remove();
   return found;
@@ -44,7 +60,12 @@ export class PriceChart {
       handleScale: { axisPressedMouseMove: { time: true, price: true } },
     });
     this.candles = this.chart.addSeries(CandlestickSeries, { borderVisible: false, priceLineStyle: LineStyle.Dotted });
-    this.volumes = this.chart.addSeries(HistogramSeries, { priceScaleId: "volume", priceFormat: { type: "custom", formatter: (value) => volume(value) }, lastValueVisible: false, priceLineVisible: false });
+    this.volumes = this.chart.addSeries(HistogramSeries, {
+      priceScaleId: "volume",
+      priceFormat: { type: "custom", formatter: (value) => volume(value) },
+      lastValueVisible: false,
+      priceLineVisible: false,
+    });
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 }, borderVisible: false });
     this.markers = createSeriesMarkers(this.candles, []);
     this.chart.subscribeCrosshairMove((event) => onHover(event.time ? (this.byTime.get(event.time) ?? null) : null));
@@ -58,16 +79,28 @@ export class PriceChart {
     this.chart.applyOptions({
       layout: { background: { type: ColorType.Solid, color: colours.surface }, textColor: colours.text },
       grid: { vertLines: { color: colours.line }, horzLines: { color: colours.line } },
-      crosshair: { vertLine: { color: colours.muted, labelBackgroundColor: colours.border }, horzLine: { color: colours.muted, labelBackgroundColor: colours.border } },
+      crosshair: {
+        vertLine: { color: colours.muted, labelBackgroundColor: colours.border },
+        horzLine: { color: colours.muted, labelBackgroundColor: colours.border },
+      },
     });
-    this.candles.applyOptions({ upColor: colours.gain, downColor: colours.loss, wickUpColor: colours.gain, wickDownColor: colours.loss });
+    this.candles.applyOptions({
+      upColor: colours.gain,
+      downColor: colours.loss,
+      wickUpColor: colours.gain,
+      wickDownColor: colours.loss,
+    });
     if (this.bars.length) this.volumes.setData(this.bars.map((bar) => this.volumeBar(bar)));
   }
 
   /** An index has no volume: its time stays, without a bar. */
   volumeBar(bar) {
     if (!bar.volume) return { time: shift(bar.time) };
-    return { time: shift(bar.time), value: bar.volume, color: bar.close >= bar.open ? this.colours.gainSoft : this.colours.lossSoft };
+    return {
+      time: shift(bar.time),
+      value: bar.volume,
+      color: bar.close >= bar.open ? this.colours.gainSoft : this.colours.lossSoft,
+    };
   }
 
   /** Replace all bars. @param {any[]} bars oldest first */
@@ -94,29 +127,56 @@ export class PriceChart {
     this.volumes.update(this.volumeBar(bar));
   }
 
-  /** Draw own fills and open orders of a symbol. @param {any[]} orders @param {string} symbol @param {any|null} position */
+  /**
+   * Draw own fills and open orders of a symbol.
+   * @param {any[]} orders @param {string} symbol @param {any|null} position
+   */
   setOrders(orders, symbol, position) {
-    this.markers.setMarkers(fillMarks(orders, symbol, this.bars).map((mark) => ({
-      time: shift(mark.time),
-      position: mark.side === "BUY" ? "belowBar" : "aboveBar",
-      shape: mark.side === "BUY" ? "arrowUp" : "arrowDown",
-      color: mark.side === "BUY" ? this.colours.buy : this.colours.sell,
-      text: `${mark.side[0]} ${count(mark.quantity)}`,
-      size: 1,
-    })));
+    this.markers.setMarkers(
+      fillMarks(orders, symbol, this.bars).map((mark) => ({
+        time: shift(mark.time),
+        position: mark.side === "BUY" ? "belowBar" : "aboveBar",
+        shape: mark.side === "BUY" ? "arrowUp" : "arrowDown",
+        color: mark.side === "BUY" ? this.colours.buy : this.colours.sell,
+        text: `${mark.side[0]} ${count(mark.quantity)}`,
+        size: 1,
+      })),
+    );
     const wanted = new Map();
     for (const order of orders) {
       const at = order.price ?? order.trigger_price;
-      if (order.symbol !== symbol || !at || !["INTENT", "SENT", "OPEN", "PARTIALLY_FILLED"].includes(order.state)) continue;
-      wanted.set(order.id, { price: Number(at), color: order.side === "BUY" ? this.colours.buy : this.colours.sell, title: `${order.side} ${count(order.quantity - order.filled_quantity)} ${order.type}`, style: LineStyle.Dashed });
+      if (order.symbol !== symbol || !at || !["INTENT", "SENT", "OPEN", "PARTIALLY_FILLED"].includes(order.state))
+        continue;
+      wanted.set(order.id, {
+        price: Number(at),
+        color: order.side === "BUY" ? this.colours.buy : this.colours.sell,
+        title: `${order.side} ${count(order.quantity - order.filled_quantity)} ${order.type}`,
+        style: LineStyle.Dashed,
+      });
     }
-    if (position?.quantity) wanted.set("position", { price: Number(position.average_price), color: this.colours.muted, title: `${count(position.quantity, { plus: true })} avg`, style: LineStyle.Solid });
+    if (position?.quantity)
+      wanted.set("position", {
+        price: Number(position.average_price),
+        color: this.colours.muted,
+        title: `${count(position.quantity, { plus: true })} avg`,
+        style: LineStyle.Solid,
+      });
     for (const [id, line] of this.orderLines) {
       this.candles.removePriceLine(line);
       this.orderLines.delete(id);
     }
     for (const [id, { price: at, color, title, style }] of wanted) {
-      this.orderLines.set(id, this.candles.createPriceLine({ price: at, color, title, lineWidth: 1, lineStyle: style, axisLabelVisible: true }));
+      this.orderLines.set(
+        id,
+        this.candles.createPriceLine({
+          price: at,
+          color,
+          title,
+          lineWidth: 1,
+          lineStyle: style,
+          axisLabelVisible: true,
+        }),
+      );
     }
   }
 

@@ -11,7 +11,9 @@ export class Problem extends Error {
     super(document.detail || document.title || "Something went wrong");
     Object.assign(this, document);
     this.document = document;
-    this.code = String(document.type ?? "").split("/").pop();
+    this.code = String(document.type ?? "")
+      .split("/")
+      .pop();
   }
 }
 
@@ -30,8 +32,11 @@ export function toLogin() {
   location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
 }
 
-/** @param {string} method @param {string} path @param {{body?: any, key?: string, timeout?: number, safe?: boolean}} [options]
- * `safe` marks an act that reduces risk: any release may do it, and a withdrawn one only makes it go again. */
+/**
+ * @param {string} method @param {string} path
+ * @param {{body?: any, key?: string, timeout?: number, safe?: boolean}} [options]
+ * `safe` marks an act that reduces risk: any release may do it, and a withdrawn one only makes it go again.
+ */
 export async function call(method, path, options = {}) {
   const { body, key, timeout = TIMEOUT_MS, safe = false, again = safe } = options;
   const headers = { accept: "application/json" };
@@ -60,7 +65,10 @@ export async function call(method, path, options = {}) {
   const document = await answer.json().catch(() => ({}));
   const problem = new Problem({ title: answer.statusText, status: answer.status, ...document });
   if (answer.status === 409 && problem.code === "release-gone") {
-    if (again) return new Promise((done) => setTimeout(done, AGAIN_MS)).then(() => call(method, path, { ...options, again: false }));
+    if (again)
+      return new Promise((done) => setTimeout(done, AGAIN_MS)).then(() =>
+        call(method, path, { ...options, again: false }),
+      );
     reloadOnce();
   }
   if (answer.status === 401) toLogin();

@@ -1,12 +1,18 @@
 // The checks of a ticket that need nothing but the order and its instrument: the same that the api makes, made earlier.
 // Prices are compared as whole paise.
 
-export const TYPES = [["LIMIT", "Limit"], ["MARKET", "Market"], ["SL", "SL"], ["SL_M", "SL-M"]];
+export const TYPES = [
+  ["LIMIT", "Limit"],
+  ["MARKET", "Market"],
+  ["SL", "SL"],
+  ["SL_M", "SL-M"],
+];
 export const needsPrice = (type) => type === "LIMIT" || type === "SL";
 export const needsTrigger = (type) => type === "SL" || type === "SL_M";
 
 /** Products that fit an instrument. @param {any} instrument */
-export const productsFor = (instrument) => (instrument && ["future", "option"].includes(instrument.kind) ? ["NRML", "MIS"] : ["CNC", "MIS"]);
+export const productsFor = (instrument) =>
+  instrument && ["future", "option"].includes(instrument.kind) ? ["NRML", "MIS"] : ["CNC", "MIS"];
 
 /** Paise of a text in rupees, null when it is not one. @param {string} text */
 export function paise(text) {
@@ -17,7 +23,10 @@ export function paise(text) {
 /** Rupees text of paise. @param {number} value */
 export const fromPaise = (value) => `${Math.floor(value / 100)}.${String(value % 100).padStart(2, "0")}`;
 
-/** One tick up or down, from off-tick to the next one. @param {string} text @param {string} tick @param {number} direction */
+/**
+ * One tick up or down, from off-tick to the next one.
+ * @param {string} text @param {string} tick @param {number} direction
+ */
 export function step(text, tick, direction) {
   const size = paise(tick) || 5;
   const value = paise(text) ?? 0;
@@ -38,7 +47,8 @@ export function check(draft, instrument) {
   const quantity = /^\d{1,9}$/.test(draft.quantity) ? Number(draft.quantity) : 0;
   if (quantity <= 0) wrong.quantity = "A whole number above zero.";
   else if (quantity % instrument.lot_size) wrong.quantity = `Whole lots of ${instrument.lot_size}.`;
-  else if (instrument.freeze_quantity && quantity > instrument.freeze_quantity) wrong.quantity = `At most ${instrument.freeze_quantity} in one order.`;
+  else if (instrument.freeze_quantity && quantity > instrument.freeze_quantity)
+    wrong.quantity = `At most ${instrument.freeze_quantity} in one order.`;
   const price = needsPrice(draft.type) ? checkPrice("price", draft.price, instrument, wrong) : null;
   const trigger = needsTrigger(draft.type) ? checkPrice("trigger_price", draft.trigger_price, instrument, wrong) : null;
   if (price !== null && trigger !== null && !wrong.price && !wrong.trigger_price) {

@@ -3,7 +3,19 @@
 import { effect } from "@preact/signals";
 import { get, loadAll, loadQuotes, reloadOnce, toLogin } from "./api.js";
 import {
-  hearClock, lastMessage, link, orders, positions, put, putAlert, putOrder, putQuotes, serverNow, session, status, wanted,
+  hearClock,
+  lastMessage,
+  link,
+  orders,
+  positions,
+  put,
+  putAlert,
+  putOrder,
+  putQuotes,
+  serverNow,
+  session,
+  status,
+  wanted,
 } from "./store.js";
 
 const FIRST_WAIT_MS = 300;
@@ -36,7 +48,9 @@ const handlers = {
   hello: () => sync(),
   resync: () => sync(),
   quotes: putQuotes,
-  candle: (candle) => candleListeners.forEach((listener) => listener(candle)),
+  candle: (candle) => {
+    for (const listener of candleListeners) listener(candle);
+  },
   order: putOrder,
   position: (items) => put("positions", { items, next_cursor: null }),
   summary: (data) => put("summary", data),
@@ -54,7 +68,9 @@ export function connect() {
   clearTimeout(retry);
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const release = session.peek()?.release;
-  const opened = new WebSocket(`${scheme}://${location.host}/ws${release ? `?release=${encodeURIComponent(release)}` : ""}`);
+  const opened = new WebSocket(
+    `${scheme}://${location.host}/ws${release ? `?release=${encodeURIComponent(release)}` : ""}`,
+  );
   socket = opened;
   opened.onmessage = (event) => receive(opened, event.data);
   opened.onclose = (event) => closed(opened, event.code);
@@ -112,7 +128,7 @@ async function sync() {
   if (complete || (status.peek().data && orders.peek().data && positions.peek().data)) {
     wait = FIRST_WAIT_MS;
     link.value = { state: "open", since: serverNow() };
-    resyncListeners.forEach((listener) => listener());
+    for (const listener of resyncListeners) listener();
   }
 }
 

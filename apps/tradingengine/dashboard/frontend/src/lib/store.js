@@ -1,7 +1,7 @@
 // The page's state: signals that components read. Nothing here touches the DOM or the network.
 import { computed, effect, signal } from "@preact/signals";
 import { epoch, number } from "./format.js";
-import { OTHER, PRICE, feedAge, level } from "./stale.js";
+import { feedAge, level, OTHER, PRICE } from "./stale.js";
 
 /** @typedef {{state: "loading"|"ready"|"error", data: any, at: number, problem: any}} Resource */
 
@@ -65,9 +65,8 @@ const quoteSignals = new Map();
 const newestQuote = signal(null);
 /** @param {string} symbol */
 export function quote(symbol) {
-  let found = quoteSignals.get(symbol);
-  if (!found) quoteSignals.set(symbol, (found = signal(null)));
-  return found;
+  if (!quoteSignals.has(symbol)) quoteSignals.set(symbol, signal(null));
+  return quoteSignals.get(symbol);
 }
 export function putQuotes(items) {
   let newest = newestQuote.peek();
@@ -121,7 +120,9 @@ export const halted = computed(() => {
 });
 
 /** May this person do it? The server decides; the page only leaves out what it would refuse. */
-export const mayTrade = computed(() => (session.value?.user.roles ?? []).some((role) => role === "trader" || role === "admin"));
+export const mayTrade = computed(() =>
+  (session.value?.user.roles ?? []).some((role) => role === "trader" || role === "admin"),
+);
 
 /** Why an order that adds risk cannot be sent now; null when it can. */
 export const blocked = computed(() => {
@@ -129,8 +130,12 @@ export const blocked = computed(() => {
   if (halted.value) return "Trading is halted.";
   if (halt.value) return "A halt is on its way to the edge.";
   if (link.value.state === "lost") return "Connection lost: exits, cancels and HALT still go out.";
-  if (status.value.data?.edge?.state === "unreachable") return "The edge is unreachable: an order would not be delivered.";
-  if (feed.value.level === "stale") return `Prices are ${feed.value.age === null ? "unknown" : `${Math.round(feed.value.age / 1000)} s old`}: no new risk on them.`;
+  if (status.value.data?.edge?.state === "unreachable")
+    return "The edge is unreachable: an order would not be delivered.";
+  if (feed.value.level === "stale") {
+    const age = feed.value.age === null ? "unknown" : `${Math.round(feed.value.age / 1000)} s old`;
+    return `Prices are ${age}: no new risk on them.`;
+  }
   return null;
 });
 
@@ -154,7 +159,8 @@ export function livePosition(item, follow = true) {
   const last = number((follow ? held.value : held.peek())?.last ?? item.last);
   const average = number(item.average_price);
   const realised = number(item.realised) ?? 0;
-  if (last === null || average === null) return { ...item, lastNow: last, pnlNow: number(item.pnl), percentNow: number(item.pnl_percent) };
+  if (last === null || average === null)
+    return { ...item, lastNow: last, pnlNow: number(item.pnl), percentNow: number(item.pnl_percent) };
   const open = (last - average) * item.quantity;
   const cost = Math.abs(average * item.quantity);
   return { ...item, lastNow: last, pnlNow: realised + open, percentNow: cost ? (open / cost) * 100 : null };
@@ -218,7 +224,10 @@ export function kept(name, fallback) {
 export const watchlist = kept("te-watchlist", null);
 export const watched = computed(() => {
   const known = resources.instruments.value.data?.items ?? [];
-  return watchlist.value ?? [...indices.value.slice(0, 4), ...known.filter((item) => item.tradable).slice(0, 20)].map((item) => item.symbol);
+  return (
+    watchlist.value ??
+    [...indices.value.slice(0, 4), ...known.filter((item) => item.tradable).slice(0, 20)].map((item) => item.symbol)
+  );
 });
 export const chartSymbol = kept("te-chart-symbol", null);
 export const chartInterval = kept("te-chart-interval", "1m");

@@ -1,11 +1,12 @@
 // HALT: held for a second, closes the edge's gate and cancels entries. Progress is what the edge and broker confirmed.
-import { useEffect, useState } from "preact/hooks";
-import { Problem, call, get, load } from "../lib/api.js";
-import { time } from "../lib/format.js";
-import { html } from "../lib/html.js";
-import { useHold } from "../lib/hold.js";
-import { halt, halted, mayTrade, now, put, say, serverNow, status } from "../lib/store.js";
+
 import { signal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+import { call, get, load, Problem } from "../lib/api.js";
+import { time } from "../lib/format.js";
+import { useHold } from "../lib/hold.js";
+import { html } from "../lib/html.js";
+import { halt, halted, mayTrade, now, put, say, serverNow, status } from "../lib/store.js";
 
 const UNDELIVERED_MS = 5000;
 const POLL_MS = 500;
@@ -44,8 +45,16 @@ export function HaltButton() {
   const { held, props } = useHold(sendHalt, { shortcut: isShortcut });
   if (!mayTrade.value) return null;
   const word = halted.value ? "HALTED" : halt.value || sending.value ? "HALTING" : "HALT";
-  return html`<button type="button" class="halt" data-held=${held} title="Hold for one second (Ctrl+Shift+H): closes the gate, cancels entries; stops stay" aria-label="${word}: hold for one second" ...${props}>
-    <span class="halt-fill" aria-hidden="true"></span><span class="halt-word">${word}${word === "HALT" && html`<small> · hold</small>`}</span>
+  return html`<button
+    type="button"
+    class="halt"
+    data-held=${held}
+    title="Hold for one second (Ctrl+Shift+H): closes the gate, cancels entries; stops stay"
+    aria-label="${word}: hold for one second"
+    ...${props}
+  >
+    <span class="halt-fill" aria-hidden="true"></span>
+    <span class="halt-word">${word}${word === "HALT" && html`<small> · hold</small>`}</span>
   </button>`;
 }
 
@@ -64,13 +73,14 @@ export function HaltBar() {
     if (!document || document.state === "confirmed") return undefined;
     const timer = setInterval(async () => {
       const held = await get("/v1/halt").catch(() => undefined);
-      if (held !== undefined) keep(held && held.id ? held : null);
+      if (held !== undefined) keep(held?.id ? held : null);
     }, POLL_MS);
     return () => clearInterval(timer);
   }, [document?.id, document?.state]);
   if (haltFailed.value && !document) return html`<${Failed} problem=${haltFailed.value} />`;
   if (!document && !halted.value) return null;
-  if (!document) return html`<div class="strip halted" role="status"><b>TRADING IS HALTED</b> at the edge. <${Release} /></div>`;
+  if (!document)
+    return html`<div class="strip halted" role="status"><b>TRADING IS HALTED</b> at the edge. <${Release} /></div>`;
   const { late, delivered, confirmed, cancelled } = steps(document, now.value);
   const kind = late ? "strip halted undelivered" : "strip halted";
   return html`<div class=${kind} role="status" data-halt=${document.state}>
@@ -78,16 +88,31 @@ export function HaltBar() {
     <span>by ${document.by} at ${time(document.requested_at)}</span>
     <ol class="halt-steps">
       <li class="done">asked</li>
-      <li class=${delivered ? "done" : late ? "bad" : ""}>${delivered ? `gate closed ${time(delivered)}` : late ? "the edge has not answered for 5 s" : "gate"}</li>
+      <li class=${delivered ? "done" : late ? "bad" : ""}>
+        ${delivered ? `gate closed ${time(delivered)}` : late ? "the edge has not answered for 5 s" : "gate"}
+      </li>
       <li class=${confirmed ? "done" : ""}>${delivered || confirmed ? cancelled : "entries"}</li>
     </ol>
-    ${late && html`<span>It stays queued and is delivered first. Until then use the edge's own console on its machine: 127.0.0.1:8090. Paper trading has no dealing desk to call.</span>`}
-    ${(confirmed || halted.value) && html`<span>Stops stay. A trader or an admin may release it.</span> <${Release} document=${document} />`}
+    ${
+      late &&
+      html`<span>
+        It stays queued and is delivered first. Until then use the edge's own console on its machine: 127.0.0.1:8090.
+        Paper trading has no dealing desk to call.
+      </span>`
+    }
+    ${
+      (confirmed || halted.value) &&
+      html`<span>Stops stay. A trader or an admin may release it.</span> <${Release} document=${document} />`
+    }
   </div>`;
 }
 
 const Failed = ({ problem }) =>
-  html`<div class="strip halted undelivered" role="alert"><b>HALT NOT DELIVERED</b><span>${problem.detail}</span><span>Hold HALT again, or use the edge's own console on its machine: 127.0.0.1:8090.</span></div>`;
+  html`<div class="strip halted undelivered" role="alert">
+    <b>HALT NOT DELIVERED</b>
+    <span>${problem.detail}</span>
+    <span>Hold HALT again, or use the edge's own console on its machine: 127.0.0.1:8090.</span>
+  </div>`;
 
 function Release({ document }) {
   const [problem, setProblem] = useState(null);
@@ -107,6 +132,11 @@ function Release({ document }) {
   const { held, props } = useHold(release);
   if (!mayTrade.value) return null;
   const asked = document?.release_requested_at || busy;
-  return html`<button type="button" class="release" data-held=${held} disabled=${Boolean(asked)} ...${props}><span class="halt-fill" aria-hidden="true"></span><span class="halt-word">${asked ? "Release sent" : "Hold to release"}</span></button>
-    ${problem && html`<span role="alert">${problem.detail} ${problem.mend}</span>`}`;
+  return html`
+    <button type="button" class="release" data-held=${held} disabled=${Boolean(asked)} ...${props}>
+      <span class="halt-fill" aria-hidden="true"></span>
+      <span class="halt-word">${asked ? "Release sent" : "Hold to release"}</span>
+    </button>
+    ${problem && html`<span role="alert">${problem.detail} ${problem.mend}</span>`}
+  `;
 }

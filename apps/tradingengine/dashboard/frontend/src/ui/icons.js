@@ -16,4 +16,13 @@ export const ICONS = {
 };
 
 export const Icon = ({ name }) =>
-  html`<svg class="icon" viewBox="0 0 16 16" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.4" stroke-linejoin="round" stroke-linecap="round"><path d=${ICONS[name]} /></svg>`;
+  html`<svg
+    class="icon"
+    viewBox="0 0 16 16"
+    aria-hidden="true"
+    fill="none"
+    stroke="currentColor"
+    stroke-width="1.4"
+    stroke-linejoin="round"
+    stroke-linecap="round"
+  ><path d=${ICONS[name]} /></svg>`;

@@ -21,7 +21,11 @@ export function timeline(order) {
     const wrong = BAD.has(order.state) && index === last + 1;
     const partly = index === 3 && entry?.state === "PARTIALLY_FILLED";
     // A fill implies what came before it, even if a step's own entry is still on its way.
-    return { name: NAMES[index], entry, kind: wrong ? "bad" : entry || index < last ? (partly ? "part" : "done") : "todo" };
+    return {
+      name: NAMES[index],
+      entry,
+      kind: wrong ? "bad" : entry || index < last ? (partly ? "part" : "done") : "todo",
+    };
   });
 }
 
@@ -30,27 +34,55 @@ export function verdict(order) {
   const why = order.reason ? `: ${order.reason.message}${order.reason.mend ? `; ${order.reason.mend}` : ""}` : "";
   const partly = order.filled_quantity ? ` ${count(order.filled_quantity)} of ${count(order.quantity)}` : "";
   switch (order.state) {
-    case "FILLED": return ["gain", "Filled"];
-    case "PARTIALLY_FILLED": return ["", `${order.cancel_requested ? "Cancelling" : "Open"}${partly}`];
-    case "OPEN": return ["", order.cancel_requested ? "Cancelling" : `Open${order.quantity > 1 ? ` 0 of ${count(order.quantity)}` : ""}`];
-    case "INTENT": return order.delivery === "unknown" ? ["warn", "Delivery unknown"] : ["muted", order.cancel_requested ? "Cancelling" : "On its way"];
-    case "SENT": return ["muted", order.cancel_requested ? "Cancelling" : "Sent"];
-    case "UNKNOWN": return ["warn", `Unknown${why || ": the broker is being asked"}`];
-    case "REJECTED": return ["loss", `Rejected${why}`];
-    case "EXPIRED": return ["warn", `Expired${partly}${why}`];
-    case "NOT_DELIVERED": return ["loss", `Not delivered${why}`];
-    case "CANCELLED": return ["muted", `Cancelled${partly ? `,${partly} filled` : ""}${why}`];
-    case "DRY_RUN": return ["muted", `Dry run${why || ": passed the gate"}`];
-    default: return ["muted", order.state];
+    case "FILLED":
+      return ["gain", "Filled"];
+    case "PARTIALLY_FILLED":
+      return ["", `${order.cancel_requested ? "Cancelling" : "Open"}${partly}`];
+    case "OPEN":
+      return [
+        "",
+        order.cancel_requested ? "Cancelling" : `Open${order.quantity > 1 ? ` 0 of ${count(order.quantity)}` : ""}`,
+      ];
+    case "INTENT":
+      return order.delivery === "unknown"
+        ? ["warn", "Delivery unknown"]
+        : ["muted", order.cancel_requested ? "Cancelling" : "On its way"];
+    case "SENT":
+      return ["muted", order.cancel_requested ? "Cancelling" : "Sent"];
+    case "UNKNOWN":
+      return ["warn", `Unknown${why || ": the broker is being asked"}`];
+    case "REJECTED":
+      return ["loss", `Rejected${why}`];
+    case "EXPIRED":
+      return ["warn", `Expired${partly}${why}`];
+    case "NOT_DELIVERED":
+      return ["loss", `Not delivered${why}`];
+    case "CANCELLED":
+      return ["muted", `Cancelled${partly ? `,${partly} filled` : ""}${why}`];
+    case "DRY_RUN":
+      return ["muted", `Dry run${why || ": passed the gate"}`];
+    default:
+      return ["muted", order.state];
   }
 }
 
-const spoken = (steps) => steps.filter((step) => step.entry).map((step) => `${step.name} ${time(step.entry.at, { ms: true })}, ${step.entry.ms} ms`).join("; ");
+const spoken = (steps) =>
+  steps
+    .filter((step) => step.entry)
+    .map((step) => `${step.name} ${time(step.entry.at, { ms: true })}, ${step.entry.ms} ms`)
+    .join("; ");
 
 function Dots({ order }) {
   const steps = timeline(order);
-  return html`<span class="dots" role="img" aria-label=${spoken(steps) || "not sent"} title=${steps.filter((step) => step.entry).map((step) => `${step.name} +${step.entry.ms} ms${step.entry.price ? ` at ${price(step.entry.price)}` : ""}`).join("\n")}>
-    ${steps.map((step) => html`<i class="step ${step.kind}"></i>`)}</span>`;
+  return html`<span
+    class="dots"
+    role="img"
+    aria-label=${spoken(steps) || "not sent"}
+    title=${steps
+      .filter((step) => step.entry)
+      .map((step) => `${step.name} +${step.entry.ms} ms${step.entry.price ? ` at ${price(step.entry.price)}` : ""}`)
+      .join("\n")}
+  >${steps.map((step) => html`<i class="step ${step.kind}"></i>`)}</span>`;
 }
 
 const lastMs = (order) => {
@@ -77,30 +109,87 @@ function Row({ order }) {
   const mayCancel = OPEN.has(order.state) && mayTrade.value;
   const where = shownPrice(order);
   return html`<tr data-order=${order.id} data-state=${order.state}>
-    <td class="num muted c-time">${time(order.created_at)}<span class="c-milli">${time(order.created_at, { ms: true }).slice(8)}</span></td>
+    <td class="num muted c-time">
+      ${time(order.created_at)}
+      <span class="c-milli">${time(order.created_at, { ms: true }).slice(8)}</span>
+    </td>
     <td class=${order.side === "BUY" ? "buy-text" : "sell-text"}>${order.side}</td>
-    <th scope="row">${ticker(order.symbol)} <span class="tag c-tag">${order.product}</span>${order.purpose !== "ENTRY" && html` <span class="tag c-tag">${order.purpose.toLowerCase()}</span>`}<span class="phone-line muted num">${time(order.created_at)} · ${count(order.quantity)} @ ${where === null ? order.type : price(where)}</span></th>
+    <th scope="row">
+      ${ticker(order.symbol)} <span class="tag c-tag">${order.product}</span>
+      ${order.purpose !== "ENTRY" && html` <span class="tag c-tag">${order.purpose.toLowerCase()}</span>`}
+      <span class="phone-line muted num">
+        ${time(order.created_at)} · ${count(order.quantity)} @ ${where === null ? order.type : price(where)}
+      </span>
+    </th>
     <td class="r num c-qty">${count(order.quantity)}</td>
-    <td class="r num c-price">${where === null ? html`<span class="muted">${order.type.replace("_", "-")}</span>` : price(where)}</td>
+    <td class="r num c-price">
+      ${where === null ? html`<span class="muted">${order.type.replace("_", "-")}</span>` : price(where)}
+    </td>
     <td class="c-dots"><${Dots} order=${order} /></td>
     <td class="r num muted c-ms">${lastMs(order)}</td>
     <td class="verdict ${kind}" title=${words}>${words}</td>
     <td class="c-by muted">${order.source === "strategy" ? order.strategy : order.placed_by}</td>
-    <td class="r actions">${mayCancel && html`<button type="button" class="button small" disabled=${busy || order.cancel_requested} onClick=${cancel} aria-label="Cancel ${order.side} ${order.quantity} ${ticker(order.symbol)}">Cancel</button>`}</td>
+    <td class="r actions">
+      ${
+        mayCancel &&
+        html`<button
+          type="button"
+          class="button small"
+          disabled=${busy || order.cancel_requested}
+          onClick=${cancel}
+          aria-label="Cancel ${order.side} ${order.quantity} ${ticker(order.symbol)}"
+        >Cancel</button>`
+      }
+    </td>
   </tr>`;
 }
 
-const FILTERS = [["all", "All"], ["open", "Open"]];
+const FILTERS = [
+  ["all", "All"],
+  ["open", "Open"],
+];
 
 export function Orders() {
   const [filter, setFilter] = useState("all");
   const kept = (items) => (filter === "open" ? items.filter((order) => OPEN.has(order.state)) : items);
-  return html`<${Panel} name="orders" title="Orders" resource=${orders} class="orders" rows=${4} note=${html`<span class="c-legend">intent → sent → acknowledged → filled</span>`}
-    actions=${html`<div class="segmented" role="group" aria-label="Which orders">${FILTERS.map(([key, word]) => html`<button type="button" aria-pressed=${filter === key} onClick=${() => setFilter(key)}>${word}</button>`)}</div>`}
+  return html`<${Panel}
+    name="orders"
+    title="Orders"
+    resource=${orders}
+    class="orders"
+    rows=${4}
+    note=${html`<span class="c-legend">intent → sent → acknowledged → filled</span>`}
+    actions=${html`<div class="segmented" role="group" aria-label="Which orders">
+      ${FILTERS.map(
+        ([key, word]) => html`<button type="button" aria-pressed=${filter === key} onClick=${() => setFilter(key)}>
+          ${word}
+        </button>`,
+      )}
+    </div>`}
     isEmpty=${(data) => !kept(data.items).length}
-    empty=${{ text: filter === "open" ? "No open order." : "No orders yet today.", step: "Orders of people and strategies show here with every step they take." }}>
-    ${(data) => html`<div class="scroll" tabindex="0" role="region" aria-label="Orders table"><table class="grid">
-      <thead class="sr"><tr><th scope="col">Time</th><th scope="col">Side</th><th scope="col">Symbol</th><th scope="col">Quantity</th><th scope="col">Price</th><th scope="col">Steps</th><th scope="col">Milliseconds</th><th scope="col">State</th><th scope="col">By</th><th scope="col">Actions</th></tr></thead>
-      <tbody>${kept(data.items).map((order) => html`<${Row} key=${order.id} order=${order} />`)}</tbody>
-    </table></div>`}<//>`;
+    empty=${{
+      text: filter === "open" ? "No open order." : "No orders yet today.",
+      step: "Orders of people and strategies show here with every step they take.",
+    }}
+  >
+    ${(data) => html`<div class="scroll" tabindex="0" role="region" aria-label="Orders table">
+      <table class="grid">
+        <thead class="sr">
+          <tr>
+            <th scope="col">Time</th>
+            <th scope="col">Side</th>
+            <th scope="col">Symbol</th>
+            <th scope="col">Quantity</th>
+            <th scope="col">Price</th>
+            <th scope="col">Steps</th>
+            <th scope="col">Milliseconds</th>
+            <th scope="col">State</th>
+            <th scope="col">By</th>
+            <th scope="col">Actions</th>
+          </tr>
+        </thead>
+        <tbody>${kept(data.items).map((order) => html`<${Row} key=${order.id} order=${order} />`)}</tbody>
+      </table>
+    </div>`}
+  <//>`;
 }

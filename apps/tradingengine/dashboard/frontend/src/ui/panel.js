@@ -1,8 +1,8 @@
 // The frame of every widget with its five states: loading, empty, live, stale, error.
 import { useComputed } from "@preact/signals";
+import { load } from "../lib/api.js";
 import * as format from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { load } from "../lib/api.js";
 import { ageOf, levelOf } from "../lib/store.js";
 
 /** What went wrong, where, how to mend it, and a way to try again. */
@@ -15,23 +15,55 @@ export function Trouble({ problem, retry, compact = false }) {
 }
 
 export const Skeleton = ({ rows = 4, height = "row" }) =>
-  html`<div class="skeleton" aria-hidden="true">${Array.from({ length: rows }, (_, i) => html`<i key=${i} class=${height}></i>`)}</div>`;
+  html`<div class="skeleton" aria-hidden="true">
+    ${Array.from({ length: rows }, (_, i) => html`<i key=${i} class=${height}></i>`)}
+  </div>`;
 
 /** A sentence and the next step. */
-export const Empty = ({ text, step }) => html`<div class="empty"><p>${text}</p>${step && html`<p class="muted">${step}</p>`}</div>`;
+export const Empty = ({ text, step }) =>
+  html`<div class="empty"><p>${text}</p>${step && html`<p class="muted">${step}</p>`}</div>`;
 
 /**
  * @param {{name: string, title: any, resource: any, note?: any, actions?: any, isEmpty?: (data: any) => boolean,
- *   empty?: {text: string, step?: any}, rows?: number, pushed?: boolean, children: (data: any) => any, class?: string}} props
+ *   empty?: {text: string, step?: any}, rows?: number, pushed?: boolean, children: (data: any) => any,
+ *   class?: string}} props
  */
-export function Panel({ name, title, resource, note, actions, isEmpty, empty, rows = 4, pushed = true, children, class: extra = "" }) {
+export function Panel({
+  name,
+  title,
+  resource,
+  note,
+  actions,
+  isEmpty,
+  empty,
+  rows = 4,
+  pushed = true,
+  children,
+  class: extra = "",
+}) {
   const held = resource.value;
   // The clock ticks four times a second: only a level that changes may draw the rows again.
   const level = useComputed(() => (resource.value.data === null ? "live" : levelOf(resource.value, pushed))).value;
   const nothing = held.data !== null && isEmpty?.(held.data);
-  const state = held.data === null ? (held.state === "error" ? "error" : "loading") : nothing ? "empty" : level === "live" ? "live" : "stale";
+  const state =
+    held.data === null
+      ? held.state === "error"
+        ? "error"
+        : "loading"
+      : nothing
+        ? "empty"
+        : level === "live"
+          ? "live"
+          : "stale";
   const retry = () => load(name);
-  return html`<section class="panel ${extra}" data-panel=${name} data-state=${state} data-level=${level} aria-busy=${state === "loading"} aria-label=${typeof title === "string" ? title : name}>
+  return html`<section
+    class="panel ${extra}"
+    data-panel=${name}
+    data-state=${state}
+    data-level=${level}
+    aria-busy=${state === "loading"}
+    aria-label=${typeof title === "string" ? title : name}
+  >
     <header class="panel-head">
       <h2>${title}</h2>
       ${note && html`<span class="panel-note">${note}</span>`}
@@ -53,4 +85,11 @@ const Age = ({ held, pushed }) => html`<span class="age warn">${format.age(ageOf
 
 /** Something that this version does not do, said plainly. */
 export const NotYet = ({ title, children }) =>
-  html`<section class="panel notyet" aria-label=${title}><header class="panel-head"><h2>${title}</h2><span class="spacer"></span><span class="tag">not in this version</span></header><div class="panel-body pad">${children}</div></section>`;
+  html`<section class="panel notyet" aria-label=${title}>
+    <header class="panel-head">
+      <h2>${title}</h2>
+      <span class="spacer"></span>
+      <span class="tag">not in this version</span>
+    </header>
+    <div class="panel-body pad">${children}</div>
+  </section>`;

@@ -15,7 +15,9 @@ export function Last({ symbol, follow = true }) {
 
 export function ChangePercent({ symbol }) {
   const value = quote(symbol).value?.change_percent;
-  return html`<span class="chg ${tone(value)}" data-level=${priceLevel()}><span class="arrow" aria-hidden="true">${arrow(value)}</span> ${percent(value)}</span>`;
+  return html`<span class="chg ${tone(value)}" data-level=${priceLevel()}>
+    <span class="arrow" aria-hidden="true">${arrow(value)}</span> ${percent(value)}
+  </span>`;
 }
 
 /** A line of values around a base as SVG; its side of the base at the end gives the colour. */
@@ -28,7 +30,13 @@ export function Sparkline({ values, base = 0, label, width = 120, height = 40 })
   const x = (i) => ((i / (numbers.length - 1)) * (width - 4) + 2).toFixed(1);
   const y = (value) => (height - 3 - ((value - low) / span) * (height - 6)).toFixed(1);
   const path = numbers.map((value, i) => `${i ? "L" : "M"}${x(i)} ${y(value)}`).join("");
-  return html`<svg class="spark ${tone(numbers.at(-1) - base)}" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none" role="img" aria-label=${label}>
+  return html`<svg
+    class="spark ${tone(numbers.at(-1) - base)}"
+    viewBox="0 0 ${width} ${height}"
+    preserveAspectRatio="none"
+    role="img"
+    aria-label=${label}
+  >
     <line x1="2" x2=${width - 2} y1=${y(base)} y2=${y(base)} class="zero" />
     <path d=${path} fill="none" vector-effect="non-scaling-stroke" />
   </svg>`;
@@ -38,5 +46,12 @@ export function Sparkline({ values, base = 0, label, width = 120, height = 40 })
 export function Meter({ value, limit, label, tone: kind = "" }) {
   const share = limit > 0 ? Math.min(1, Math.max(0, value / limit)) : 0;
   const level = kind || (share >= 0.9 ? "bad" : share >= 0.7 ? "warned" : "");
-  return html`<div class="meter ${level}" role="meter" aria-label=${label} aria-valuemin="0" aria-valuemax="100" aria-valuenow=${Math.round(share * 100)}><i style=${{ width: `${share * 100}%` }}></i></div>`;
+  return html`<div
+    class="meter ${level}"
+    role="meter"
+    aria-label=${label}
+    aria-valuemin="0"
+    aria-valuemax="100"
+    aria-valuenow=${Math.round(share * 100)}
+  ><i style=${{ width: `${share * 100}%` }}></i></div>`;
 }

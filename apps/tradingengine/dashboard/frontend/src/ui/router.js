@@ -37,7 +37,10 @@ export function open(item) {
 }
 
 /** Whether a key press belongs to a field or a menu and not to the page. */
-export const inField = (event) => Boolean(event.target.closest?.("input, select, textarea, [contenteditable], [role=combobox], [role=listbox], [popover]"));
+export const inField = (event) =>
+  Boolean(
+    event.target.closest?.("input, select, textarea, [contenteditable], [role=combobox], [role=listbox], [popover]"),
+  );
 
 export function startRouter() {
   followLocation();

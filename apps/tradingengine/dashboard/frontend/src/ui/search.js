@@ -6,8 +6,18 @@ import { html } from "../lib/html.js";
 
 const WAIT_MS = 120;
 
-/** @param {{label: string, onPick: (instrument: any) => void, tradableOnly?: boolean, placeholder?: string, invalid?: boolean, describedBy?: string, value?: string}} props */
-export function SymbolSearch({ label, onPick, tradableOnly = false, placeholder = "Search a symbol", invalid, describedBy }) {
+/**
+ * @param {{label: string, onPick: (instrument: any) => void, tradableOnly?: boolean, placeholder?: string,
+ *   invalid?: boolean, describedBy?: string, value?: string}} props
+ */
+export function SymbolSearch({
+  label,
+  onPick,
+  tradableOnly = false,
+  placeholder = "Search a symbol",
+  invalid,
+  describedBy,
+}) {
   const id = useId();
   const [text, setText] = useState("");
   const [items, setItems] = useState(null);
@@ -60,14 +70,63 @@ export function SymbolSearch({ label, onPick, tradableOnly = false, placeholder 
     if (event.key === "Enter") pick(items[active]);
   };
   const showList = open && items !== null;
-  return html`<div class="search" onFocusOut=${(event) => { if (!enter.current && !event.currentTarget.contains(event.relatedTarget)) setOpen(false); }}>
-    <input type="text" role="combobox" aria-label=${label} aria-expanded=${Boolean(showList)} aria-controls="${id}-list" aria-autocomplete="list" aria-activedescendant=${showList && items.length ? `${id}-${active}` : undefined}
-      aria-invalid=${invalid} aria-describedby=${describedBy} autocomplete="off" spellcheck="false" placeholder=${placeholder} value=${text}
-      onFocus=${() => setOpen(true)} onInput=${(event) => { setText(event.currentTarget.value); setOpen(true); enter.current = false; }} onKeyDown=${onKeyDown} />
+  return html`<div
+    class="search"
+    onFocusOut=${(event) => {
+      if (!enter.current && !event.currentTarget.contains(event.relatedTarget)) setOpen(false);
+    }}
+  >
+    <input
+      type="text"
+      role="combobox"
+      aria-label=${label}
+      aria-expanded=${Boolean(showList)}
+      aria-controls="${id}-list"
+      aria-autocomplete="list"
+      aria-activedescendant=${showList && items.length ? `${id}-${active}` : undefined}
+      aria-invalid=${invalid}
+      aria-describedby=${describedBy}
+      autocomplete="off"
+      spellcheck="false"
+      placeholder=${placeholder}
+      value=${text}
+      onFocus=${() => setOpen(true)}
+      onInput=${(event) => {
+        setText(event.currentTarget.value);
+        setOpen(true);
+        enter.current = false;
+      }}
+      onKeyDown=${onKeyDown}
+    />
     <ul class="search-list" id="${id}-list" role="listbox" aria-label=${label} hidden=${!showList}>
-      ${showList && items.map((item, index) => html`<li key=${item.symbol} id="${id}-${index}" role="option" aria-selected=${index === active} onPointerDown=${(event) => { event.preventDefault(); pick(item); }}>
-        <b>${ticker(item.symbol)}</b> <span class="muted">${item.name}</span><span class="spacer"></span><span class="tag">${item.exchange} ${item.kind}</span></li>`)}
-      ${showList && !items.length && html`<li class="muted" role="option" aria-selected="false" aria-disabled="true">Nothing found for “${text}”.</li>`}
+      ${
+        showList &&
+        items.map(
+          (item, index) => html`<li
+            key=${item.symbol}
+            id="${id}-${index}"
+            role="option"
+            aria-selected=${index === active}
+            onPointerDown=${(event) => {
+              event.preventDefault();
+              pick(item);
+            }}
+          >
+            <b>${ticker(item.symbol)}</b> <span class="muted">${item.name}</span>
+            <span class="spacer"></span>
+            <span class="tag">${item.exchange} ${item.kind}</span>
+          </li>`,
+        )
+      }
+      ${
+        showList &&
+        !items.length &&
+        html`<li class="muted" role="option" aria-selected="false" aria-disabled="true">
+          Nothing found for “
+          ${text}
+          ”.
+        </li>`
+      }
     </ul>
     ${problem && open && html`<p class="field-error" role="alert">${problem.message}</p>`}
   </div>`;

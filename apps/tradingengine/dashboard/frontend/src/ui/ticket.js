@@ -2,17 +2,36 @@
 import { batch, computed, signal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { call, load, newKey } from "../lib/api.js";
-import { TYPES, check, needsPrice, needsTrigger, productsFor, step } from "../lib/check.js";
+import { check, needsPrice, needsTrigger, productsFor, step, TYPES } from "../lib/check.js";
 import * as format from "../lib/format.js";
 import { html } from "../lib/html.js";
-import { blocked, feed, mode, putOrder, quote, resources, say, session, ticketOpen, ticketSymbol } from "../lib/store.js";
+import {
+  blocked,
+  feed,
+  mode,
+  putOrder,
+  quote,
+  resources,
+  say,
+  session,
+  ticketOpen,
+  ticketSymbol,
+} from "../lib/store.js";
 import { Icon } from "./icons.js";
 import { Trouble } from "./panel.js";
 import { ChangePercent, Last } from "./price.js";
 import { SymbolSearch } from "./search.js";
 
 const REST_MS = 1200;
-const blank = { side: "BUY", type: "LIMIT", quantity: "", price: "", trigger_price: "", product: "CNC", validity: "DAY" };
+const blank = {
+  side: "BUY",
+  type: "LIMIT",
+  quantity: "",
+  price: "",
+  trigger_price: "",
+  product: "CNC",
+  validity: "DAY",
+};
 const draft = signal(blank);
 const picked = signal(null);
 const problem = signal(null);
@@ -48,14 +67,22 @@ const edit = (change) => {
   });
 };
 
-/** Put a symbol, and maybe a side, into the ticket. @param {{symbol: string, side?: string}} what @param {boolean} [focus] */
+/**
+ * Put a symbol, and maybe a side, into the ticket.
+ * @param {{symbol: string, side?: string}} what @param {boolean} [focus]
+ */
 export function fillTicket({ symbol, side }, focus = true) {
   if (locked.peek()) return;
   batch(() => {
     if (symbol !== ticketSymbol.peek()) {
       ticketSymbol.value = symbol;
       const products = productsFor(instrument.peek());
-      edit({ ours: true, price: suggested(symbol, side ?? draft.peek().side), trigger_price: "", product: products.includes(draft.peek().product) ? draft.peek().product : products[0] });
+      edit({
+        ours: true,
+        price: suggested(symbol, side ?? draft.peek().side),
+        trigger_price: "",
+        product: products.includes(draft.peek().product) ? draft.peek().product : products[0],
+      });
     }
     if (side) edit({ side });
     if (focus) ticketOpen.value = true;
@@ -71,8 +98,14 @@ const suggested = (symbol, side) => {
 const body = () => {
   const { side, type, quantity, price, trigger_price: trigger, product, validity } = draft.peek();
   return {
-    symbol: ticketSymbol.peek(), side, type, quantity: Number(quantity), product, validity,
-    price: needsPrice(type) ? price : null, trigger_price: needsTrigger(type) ? trigger : null,
+    symbol: ticketSymbol.peek(),
+    side,
+    type,
+    quantity: Number(quantity),
+    product,
+    validity,
+    price: needsPrice(type) ? price : null,
+    trigger_price: needsTrigger(type) ? trigger : null,
   };
 };
 
@@ -80,8 +113,13 @@ const line = () => {
   const { side, type, quantity, price, trigger_price: trigger, product } = draft.value;
   const name = format.ticker(ticketSymbol.value ?? "");
   if (!name || !quantity) return `${side === "BUY" ? "Buy" : "Sell"} ${name}`;
-  const at = needsPrice(type) ? ` @ ${format.price(price)}` : type === "MARKET" ? " at market" : ` when ${format.price(trigger)}`;
-  return `${side === "BUY" ? "Buy" : "Sell"} ${format.count(quantity)} ${name}${at}${mode.value === "live" ? ` ${product}` : ""}`;
+  const at = needsPrice(type)
+    ? ` @ ${format.price(price)}`
+    : type === "MARKET"
+      ? " at market"
+      : ` when ${format.price(trigger)}`;
+  const held = mode.value === "live" ? ` ${product}` : "";
+  return `${side === "BUY" ? "Buy" : "Sell"} ${format.count(quantity)} ${name}${at}${held}`;
 };
 
 async function send(event) {
@@ -98,7 +136,10 @@ async function send(event) {
     return;
   }
   const mine = unsure.peek() ?? body();
-  batch(() => { phase.value = "sending"; problem.value = null; });
+  batch(() => {
+    phase.value = "sending";
+    problem.value = null;
+  });
   try {
     const order = await call("POST", "/v1/orders", { body: mine, key });
     putOrder(order);
@@ -107,13 +148,19 @@ async function send(event) {
     phase.value = "sent";
     touched.value = false;
     say(`${line()}: taken`, "good");
-    setTimeout(() => { if (phase.peek() === "sent") phase.value = "idle"; }, REST_MS);
+    setTimeout(() => {
+      if (phase.peek() === "sent") phase.value = "idle";
+    }, REST_MS);
   } catch (error) {
     // A refused order was never placed: the next try is another order. Where the answer leaves that open, key and
     // draft stay as they are, so that a repeat can only ever be the same order.
     const refused = (error.status >= 400 && error.status < 500) || error.code === "edge_unreachable";
     if (refused) key = newKey();
-    batch(() => { problem.value = error; phase.value = "idle"; unsure.value = refused ? null : mine; });
+    batch(() => {
+      problem.value = error;
+      phase.value = "idle";
+      unsure.value = refused ? null : mine;
+    });
     if (error.code === "edge_unreachable") {
       say("Not delivered: the edge is unreachable. The order is not sent later.", "error");
       load("orders");
@@ -121,7 +168,13 @@ async function send(event) {
   }
 }
 
-const Field = ({ name, label, note, wrong, children }) => html`<div class="field ${wrong ? "bad" : ""}" data-field=${name}>
+const Field = ({
+  name,
+  label,
+  note,
+  wrong,
+  children,
+}) => html`<div class="field ${wrong ? "bad" : ""}" data-field=${name}>
   <label for="ticket-${name}"><span>${label}</span></label>
   <div class="control">${children}${note && html`<span class="control-note num">${note}</span>`}</div>
   ${wrong && html`<p class="field-error" id="ticket-${name}-error" role="alert">${wrong}</p>`}
@@ -129,42 +182,106 @@ const Field = ({ name, label, note, wrong, children }) => html`<div class="field
 
 function PriceField({ name, label, wrong }) {
   const tick = instrument.value?.tick_size ?? "0.05";
-  const move = (direction) => edit({ [name]: step(draft.peek()[name] || suggested(ticketSymbol.peek(), draft.peek().side), tick, direction) });
+  const move = (direction) =>
+    edit({ [name]: step(draft.peek()[name] || suggested(ticketSymbol.peek(), draft.peek().side), tick, direction) });
   const onKeyDown = (event) => {
     if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
     event.preventDefault();
     move(event.key === "ArrowUp" ? 1 : -1);
   };
   return html`<${Field} name=${name} label=${label} wrong=${wrong}>
-    <input id="ticket-${name}" name=${name} class="num" inputmode="decimal" autocomplete="off" value=${draft.value[name]} aria-invalid=${Boolean(wrong)} aria-describedby=${wrong ? `ticket-${name}-error` : undefined}
-      onInput=${(event) => edit({ [name]: event.currentTarget.value })} onKeyDown=${onKeyDown} />
-    <span class="steppers"><button type="button" tabindex="-1" aria-label="${label}: one tick of ${tick} down" onClick=${() => move(-1)}>−</button><button type="button" tabindex="-1" aria-label="${label}: one tick of ${tick} up" onClick=${() => move(1)}>+</button></span>
+    <input
+      id="ticket-${name}"
+      name=${name}
+      class="num"
+      inputmode="decimal"
+      autocomplete="off"
+      value=${draft.value[name]}
+      aria-invalid=${Boolean(wrong)}
+      aria-describedby=${wrong ? `ticket-${name}-error` : undefined}
+      onInput=${(event) => edit({ [name]: event.currentTarget.value })}
+      onKeyDown=${onKeyDown}
+    />
+    <span class="steppers">
+      <button type="button" tabindex="-1" aria-label="${label}: one tick of ${tick} down" onClick=${() => move(-1)}>
+        −
+      </button>
+      <button type="button" tabindex="-1" aria-label="${label}: one tick of ${tick} up" onClick=${() => move(1)}>
+        +
+      </button>
+    </span>
   <//>`;
 }
 
 const Select = ({ name, label, options, wrong }) => html`<${Field} name=${name} label=${label} wrong=${wrong}>
-  <select id="ticket-${name}" name=${name} value=${draft.value[name]} onChange=${(event) => edit({ [name]: event.currentTarget.value })}>
-    ${options.map(([value, word]) => html`<option key=${value} value=${value} selected=${draft.value[name] === value}>${word}</option>`)}
-  </select><//>`;
+  <select
+    id="ticket-${name}"
+    name=${name}
+    value=${draft.value[name]}
+    onChange=${(event) => edit({ [name]: event.currentTarget.value })}
+  >
+    ${options.map(
+      ([value, word]) => html`<option key=${value} value=${value} selected=${draft.value[name] === value}>
+        ${word}
+      </option>`,
+    )}
+  </select>
+<//>`;
 
 function SymbolField({ wrong }) {
   const symbol = ticketSymbol.value;
   const change = useRef(null);
   if (!symbol || !instrument.value) {
-    return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol"><${SymbolSearch} label="Symbol of the order" tradableOnly invalid=${Boolean(wrong)} onPick=${(item) => { picked.value = item; fillTicket({ symbol: item.symbol }); }} />
-      ${wrong && html`<p class="field-error" role="alert">${wrong}</p>`}</div>`;
+    return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol">
+      <${SymbolSearch}
+        label="Symbol of the order"
+        tradableOnly
+        invalid=${Boolean(wrong)}
+        onPick=${(item) => {
+          picked.value = item;
+          fillTicket({ symbol: item.symbol });
+        }}
+      />
+      ${wrong && html`<p class="field-error" role="alert">${wrong}</p>`}
+    </div>`;
   }
-  return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol"><button ref=${change} type="button" class="symbol-pick" disabled=${locked.value} onClick=${() => { ticketSymbol.value = null; requestAnimationFrame(() => document.querySelector(".ticket .search input")?.focus()); }} title="Choose another symbol">
-      <b>${format.ticker(symbol)}</b> <span class="muted">${instrument.value.exchange}</span><span class="spacer"></span><b class="num"><${Last} symbol=${symbol} /></b> <${ChangePercent} symbol=${symbol} /></button>
-    ${wrong && html`<p class="field-error" role="alert">${wrong}</p>`}</div>`;
+  return html`<div class="field ${wrong ? "bad" : ""}" data-field="symbol">
+    <button
+      ref=${change}
+      type="button"
+      class="symbol-pick"
+      disabled=${locked.value}
+      onClick=${() => {
+        ticketSymbol.value = null;
+        requestAnimationFrame(() => document.querySelector(".ticket .search input")?.focus());
+      }}
+      title="Choose another symbol"
+    >
+      <b>${format.ticker(symbol)}</b> <span class="muted">${instrument.value.exchange}</span>
+      <span class="spacer"></span>
+      <b class="num"><${Last} symbol=${symbol} /></b> <${ChangePercent} symbol=${symbol} />
+    </button>
+    ${wrong && html`<p class="field-error" role="alert">${wrong}</p>`}
+  </div>`;
 }
 
 function Book({ symbol }) {
   const now = quote(symbol).value;
   if (!now) return html`<p class="muted small">No quote for ${format.ticker(symbol)} yet.</p>`;
-  const set = (value) => () => edit({ type: needsPrice(draft.peek().type) ? draft.peek().type : "LIMIT", price: String(value) });
-  return html`<div class="book num"><button type="button" class="plain" onClick=${set(now.bid)} title="Use the bid as price"><span class="muted">Bid</span> <b class="buy-text">${format.price(now.bid)}</b> <span class="muted">${format.volume(now.bid_quantity)}</span></button>
-    <button type="button" class="plain" onClick=${set(now.ask)} title="Use the ask as price"><span class="muted">Ask</span> <b class="sell-text">${format.price(now.ask)}</b> <span class="muted">${format.volume(now.ask_quantity)}</span></button></div>`;
+  const set = (value) => () =>
+    edit({ type: needsPrice(draft.peek().type) ? draft.peek().type : "LIMIT", price: String(value) });
+  return html`<div class="book num">
+    <button type="button" class="plain" onClick=${set(now.bid)} title="Use the bid as price">
+      <span class="muted">Bid</span> <b class="buy-text">${format.price(now.bid)}</b> <span class="muted">
+        ${format.volume(now.bid_quantity)}
+      </span>
+    </button>
+    <button type="button" class="plain" onClick=${set(now.ask)} title="Use the ask as price">
+      <span class="muted">Ask</span> <b class="sell-text">${format.price(now.ask)}</b> <span class="muted">
+        ${format.volume(now.ask_quantity)}
+      </span>
+    </button>
+  </div>`;
 }
 
 function Figures() {
@@ -175,7 +292,12 @@ function Figures() {
   const above = limit > 0 && value > limit;
   return html`<dl class="figures num">
     <div><dt>Order value</dt><dd>${value ? format.rupees(value, { decimals: 0 }) : format.NONE}</dd></div>
-    <div><dt>Limit per order</dt><dd class=${above ? "warn" : ""}>${limit ? `${format.rupees(limit, { decimals: 0 })}${above ? " · above it" : ""}` : format.NONE}</dd></div>
+    <div>
+      <dt>Limit per order</dt>
+      <dd class=${above ? "warn" : ""}>
+        ${limit ? `${format.rupees(limit, { decimals: 0 })}${above ? " · above it" : ""}` : format.NONE}
+      </dd>
+    </div>
     <div><dt>Not sent after</dt><dd>${type === "MARKET" ? "5 s" : "30 s"}</dd></div>
   </dl>`;
 }
@@ -192,33 +314,139 @@ const FIELDS = new Set(["symbol", "quantity", "price", "trigger_price", "type", 
 export function Ticket() {
   const { side, type, quantity } = draft.value;
   const wrong = wrongFields();
-  const lots = instrument.value && instrument.value.lot_size > 1 && Number(quantity) ? `${Number(quantity) / instrument.value.lot_size} lots` : "";
+  const lots =
+    instrument.value && instrument.value.lot_size > 1 && Number(quantity)
+      ? `${Number(quantity) / instrument.value.lot_size} lots`
+      : "";
   const told = problem.value && !(problem.value.field && FIELDS.has(problem.value.field)) ? problem.value : null;
   const undelivered = problem.value?.code === "edge_unreachable";
   const ready = phase.value !== "sending" && phase.value !== "sent" && !blocked.value;
-  return html`<section class="panel ticket" data-panel="ticket" data-phase=${phase.value} data-side=${side} aria-label="Order ticket">
-    <header class="panel-head"><h2>Order</h2><span class="panel-note"><kbd>B</kbd> buy · <kbd>S</kbd> sell</span><span class="spacer"></span><button type="button" class="plain sheet-close" aria-label="Close the ticket" onClick=${() => { ticketOpen.value = false; }}><${Icon} name="close" /></button></header>
+  return html`<section
+    class="panel ticket"
+    data-panel="ticket"
+    data-phase=${phase.value}
+    data-side=${side}
+    aria-label="Order ticket"
+  >
+    <header class="panel-head">
+      <h2>Order</h2>
+      <span class="panel-note"><kbd>B</kbd> buy · <kbd>S</kbd> sell</span>
+      <span class="spacer"></span>
+      <button
+        type="button"
+        class="plain sheet-close"
+        aria-label="Close the ticket"
+        onClick=${() => {
+          ticketOpen.value = false;
+        }}
+      ><${Icon} name="close" /></button>
+    </header>
     <form class="panel-body pad" novalidate onSubmit=${send}>
       <${SymbolField} wrong=${wrong.symbol} />
-      <div class="sides" inert=${locked.value} role="radiogroup" aria-label="Side">${["BUY", "SELL"].map((value) => html`<button type="button" key=${value} role="radio" aria-checked=${side === value} tabindex=${side === value ? 0 : -1} class=${value.toLowerCase()} onClick=${() => edit({ side: value })}
-        onKeyDown=${(event) => { if (event.key.startsWith("Arrow")) { event.preventDefault(); const other = value === "BUY" ? "SELL" : "BUY"; edit({ side: other }); event.currentTarget.parentElement.querySelector(`.${other.toLowerCase()}`).focus(); } }}>${value}</button>`)}</div>
+      <div class="sides" inert=${locked.value} role="radiogroup" aria-label="Side">
+        ${["BUY", "SELL"].map(
+          (value) => html`<button
+            type="button"
+            key=${value}
+            role="radio"
+            aria-checked=${side === value}
+            tabindex=${side === value ? 0 : -1}
+            class=${value.toLowerCase()}
+            onClick=${() => edit({ side: value })}
+            onKeyDown=${(event) => {
+              if (event.key.startsWith("Arrow")) {
+                event.preventDefault();
+                const other = value === "BUY" ? "SELL" : "BUY";
+                edit({ side: other });
+                event.currentTarget.parentElement.querySelector(`.${other.toLowerCase()}`).focus();
+              }
+            }}
+          >${value}</button>`,
+        )}
+      </div>
       <div class="fields" inert=${locked.value}>
         <${Field} name="quantity" label="Quantity" note=${lots} wrong=${wrong.quantity}>
-          <input id="ticket-quantity" name="quantity" class="num" inputmode="numeric" autocomplete="off" value=${quantity} aria-invalid=${Boolean(wrong.quantity)} aria-describedby=${wrong.quantity ? "ticket-quantity-error" : undefined} onInput=${(event) => edit({ quantity: event.currentTarget.value.replace(/[^0-9]/g, "") })} />
+          <input
+            id="ticket-quantity"
+            name="quantity"
+            class="num"
+            inputmode="numeric"
+            autocomplete="off"
+            value=${quantity}
+            aria-invalid=${Boolean(wrong.quantity)}
+            aria-describedby=${wrong.quantity ? "ticket-quantity-error" : undefined}
+            onInput=${(event) => edit({ quantity: event.currentTarget.value.replace(/[^0-9]/g, "") })}
+          />
         <//>
-        <${Select} name="product" label="Product" options=${productsFor(instrument.value).map((value) => [value, value])} wrong=${wrong.product} />
+        <${Select}
+          name="product"
+          label="Product"
+          options=${productsFor(instrument.value).map((value) => [value, value])}
+          wrong=${wrong.product}
+        />
         <${Select} name="type" label="Type" options=${TYPES} wrong=${wrong.type} />
-        ${needsPrice(type) ? html`<${PriceField} name="price" label="Price" wrong=${wrong.price} />` : html`<div class="field"><span class="label muted">Price</span><div class="control fixed muted">${type === "MARKET" ? "at market" : "at trigger"}</div></div>`}
-        ${needsTrigger(type) && html`<${PriceField} name="trigger_price" label="Trigger" wrong=${wrong.trigger_price} />`}
-        <${Select} name="validity" label="Validity" options=${needsTrigger(type) ? [["DAY", "Day"]] : [["DAY", "Day"], ["IOC", "IOC"]]} wrong=${wrong.validity} />
+        ${
+          needsPrice(type)
+            ? html`<${PriceField} name="price" label="Price" wrong=${wrong.price} />`
+            : html`<div class="field">
+              <span class="label muted">Price</span>
+              <div class="control fixed muted">${type === "MARKET" ? "at market" : "at trigger"}</div>
+            </div>`
+        }
+        ${
+          needsTrigger(type) &&
+          html`<${PriceField} name="trigger_price" label="Trigger" wrong=${wrong.trigger_price} />`
+        }
+        <${Select}
+          name="validity"
+          label="Validity"
+          options=${
+            needsTrigger(type)
+              ? [["DAY", "Day"]]
+              : [
+                  ["DAY", "Day"],
+                  ["IOC", "IOC"],
+                ]
+          }
+          wrong=${wrong.validity}
+        />
       </div>
       ${ticketSymbol.value && html`<${Book} symbol=${ticketSymbol.value} />`}
       <${Figures} />
-      ${undelivered && html`<div class="trouble compact" role="alert" data-undelivered><p class="trouble-what"><b>Not delivered.</b> ${told?.detail ?? problem.value.message}</p><p class="muted">${problem.value.mend ?? "It is not sent when the link is back."}</p></div>`}
+      ${
+        undelivered &&
+        html`<div class="trouble compact" role="alert" data-undelivered>
+          <p class="trouble-what"><b>Not delivered.</b> ${told?.detail ?? problem.value.message}</p>
+          <p class="muted">${problem.value.mend ?? "It is not sent when the link is back."}</p>
+        </div>`
+      }
       ${told && !undelivered && html`<${Trouble} problem=${told.document ?? told} compact />`}
       ${phase.value === "review" && html`<p class="review" role="status"><b>${line()}</b>. Press again to send.</p>`}
-      <button type="submit" class="button send ${side.toLowerCase()}" aria-disabled=${!ready} aria-describedby="ticket-why">${phase.value === "sending" ? "Sending" : phase.value === "sent" ? "Taken" : phase.value === "review" ? "Send now" : unsure.value ? "Ask again" : line()}</button>
-      <p class="small muted" id="ticket-why">${blocked.value ? html`<span class="warn">${blocked.value}</span>` : `Quote ${format.age(feed.value.age)} old · the edge checks it again before the broker sees it`}</p>
+      <button
+        type="submit"
+        class="button send ${side.toLowerCase()}"
+        aria-disabled=${!ready}
+        aria-describedby="ticket-why"
+      >
+        ${
+          phase.value === "sending"
+            ? "Sending"
+            : phase.value === "sent"
+              ? "Taken"
+              : phase.value === "review"
+                ? "Send now"
+                : unsure.value
+                  ? "Ask again"
+                  : line()
+        }
+      </button>
+      <p class="small muted" id="ticket-why">
+        ${
+          blocked.value
+            ? html`<span class="warn">${blocked.value}</span>`
+            : `Quote ${format.age(feed.value.age)} old · the edge checks it again before the broker sees it`
+        }
+      </p>
     </form>
   </section>`;
 }
