@@ -39,8 +39,10 @@ lock: $(UV_HOME)/.done ## compile the locks: one for the host, one for each imag
 	$(UV_COMPILE) --universal --python-version 3.11 --extra operator --extra apps --extra edge --extra dev pyproject.toml -o requirements/dev.txt
 	for image in operator apps edge; do $(UV_COMPILE) --python-version 3.13 --python-platform x86_64-manylinux_2_28 --extra $$image pyproject.toml -o requirements/$$image.txt; done
 
-.PHONY: lint
-lint: venv ## ruff, mypy strict, import layers
+.PHONY: lint lint-python lint-shell lint-yaml lint-docker
+lint: lint-python lint-shell lint-yaml lint-docker ## all linters
+
+lint-python: venv ## ruff with docstrings and function length, mypy strict, import layers
 	$(BIN)/ruff check --cache-dir $(TRADINGENGINE_CACHE)/ruff .
 	$(BIN)/ruff format --cache-dir $(TRADINGENGINE_CACHE)/ruff --check .
 	$(BIN)/mypy --cache-dir $(TRADINGENGINE_CACHE)/mypy operator apps devcluster tests bench demo
@@ -50,6 +52,12 @@ lint: venv ## ruff, mypy strict, import layers
 .PHONY: lint-page
 lint-page: frontend ## the page's sources: Biome's rules and its format; `npm run format` there mends what it can
 	cd apps/tradingengine/dashboard/frontend && npm run --silent lint
+
+lint-shell: venv ## shellcheck (Debian's; `make packages`) over every script
+lint-yaml: venv ## yamllint over all YAML that people write
+lint-docker: venv ## hadolint over every Dockerfile
+lint-shell lint-yaml lint-docker:
+	$(BIN)/python -m te_checks lint $(@:lint-%=%)
 
 # ---------------------------------------------------------------------------------------------------- tests
 PYTEST := $(BIN)/pytest --durations=5 --durations-min=5

@@ -222,7 +222,6 @@ def interruptible() -> Iterator[None]:
 
     Any later one only says that the end is being made: nothing interrupts the cleaning that the first one caused.
     """
-
     interrupted = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

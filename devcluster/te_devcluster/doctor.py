@@ -70,7 +70,10 @@ HOST_TOOLS = (
     HostTool("mount", ("mount", "--version"), "mount"),
 )
 
-TEST_TOOLS = (HostTool("chromium", ("chromium", "--version"), "chromium"),)
+TEST_TOOLS = (
+    HostTool("chromium", ("chromium", "--version"), "chromium"),
+    HostTool("shellcheck", ("shellcheck", "--version"), "shellcheck"),
+)
 
 BUILT_TOOLS: dict[str, tuple[str, ...]] = {
     "etcd": ("--version",),

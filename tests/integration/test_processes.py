@@ -107,6 +107,13 @@ async def api_process(env: dict[str, str], log: Path) -> AsyncIterator["asyncio.
         await process.wait()
 
 
+def assert_log_is_whole_and_keeps_secrets(log: Path) -> None:
+    text = log.read_text()
+    assert {"started", "stopping"} <= {json.loads(line)["message"] for line in text.splitlines()}
+    assert PASSWORD not in text
+    assert "only-for-tests" not in text
+
+
 async def test_a_pod_lives_through_the_loss_of_both_servers_and_stops_when_told(
     database: Database,
     postgres_server: Postgres,
@@ -162,10 +169,7 @@ async def test_a_pod_lives_through_the_loss_of_both_servers_and_stops_when_told(
         await cache.aclose()
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), timeout=25) == 0
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert {"started", "stopping"} <= {line["message"] for line in lines}
-    assert PASSWORD not in log.read_text()
-    assert "only-for-tests" not in log.read_text()
+    assert_log_is_whole_and_keeps_secrets(log)
 
 
 async def test_both_planes_are_compared(

@@ -54,9 +54,10 @@ async def serve(
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve the control port and `listeners` until SIGTERM, SIGINT or `stop`; then in order: readiness false, the
-    state's `on_stop` hooks (WebSockets close with 1012), requests finish, background tasks end, control port last.
+    """Serve the control port and `listeners` until SIGTERM, SIGINT or `stop`.
 
+    Then in order: readiness false, the state's `on_stop` hooks (WebSockets close with 1012), requests finish,
+    background tasks end, control port last.
     A background task that ends by an error ends the process with it; PortError when a port cannot be bound.
     """
     settings = state.settings

@@ -56,8 +56,10 @@ class HashedFiles(StaticFiles):
         return response
 
     async def get_response(self, path: str, scope: MutableMapping[str, Any]) -> Response:
-        """One file. A script of another release is answered by one that loads the page again: weights may move
-        between a document and its files, and a page without its script would stay dead."""
+        """One file; a script of another release is answered by one that loads the page again.
+
+        Weights may move between a document and its files, and a page without its script would stay dead.
+        """
         if path.endswith(".json"):
             return Response(status_code=404)
         try:

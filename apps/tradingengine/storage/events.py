@@ -66,9 +66,9 @@ _PLACES = msgspec.json.Decoder(_Place)
 
 
 def decode_event(body: str) -> EdgeEvent:
-    """The event of an entry's body; ValueError when not even its place in a journal can be told.
+    r"""The event of an entry's body; ValueError when not even its place in a journal can be told.
 
-    Postgres keeps no NUL in text: there it is written as `\\u0000`. An entry that is no event at all becomes one of
+    Postgres keeps no NUL in text: there it is written as `\u0000`. An entry that is no event at all becomes one of
     type `unreadable`, so that what follows it does not wait for ever.
     """
     try:
@@ -124,7 +124,7 @@ def _unreadable(body: str, problem: str) -> EdgeEvent:
 
 
 def _escaped(value: Any) -> Any:
-    """The value with every NUL in its texts written as `\\u0000`."""
+    r"""The value with every NUL in its texts written as `\u0000`."""
     if isinstance(value, str):
         return value.replace("\x00", "\\u0000")
     if isinstance(value, dict):

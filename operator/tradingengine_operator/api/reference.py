@@ -75,7 +75,7 @@ def _row(name: str, child: dict[str, Any], *, required: bool, refused: bool) -> 
 
 
 def _limits(child: dict[str, Any]) -> Iterator[str]:
-    """Bounds in words: `1 to 63 characters.`"""
+    """Bounds in words, as in `1 to 63 characters.`, each a sentence."""
     for least, most, unit in _LIMITS:
         if least in child and most in child:
             yield f"{child[least]} to {child[most]}{unit}."

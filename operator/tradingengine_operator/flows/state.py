@@ -94,9 +94,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class ReleaseState:
-    """The whole. `serial` grows with every change, so that the newest of two copies is known; `last` is the highest
-    number that was ever given, since a cookie may still name it; `stable_hash` is what the stable release is made
-    of, known even when its record is lost."""
+    """The whole.
+
+    `serial` grows with every change, so that the newest of two copies is known; `last` is the highest number that was
+    ever given, since a cookie may still name it; `stable_hash` is what the stable release is made of, known even when
+    its record is lost.
+    """
 
     serial: int = 0
     last: int = 0

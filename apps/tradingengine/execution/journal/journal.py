@@ -181,8 +181,10 @@ class Journal:
             await self._file.run(lambda connection: _put(connection, "acked", str(seq)))
 
     async def prune(self, before: datetime) -> bool:
-        """Remove bars and marks from the next stretch of entries, if all of it is older than `before` and stored in
-        the cloud; whether it did. A stretch is short: no order waits for it.
+        """Remove bars and marks from the next stretch of entries; whether it did.
+
+        It does if all of the stretch is older than `before` and stored in the cloud. A stretch is short: no order
+        waits for it.
         """
         try:
             return await self._file.run(lambda connection: _prune(connection, self.acked, rfc3339(before)))

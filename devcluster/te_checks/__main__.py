@@ -1,0 +1,41 @@
+"""`python -m te_checks`: what `make lint` runs for files that are no Python."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from te_devcluster.commands import exit_code
+from te_devcluster.paths import checkout
+
+from te_checks.linters import LINTERS, lint
+
+EXAMPLES = """examples:
+  python -m te_checks lint shell         every script, found by its first line
+  python -m te_checks lint docker
+exit codes: 0 clean, 1 findings or something missing (said on stderr with its mend), 2 wrong usage
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    top = argparse.ArgumentParser(
+        prog="te_checks",
+        description="Checks of this checkout.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = commands.add_parser("lint", help="one linter over all of its files")
+    command.add_argument("kind", choices=list(LINTERS))
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one check and returns the exit code."""
+    parsed = parser().parse_args(arguments)
+    return exit_code(lambda: min(lint(parsed.kind, checkout()), 1), "interrupted")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
