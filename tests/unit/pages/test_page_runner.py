@@ -1,0 +1,45 @@
+"""Reading a page: a block that is neither run nor has a reason is refused, and all that is wrong is said at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.pages.runner import PageError, read_page
+
+pytestmark = pytest.mark.unit
+
+
+def page(folder: Path, text: str) -> Path:
+    path = folder / "page.md"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("```bash\ntrue\n```\n```yaml\na: 1\n```\n", "page.md:4: a block of `yaml` has no runner"),
+        ("```bash\ntrue\n```\n```\nshown\n```\n", "page.md:4: a block without a language has no runner"),
+        ("<!-- not run: -->\n```bash\nfalse\n```\n", "page.md:2: `<!-- not run: -->` gives no reason"),
+        ("<!-- not run -->\n```yaml\na: 1\n```\n", "page.md:2: a block of `yaml` has no runner"),
+        ("Words alone.\n", "page.md: no block of it is run"),
+        ("<!-- not run: why -->\n```bash\nfalse\n```\n", "page.md: no block of it is run"),
+        ("<!-- yours -->\n```bash\nNAME=1\nOTHER=2\n```\n", "page.md:2: no value is given for OTHER"),
+        ("<!-- yours -->\n```bash\nNAME=1; rm -r x\nfalse\n```\n", "`false` only sets no variable"),
+        ("```bash\ntrue\n```\n", "no `<!-- yours -->` block sets NAME"),
+    ],
+)
+def test_a_page_that_cannot_be_followed_is_refused_when_it_is_read(tmp_path: Path, text: str, problem: str) -> None:
+    yours = {"NAME": "value"} if "NAME" in text + problem else None
+    with pytest.raises(PageError) as refused:
+        read_page(page(tmp_path, text), yours)
+    assert problem in str(refused.value)
+
+
+def test_all_that_is_wrong_with_a_page_is_said_at_once(tmp_path: Path) -> None:
+    text = "```yaml\na: 1\n```\n\n```text\nb\n```\n"
+    with pytest.raises(PageError) as refused:
+        read_page(page(tmp_path, text))
+    assert str(refused.value).count("has no runner") == 2
