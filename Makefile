@@ -156,6 +156,10 @@ demo: ## a live dashboard on a real Kubernetes; DATA_DIR=folder replays recorded
 	$(MAKE) --no-print-directory venv
 	$(DEMO) up $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
+.PHONY: desk
+desk: ## api, dashboard and edge without a cluster, started again when code changes; DATA_DIR=, KEEP=, PORT= (root)
+	@exec $(PYTHON) -m te_desk $(if $(DATA_DIR),--data-dir "$(DATA_DIR)") $(if $(KEEP),--keep "$(KEEP)") $(if $(PORT),--port "$(PORT)") $(ARGS)
+
 .PHONY: demo-canary
 demo-canary: venv ## a good release promoted, a bad one withdrawn, while a client keeps asking
 	$(DEMO) canary

@@ -11,14 +11,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-_STARTED = time.monotonic()
+_STARTED = [time.monotonic()]
 _LOCK = threading.Lock()
 
 
 def elapsed() -> str:
     """Time since the program started, as `m:ss`."""
-    seconds = int(time.monotonic() - _STARTED)
+    seconds = int(time.monotonic() - _STARTED[0])
     return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def begun() -> float:
+    """When the program started, on the machine's monotonic clock."""
+    return _STARTED[0]
+
+
+def begun_at(moment: float) -> None:
+    """The program goes on for another that started then: times are counted from there."""
+    _STARTED[0] = moment
 
 
 def say(text: str) -> None:

@@ -96,12 +96,14 @@ def frontend_source() -> Path:
     return checkout() / "apps" / "tradingengine" / "dashboard" / "frontend"
 
 
-def frontend() -> Path:
+def frontend(source: Path | None = None) -> Path:
     """The dashboard's built files, beside their source in `dashboard/static`, made when they are not of this source.
 
+    `source` is the front end's folder of another tree. A build that fails leaves what was built before.
     Raises DevclusterError when node is not there, CommandError with npm's last words.
     """
-    source, target = frontend_source(), frontend_source().parent / "static"
+    source = source or frontend_source()
+    target = source.parent / "static"
     key = digest([], {"frontend": files_below(source, [source / "dist"])}, source)
     marker = target / ".build-key"
     with locked("frontend"):
@@ -111,12 +113,23 @@ def frontend() -> Path:
             raise DevclusterError("no program `npm`", "install Node.js 20 or newer with npm")
         marker.unlink(missing_ok=True)  # a build that ends half-way must not pass for the last whole one
         with step("front end"), Heartbeat("front end"):
-            run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=source, timeout=900)
+            _node_packages(source)
             run(["npm", "run", "--silent", "build"], cwd=source, timeout=300)
         if not target.is_dir():
             raise DevclusterError(f"the front end's build made no {target}")
         marker.write_text(key)
     return target
+
+
+def _node_packages(source: Path) -> None:
+    """What the lock names, from the lock alone; not again while it is the same."""
+    mark = source / "node_modules" / ".of-lock"
+    key = digest([], {"lock": [source / "package.json", source / "package-lock.json"]}, source)
+    if mark.is_file() and mark.read_text() == key:
+        return
+    mark.unlink(missing_ok=True)
+    run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=source, timeout=900)
+    mark.write_text(key)
 
 
 def stage(target: Path, files: Mapping[str, Path | tuple[Path, Iterable[Path]]]) -> None:

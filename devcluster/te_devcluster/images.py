@@ -182,15 +182,26 @@ def write_contexts(target: Path) -> None:
             say(f"wrote {target / image.name}")
 
 
+def rootfs_made(name: str) -> bool:
+    """True when the cache holds an image's root file system of this very content."""
+    target = _rootfs(name)
+    marker = target.with_suffix(".key")
+    return target.is_dir() and marker.is_file() and marker.read_text() == content_key(image_named(name))
+
+
+def _rootfs(name: str) -> Path:
+    return cache_root() / "rootfs" / name
+
+
 def extract_rootfs(name: str) -> Path:
     """The root file system of an image at `CACHE/rootfs/NAME`, for servers that tests start by chroot; made once."""
     image, buildah = image_named(name), Buildah()
-    target = cache_root() / "rootfs" / name
+    target = _rootfs(name)
     marker = target.with_suffix(".key")
     with contexts.locked(f"image-{image.name}"):
-        key = content_key(image)
-        if target.is_dir() and marker.is_file() and marker.read_text() == key:
+        if rootfs_made(name):
             return target
+        key = content_key(image)
         with step(f"root file system {name}"):
             keyed = _ensure_keyed(buildah, image, key)
             marker.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 // Builds ../static: hashed files, and a manifest that maps names to them. `node build.mjs --budget` also checks sizes.
 
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -9,7 +9,9 @@ import { build } from "esbuild";
 import { minifyTemplates } from "./templates.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const out = join(here, "..", "static");
+// Built beside and moved there whole: a build that fails leaves the last good one to the server that reads it.
+const place = join(here, "..", "static");
+const out = join(here, "dist");
 const BUDGET = 100 * 1024;
 
 rmSync(out, { recursive: true, force: true });
@@ -82,3 +84,5 @@ if (total > BUDGET) {
   console.error("The front end is larger than its budget.");
   process.exit(1);
 }
+rmSync(place, { recursive: true, force: true });
+renameSync(out, place);
