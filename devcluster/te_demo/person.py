@@ -22,12 +22,14 @@ FINAL_STATES = frozenset({"FILLED", "CANCELLED", "REJECTED", "EXPIRED", "NOT_DEL
 
 
 class Person:
-    """One session. The connection goes to 127.0.0.1, since not every resolver knows names below `localhost`."""
+    """One session. The connection goes to an address, since not every resolver knows names below `localhost`."""
 
-    def __init__(self, port: int, host: str = HOST, timeout: float = 10.0) -> None:
+    def __init__(self, port: int, host: str = HOST, timeout: float = 10.0, address: str = "127.0.0.1") -> None:
         self.port = port
         self.host = host
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"host": host}, timeout=timeout)
+        self.address = address
+        at = f"[{address}]" if ":" in address else address
+        self.http = httpx.Client(base_url=f"http://{at}:{port}", headers={"host": host}, timeout=timeout)
 
     def __enter__(self) -> Person:
         return self
@@ -106,7 +108,7 @@ class Person:
     @contextlib.contextmanager
     def live(self, symbols: list[str]) -> Iterator[Live]:
         """A WebSocket with this session, its messages collected by a thread."""
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        raw = socket.create_connection((self.address, self.port), timeout=10)
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.http.cookies.jar)
         headers = {"Cookie": cookies, "Origin": f"http://{self.host}:{self.port}"}
         with connect(f"ws://{self.host}:{self.port}/ws", sock=raw, additional_headers=headers) as socket_:

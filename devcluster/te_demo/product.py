@@ -12,11 +12,10 @@ from urllib.parse import quote
 
 import yaml
 from te_devcluster import images, storage
-from te_devcluster.commands import run, wait_until
+from te_devcluster.commands import wait_until
 from te_devcluster.errors import CommandError, DevclusterError
 from te_devcluster.kubectl import Kubectl, Manifest
 from te_devcluster.paths import checkout
-from te_devcluster.tools import require
 
 NAMESPACE = "trading"
 ENGINE = "desk"
@@ -36,7 +35,7 @@ class Weights:
 
 
 class Product:
-    """One engine on the devcluster. Failures raise the devcluster's errors with kubectl's or helm's own words."""
+    """One engine on a cluster. Failures raise the devcluster's errors with kubectl's or helm's own words."""
 
     def __init__(self, kubectl: Kubectl, engine: str = ENGINE, namespace: str = NAMESPACE) -> None:
         self.kubectl = kubectl
@@ -45,8 +44,7 @@ class Product:
 
     def helm(self, *arguments: str, stdin: str | None = None, timeout: float = 240.0) -> str:
         """Runs helm on this cluster and returns its standard output."""
-        command = [require("helm"), f"--kubeconfig={self.kubectl.kubeconfig}", *arguments]
-        return run(command, stdin=stdin, timeout=timeout).stdout
+        return self.kubectl.helm(*arguments, stdin=stdin, timeout=timeout)
 
     def install_operator(self, settings: Mapping[str, Any] | None = None) -> None:
         """Installs or updates the chart with the images of this checkout and waits until its pods are ready."""
@@ -69,8 +67,9 @@ class Product:
         self.helm("uninstall", HELM_RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait", "--timeout", "120s")
 
     def create_namespace(self, name: str) -> None:
-        """Makes a namespace when there is none."""
-        self.kubectl.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
+        """Makes a namespace when there is none; one that is there is not touched."""
+        if not self.kubectl.run("get", "namespace", name, "--ignore-not-found", "-o", "name").strip():
+            self.kubectl.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
 
     def add_journal(self) -> Path:
         """Makes the edge's journal volume and returns its folder on this machine."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,23 +105,42 @@ def _engine_if_any(product: Product) -> Manifest:
     return found[0] if found else {}
 
 
-def closing_words(password: str, source: str, data_dir: Path | None = None) -> str:
-    """What a person needs now: where to look, how to log in, what to try; `source` is the engine's own."""
+CANARY = "make demo-canary   a good release takes over, a bad one is withdrawn, and you see what clients noticed"
+CUT = "make demo-cut      the edge is cut off for two minutes and goes on trading"
+DOWN = "make demo-down     everything away"
+HERE = (f"http://{HOST}:{preflight.HTTP_PORT}",)
+LOOK = f"devcluster/bin/devcluster kubectl -n {NAMESPACE} get te"
+
+
+def closing_words(
+    password: str,
+    source: str,
+    data_dir: Path | None = None,
+    *,
+    dashboard: Sequence[str] = HERE,
+    look: str = LOOK,
+    next_steps: Sequence[str] = (CANARY, CUT, DOWN),
+) -> str:
+    """What a person needs now: where to look, how to log in, what to try; `source` is the engine's own.
+
+    `dashboard` is its address, and below it what makes that address, if anything has to.
+    """
     prices = "recorded prices" if source == "replay" else f"prices of the seeded {source}"
     prices += f" from {data_dir}" if data_dir else ""
+    where = "\n              ".join(dashboard)
+    steps = "\n  ".join(next_steps)
+    number = {2: "Two", 3: "Three"}[len(next_steps)]
     return f"""
 The trading engine runs on a real Kubernetes, with {prices}.
 
-  dashboard   http://{HOST}:{preflight.HTTP_PORT}
+  dashboard   {where}
   login       {LOGIN}
   password    {password}
 
-  look around devcluster/bin/devcluster kubectl -n {NAMESPACE} get te
+  look around {look}
 
-Three things to try next:
-  make demo-canary   a good release takes over, a bad one is withdrawn, and you see what clients noticed
-  make demo-cut      the edge is cut off for two minutes and goes on trading
-  make demo-down     everything away
+{number} things to try next:
+  {steps}
 """
 
 

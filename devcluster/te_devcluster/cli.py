@@ -22,7 +22,7 @@ from te_devcluster.lock import exclusive
 from te_devcluster.paths import STATE_ROOT, admin_kubeconfig
 from te_devcluster.scale import start_scale
 from te_devcluster.system_images import ensure_system_images
-from te_devcluster.tools import GROUPS, PROGRAM, require
+from te_devcluster.tools import GROUPS, PROGRAM, files_of, require
 
 Handler = Callable[[argparse.Namespace], int]
 EXAMPLES = f"""examples:
@@ -48,6 +48,8 @@ def _parse(given: list[str]) -> argparse.Namespace:
         return argparse.Namespace(handler=do_kubectl, arguments=given[1:])
     top = parser()
     parsed = top.parse_args(given)
+    if getattr(parsed, "plain", False) and parsed.profile != "full":
+        top.error("--plain is of the full cluster: leave --profile out")
     if getattr(parsed, "name", None) is not None and parsed.profile == "full":  # `down` would end the full cluster
         top.error("--name is of an API server beside the full cluster: say --profile api or --profile scale too")
     return parsed
@@ -106,6 +108,8 @@ def _add_running(add: Adder) -> None:
     command = add("up", do_up, "bring a cluster up", "up", "up --http-port 9080", "up --profile api --name mine")
     _profile(command)
     _ports(command)
+    text = "the full cluster as one rents it: no Gateway, no label, taint and StorageClass of the edge"
+    command.add_argument("--plain", action="store_true", help=text)
     command = add("down", do_down, "take a cluster down; nothing stays", "down", "down --profile api --name mine")
     _profile(command)
     command.add_argument("--force", action="store_true", help="even if it belongs to another checkout")
@@ -120,6 +124,9 @@ def _add_running(add: Adder) -> None:
 
 
 def _add_using(add: Adder) -> None:
+    names = [group.name for group in GROUPS if group.files]
+    command = add("files", do_files, "print the folder of data files that a tool group copies", "files gateway-api")
+    command.add_argument("group", choices=names, metavar="GROUP", help=", ".join(names))
     command = add("load-image", do_load_image, "bring oci-archives into the nodes", "load-image apps.tar --node cloud")
     command.add_argument("archive", nargs="+", type=Path)
     command.add_argument("--node", choices=[net.name for net in network.NODES], help="default: both")
@@ -215,9 +222,10 @@ def do_up(arguments: argparse.Namespace) -> int:
     """`up`."""
     begun = time.monotonic()
     if arguments.profile == "full":
-        cluster.up(cluster.Ports(arguments.api_port, arguments.http_port))
+        cluster.up(cluster.Ports(arguments.api_port, arguments.http_port), plain=arguments.plain)
         http_port = cluster.require_running().http_port
-        say(f"up after {time.monotonic() - begun:.1f} s: the Gateway listens on http://127.0.0.1:{http_port}")
+        where = "no Gateway" if arguments.plain else f"the Gateway listens on http://127.0.0.1:{http_port}"
+        say(f"up after {time.monotonic() - begun:.1f} s: {where}")
         print(f"export KUBECONFIG={admin_kubeconfig()}")
         return 0
     name = arguments.name or arguments.profile
@@ -292,6 +300,13 @@ def do_logs(arguments: argparse.Namespace) -> int:
                 if not arguments.follow:
                     break
                 time.sleep(0.3)
+    return 0
+
+
+def do_files(arguments: argparse.Namespace) -> int:
+    """`files`: builds nothing but what the group is made of, a copy out of a Go module."""
+    build([arguments.group])
+    print(files_of(arguments.group))
     return 0
 
 

@@ -21,7 +21,7 @@ from te_devcluster.node import OWN_FOLDERS, PAUSE_IMAGE, Node
 from te_devcluster.paths import MARK_DIR, RUN_ROOT, STATE_ROOT, admin_kubeconfig
 from te_devcluster.processes import marked_processes, stop_records
 from te_devcluster.system_images import SYSTEM_IMAGES, ensure_system_images
-from te_devcluster.tools import gateway_crds, require, traefik
+from te_devcluster.tools import PROGRAM, gateway_crds, require, traefik
 from te_devcluster.workers import Workers
 
 READY_TIMEOUT = 120.0
@@ -40,9 +40,9 @@ def control_plane(api_port: int) -> ControlPlane:
     return ControlPlane(network.HUB, STATE_ROOT, table(), api_port)
 
 
-def nodes(plane: ControlPlane) -> list[Node]:
+def nodes(plane: ControlPlane, plain: bool = False) -> list[Node]:
     """The two nodes."""
-    return [Node(net, plane) for net in network.NODES]
+    return [Node(net, plane, plain) for net in network.NODES]
 
 
 def require_root() -> None:
@@ -70,9 +70,10 @@ def running_processes() -> list[str]:
     return table().running()
 
 
-def up(ports: Ports) -> Kubectl:
+def up(ports: Ports, plain: bool = False) -> Kubectl:
     """Brings the cluster up, or finds it up already (on whatever ports); on an error or interrupt nothing is left.
 
+    `plain` leaves out what the product asks of a cluster: Gateway, and label, taint and StorageClass of the edge.
     Raises OwnedByAnotherError when another checkout's cluster runs, DevclusterError for ports in use or tools that
     are not there, TimedOutError with the last log lines when a part does not become ready.
     """
@@ -82,14 +83,17 @@ def up(ports: Ports) -> Kubectl:
         if owner is not None and not owner.mine() and running_processes():
             raise owner.refusal()
         if owner is not None and owner.ready and intact():
+            if owner.plain != plain:
+                kind = "plain" if owner.plain else "full"
+                raise DevclusterError(f"a cluster is up already, a {kind} one", f"{PROGRAM} down")
             say("the cluster is up already")
             return Kubectl(admin_kubeconfig())
         clean()
-        check_before(ports)
-        mine = new_owner(ports.api, ports.http)
+        check_before(ports, plain)
+        mine = new_owner(ports.api, ports.http, plain=plain)
         write_owner(mine)
         try:
-            kubectl = _start(ports)
+            kubectl = _start(ports, plain)
             write_owner(replace(mine, ready=True))
         except BaseException as error:
             with uninterrupted("cleaning up; a moment"):
@@ -107,20 +111,23 @@ def intact() -> bool:
     return bool(records) and all(record.alive() for record in records)
 
 
-def check_before(ports: Ports) -> None:
+def check_before(ports: Ports, plain: bool = False) -> None:
     """Refuses to start what could not end well: missing tools, ports in use."""
     for binary in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"):
         require(binary)
     for binary in ("kubectl", "containerd", "containerd-shim-runc-v2", "ctr", "crictl", "local-path-provisioner"):
         require(binary)
-    traefik()
-    gateway_crds()
-    for port, option in ((ports.api, "--api-port"), (ports.http, "--http-port")):
+    wanted = [(ports.api, "--api-port")]
+    if not plain:
+        traefik()
+        gateway_crds()
+        wanted.append((ports.http, "--http-port"))
+    for port, option in wanted:
         if relay.port_taken(port):
             raise DevclusterError(f"port {port} on 127.0.0.1 is in use", f"name another with {option}")
 
 
-def _start(ports: Ports) -> Kubectl:
+def _start(ports: Ports, plain: bool) -> Kubectl:
     STATE_ROOT.mkdir(parents=True, exist_ok=True)
     STATE_ROOT.chmod(0o711)
     plane = control_plane(ports.api)
@@ -132,7 +139,7 @@ def _start(ports: Ports) -> Kubectl:
         plane.prepare(network.NODES)
         network.create_hub(network.HUB)
         network.create_nodes()
-    both = nodes(plane)
+    both = nodes(plane, plain)
     # containerd and its images need no API server: they start beside it.
     with Workers(len(both)) as pool:
         runtimes = [pool.submit(_start_runtime, node, archives) for node in both]
@@ -147,9 +154,9 @@ def _start(ports: Ports) -> Kubectl:
         node.start_kubelet()
     kubectl = Kubectl(plane.kubeconfig)
     with step("add-ons applied"):
-        _start_addons(plane, kubectl, ports)
-    with step("nodes, DNS and Gateway ready"):
-        wait_ready(plane, kubectl)
+        _start_addons(plane, kubectl, ports, plain)
+    with step("nodes and DNS ready" if plain else "nodes, DNS and Gateway ready"):
+        wait_ready(plane, kubectl, plain)
     return kubectl
 
 
@@ -161,7 +168,10 @@ def _start_runtime(node: Node, archives: dict[str, Path]) -> None:
     node.pin(PAUSE_IMAGE)
 
 
-def _start_addons(plane: ControlPlane, kubectl: Kubectl, ports: Ports) -> None:
+def _start_addons(plane: ControlPlane, kubectl: Kubectl, ports: Ports, plain: bool) -> None:
+    if plain:
+        _start_storage(plane, kubectl, journals=False)
+        return
     # The Gateway's CRDs are large and slow to apply; nothing else waits for them.
     with Workers(2) as pool:
         parts = [pool.submit(_start_gateway, plane, kubectl, ports), pool.submit(_start_storage, plane, kubectl)]
@@ -179,14 +189,14 @@ def _start_gateway(plane: ControlPlane, kubectl: Kubectl, ports: Ports) -> None:
     kubectl.apply(addons.gateway())
 
 
-def _start_storage(plane: ControlPlane, kubectl: Kubectl) -> None:
+def _start_storage(plane: ControlPlane, kubectl: Kubectl, *, journals: bool = True) -> None:
     config = json.dumps(storage.provisioner_config())
     helper = json.dumps(storage.helper_pod())
     kubectl.apply(
         [
             *addons.coredns(),
             *addons.metrics_server(),
-            *storage.storage_classes(),
+            *storage.storage_classes()[: None if journals else 1],
             *storage.provisioner_objects(config, helper),
         ]
     )
@@ -200,8 +210,8 @@ def _start_storage(plane: ControlPlane, kubectl: Kubectl) -> None:
     plane.table.start("local-path-provisioner", network.inside(network.HUB, command))
 
 
-def wait_ready(plane: ControlPlane, kubectl: Kubectl) -> None:
-    """Waits for both nodes, CoreDNS and the Gateway; metrics follow within half a minute and are not waited for."""
+def wait_ready(plane: ControlPlane, kubectl: Kubectl, plain: bool = False) -> None:
+    """Waits for both nodes, CoreDNS, the Gateway if it has one; metrics follow within half a minute, unwaited for."""
     end = time.monotonic() + READY_TIMEOUT
 
     def watch(*arguments: str) -> None:
@@ -217,7 +227,8 @@ def wait_ready(plane: ControlPlane, kubectl: Kubectl) -> None:
     )
     try:
         watch("--for=condition=Ready", "node", "--all")
-        watch("--for=condition=Programmed", f"--namespace={addons.GATEWAY_NAMESPACE}", f"gateway/{addons.GATEWAY}")
+        if not plain:
+            watch("--for=condition=Programmed", f"--namespace={addons.GATEWAY_NAMESPACE}", f"gateway/{addons.GATEWAY}")
         watch("--for=condition=Available", f"--namespace={addons.SYSTEM}", "deployment/coredns")
     except CommandError as error:
         raise TimedOutError(f"{error.message}\n{_why_not_ready(plane, kubectl)}") from error

@@ -26,6 +26,11 @@ class Kubectl:
         command = [str(self.program), f"--kubeconfig={self.kubeconfig}", *arguments]
         return run(command, stdin=stdin, check=check, timeout=timeout).stdout
 
+    def helm(self, *arguments: str, stdin: str | None = None, timeout: float = 240.0) -> str:
+        """Runs helm on the same cluster and returns its standard output."""
+        command = [require("helm"), f"--kubeconfig={self.kubeconfig}", *arguments]
+        return run(command, stdin=stdin, timeout=timeout).stdout
+
     def get(self, *arguments: str) -> Manifest:
         """`kubectl get ARGUMENTS -o json`, parsed."""
         parsed: Manifest = json.loads(self.run("get", *arguments, "-o", "json"))

@@ -25,7 +25,10 @@ MAX_WAIT = 7200.0
 
 @dataclass(frozen=True)
 class Owner:
-    """The checkout that brought the cluster up, by which process, when (RFC 3339, UTC), and on which ports."""
+    """The checkout that brought the cluster up, by which process, when (RFC 3339, UTC), and on which ports.
+
+    `plain` says that it holds nothing that the product asks of a cluster: no Gateway, no node and class of the edge.
+    """
 
     checkout: str
     pid: int
@@ -33,6 +36,7 @@ class Owner:
     api_port: int
     http_port: int
     ready: bool = False
+    plain: bool = False
 
     def mine(self) -> bool:
         """True when this code belongs to the same checkout."""
@@ -47,9 +51,10 @@ class Owner:
         )
 
 
-def new_owner(api_port: int, http_port: int) -> Owner:
+def new_owner(api_port: int, http_port: int, *, plain: bool = False) -> Owner:
     """This checkout and this process as owner from now on."""
-    return Owner(str(checkout()), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds"), api_port, http_port)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Owner(str(checkout()), os.getpid(), now, api_port, http_port, plain=plain)
 
 
 def owner_file(root: Path = RUN_ROOT) -> Path:

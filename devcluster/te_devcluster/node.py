@@ -34,6 +34,8 @@ class Node:
 
     net: NodeNetwork
     plane: ControlPlane
+    plain: bool = False
+    """Neither label nor taint of ours, as a node that one rents."""
 
     @property
     def name(self) -> str:
@@ -59,6 +61,11 @@ class Node:
     def static_pods(self) -> Path:
         """The folder whose manifests the edge's kubelet runs without the API server."""
         return self.dir / "static-pods"
+
+    @property
+    def registries(self) -> Path:
+        """One folder per registry of images with a `hosts.toml`; containerd reads it anew at each pull."""
+        return self.dir / "certs.d"
 
     def process(self, program: str) -> str:
         """The name of one of the node's processes in the table."""
@@ -106,7 +113,7 @@ class Node:
                 f"--kubeconfig={self.plane.state_dir / 'kubeconfigs' / f'node-{self.name}'}",
                 f"--hostname-override={self.name}",
                 f"--node-ip={self.net.address}",
-                f"--node-labels={PLANE_LABEL}={self.name}",
+                *([] if self.plain else [f"--node-labels={PLANE_LABEL}={self.name}"]),
             ],
         )
         self._start(
@@ -149,7 +156,14 @@ class Node:
             return
 
     def _write_files(self) -> None:
-        for folder in (self.dir, self.run_dir, self.static_pods, self.dir / "volumes", self.dir / "cni"):
+        for folder in (
+            self.dir,
+            self.run_dir,
+            self.static_pods,
+            self.dir / "volumes",
+            self.dir / "cni",
+            self.registries,
+        ):
             folder.mkdir(parents=True, exist_ok=True)
         (self.dir / "containerd.toml").write_text(self.containerd_config())
         (self.dir / "cni" / "10-devcluster.conflist").write_text(json.dumps(self.cni_config()))
@@ -201,6 +215,8 @@ oom_score = 0
   enable_unprivileged_ports = true
   tolerate_missing_hugetlb_controller = true
   netns_mounts_under_state_dir = true
+  [{cri}.registry]
+    config_path = "{self.registries}"
   [{cri}.cni]
     bin_dir = "{CNI_PLUGINS}"
     conf_dir = "{self.dir / "cni"}"
@@ -266,7 +282,8 @@ oom_score = 0
         }
         if self.name == "edge":
             config["staticPodPath"] = str(self.static_pods)
-            config["registerWithTaints"] = [{"key": PLANE_LABEL, "value": "edge", "effect": "NoSchedule"}]
+            if not self.plain:
+                config["registerWithTaints"] = [{"key": PLANE_LABEL, "value": "edge", "effect": "NoSchedule"}]
         return config
 
     def proxy_config(self) -> dict[str, object]:

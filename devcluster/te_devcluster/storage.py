@@ -111,9 +111,14 @@ def check_names(namespace: str, engine: str, size: str = "5Gi") -> None:
         raise DevclusterError(f"`{size}` is no size", "say it like 5Gi or 500Mi")
 
 
-def journal_volume(namespace: str, engine: str, size: str) -> Manifest:
-    """The static `local` PersistentVolume, bound in advance to the claim of the engine's edge pod."""
-    node_term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["edge"]}]}
+def journal_volume(
+    namespace: str, engine: str, size: str, path: Path | None = None, hostname: str = "edge"
+) -> Manifest:
+    """The static `local` PersistentVolume, bound in advance to the claim of the engine's edge pod.
+
+    `path` is on the node with that `hostname` (its label); None is where the devcluster keeps journals.
+    """
+    node_term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [hostname]}]}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -124,7 +129,7 @@ def journal_volume(namespace: str, engine: str, size: str) -> Manifest:
             "persistentVolumeReclaimPolicy": "Retain",
             "storageClassName": JOURNAL_CLASS,
             "volumeMode": "Filesystem",
-            "local": {"path": str(journal_path(namespace, engine))},
+            "local": {"path": str(path or journal_path(namespace, engine))},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [node_term]}},
             "claimRef": {
                 "apiVersion": "v1",

@@ -215,7 +215,7 @@ STARTING = f"""{CLUSTER}
 
     cluster.STATE_ROOT = folder / "state"
     cluster.control_plane = lambda port: Plane()
-    cluster.nodes = lambda plane: [Node()]
+    cluster.nodes = lambda *_: [Node()]
     cluster.SYSTEM_IMAGES = ()
     cluster.ensure_system_images = dict
     cluster.host.raise_inotify_limit = lambda: None
@@ -250,7 +250,7 @@ def test_an_interrupted_start_leaves_no_process(tmp_path: Path, programs: list[P
 INTERRUPTED_CLEANING = f"""{CLUSTER}
     cleaned = []
     cluster.clean = lambda: cleaned.append(True)
-    cluster._start = lambda ports: signal.raise_signal(signal.SIGINT)
+    cluster._start = lambda *_: signal.raise_signal(signal.SIGINT)
     cluster._keep_logs = lambda: signal.raise_signal(signal.SIGINT)
     code = cli.main(["up"])
     sys.exit(code if len(cleaned) == 2 else 99)
@@ -266,7 +266,7 @@ def test_a_second_interrupt_does_not_skip_the_cleaning(tmp_path: Path, programs:
 READY = f"""{CLUSTER}
     cleaned = []
     cluster.clean = lambda: cleaned.append(True)
-    cluster._start = lambda ports: None
+    cluster._start = lambda *_: None
     cluster.write_owner = lambda owner: signal.raise_signal(signal.SIGINT) if owner.ready else None
     code = cli.main(["up"])
     sys.exit(code if len(cleaned) == 2 else 99)
@@ -298,14 +298,14 @@ FIRST_CLEANING = """
     cluster.read_owner = lambda: None
     cluster.require_root = lambda: None
     cluster.control_plane = lambda port: Plane()
-    cluster.nodes = lambda plane: [Node()]
+    cluster.nodes = lambda *_: [Node()]
     cluster.host.remove_cgroups = lambda: None
     cluster.marked_processes = lambda folder: []
     def remove_files():
         signal.raise_signal(signal.SIGINT)
         whole.append(True)
     cluster._remove_files = remove_files
-    def check_before(ports):
+    def check_before(ports, *_):
         sys.stderr.write("goes on\\n")
         os._exit(98)
     cluster.check_before = check_before

@@ -107,7 +107,7 @@ def test_logs_that_cannot_be_kept_do_not_skip_the_cleaning(roots: Path, monkeypa
     def copy(_source: Path, _target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    def start(_ports: cluster.Ports) -> Kubectl:
+    def start(*_: object) -> Kubectl:
         raise DevclusterError("no room")
 
     (roots / "state" / "logs").mkdir()

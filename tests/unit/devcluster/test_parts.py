@@ -94,6 +94,28 @@ def test_only_the_edge_has_taint_and_static_pods(tmp_path: Path) -> None:
     assert edge["cgroupRoot"] == "/root"
 
 
+def test_a_plain_node_has_neither_label_nor_taint_of_ours(tmp_path: Path) -> None:
+    edge = node.Node(network.node_named("edge"), plane(tmp_path), plain=True)
+    assert "registerWithTaints" not in edge.kubelet_config("/root")
+    started: list[list[str]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(node, "node_dir", lambda name: tmp_path / name)
+        patch.setattr(node, "require", lambda program: program)
+        patch.setattr(node.host, "create_cgroups", lambda _name: "/root")
+        patch.setattr(node.Node, "_start", lambda _self, _program, command: started.append(command))
+        edge.dir.mkdir(parents=True)
+        edge.start_kubelet()
+        node.Node(edge.net, edge.plane).start_kubelet()
+    labelled = [[word for word in command if word.startswith("--node-labels")] for command in started]
+    assert labelled == [[], [], ["--node-labels=tradingengine.io/plane=edge"], []]
+
+
+def test_containerd_looks_for_registries_in_a_folder_of_the_node_s_own(tmp_path: Path) -> None:
+    made = node.Node(network.node_named("cloud"), plane(tmp_path))
+    assert f'config_path = "{made.registries}"' in made.containerd_config()
+    assert made.registries.is_relative_to(made.dir)
+
+
 def test_containerd_starts_without_rights_over_oom_scores(tmp_path: Path) -> None:
     text = node.Node(network.node_named("cloud"), plane(tmp_path)).containerd_config()
     assert "restrict_oom_score_adj = true" in text
