@@ -40,3 +40,22 @@ def write_swinging_day(folder: Path, symbol: str, seconds: int) -> None:
         },
     )
     (folder / "instruments_noren_nse_day.csv").write_text(f"{NOREN}NSE,1,1,{symbol},{symbol}-EQ,EQ,0.1,\n")
+
+
+def write_days(folder: Path, symbols: Mapping[str, float], opens: Sequence[int], *, name: str = "made") -> None:
+    """Whole days of 375 rising minutes for each symbol (with its price in rupees), and a Noren master of shares."""
+    rows = [
+        (symbol, start + 60 * minute, base + 0.05 * minute, base + 0.05 * minute + 0.5, base + 0.05 * minute - 0.5,
+         base + 0.05 * (minute + 1), 1_900 + minute)
+        for symbol, base in symbols.items()
+        for start in opens
+        for minute in range(375)
+    ]  # fmt: skip
+    names = ("symbol", "ts", "open", "high", "low", "close", "volume")
+    columns = [
+        [round(value, 2) if isinstance(value, float) else value for value in column]
+        for column in zip(*rows, strict=True)
+    ]
+    write_parquet(folder / f"bars_1m_{name}.parquet", dict(zip(names, columns, strict=True)))
+    lines = "".join(f"NSE,{number},1,{symbol},{symbol}-EQ,EQ,0.05,\n" for number, symbol in enumerate(symbols, 1))
+    (folder / f"instruments_noren_nse_{name}.csv").write_text(NOREN + lines)

@@ -35,7 +35,9 @@ def place(**changes: Any) -> dict[str, Any]:
 class EdgeProcess:
     """`te edge` in a process of its own, on a folder and a Redis."""
 
-    def __init__(self, folder: Path, redis_url: str) -> None:
+    def __init__(self, folder: Path, redis_url: str, **settings: str) -> None:
+        """`settings` are variables of the environment beside those that every edge needs."""
+        self._settings = settings
         self.state_dir = folder / "state"
         self.redis_url = redis_url
         self.control_port, self.console_port = free_port(), free_port()
@@ -61,6 +63,7 @@ class EdgeProcess:
             "TE_CONSOLE_PORT": str(self.console_port),
         }
         environment.pop("TE_CONFIG", None)
+        environment |= self._settings
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "tradingengine", "edge"]
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=self.log.parent)

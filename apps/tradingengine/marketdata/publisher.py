@@ -1,8 +1,8 @@
 """Prices on their way up: conflated copies to Redis for browsers, closed candles to the journal for the record.
 
 The feed is never held up: `take` only notes what is newest, and a task of its own sends it. What Redis does not take in
-time is dropped and counted, since the next copy is newer anyway. Closed candles are not copies: they wait for the
-journal, up to a bound.
+time is dropped and counted, since the next copy is newer anyway. Closed candles are not copies: the closed form is the
+last word about a bar, at any speed of the tape. They wait for the journal, and for browsers beside it, up to a bound.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ PUBLISH_EVERY_S = 0.25
 JOURNAL_EVERY_S = 1.0
 JOURNAL_AGAIN_S = 30.0
 MOST_WAITING_CANDLES = 50_000
+MOST_UNSENT_BARS = 20_000  # closed bars that wait for Redis; beyond it browsers are told that some are missing
 CANDLES_PER_EVENT = 500
 RESUMED_MINUTES = 30
 FULL_MINUTES = 800  # two sessions and some
@@ -74,8 +75,8 @@ class RedisSink:
 class PricePublisher:
     """Gives events of a feed to a sink and to the journal.
 
-    `dropped` counts publications that the sink did not take, `lost_candles` those that the journal did not take before
-    the bound was reached, `journal_failures` its refused batches.
+    `dropped` counts publications that the sink did not take, `dropped_bars` closed bars that it did not take before the
+    bound was reached, `lost_candles` those that the journal did not take, `journal_failures` its refused batches.
     """
 
     def __init__(
@@ -88,10 +89,14 @@ class PricePublisher:
         self._quotes: dict[str, Quote] = {}
         self._unsent: dict[str, Quote] = {}
         self._closed: deque[Candle] = deque()
+        self._bars: deque[Candle] = deque()
+        self._gap = False
+        self._taken_ms = 0
         self._forget = False
         self._touched: set[str] = set()
         self.published = 0
         self.dropped = 0
+        self.dropped_bars = 0
         self.lost_candles = 0
         self.journal_failures = 0
 
@@ -100,13 +105,25 @@ class PricePublisher:
         if isinstance(event, Prices):
             for quote in event.quotes:
                 self._quotes[quote.symbol] = quote
+            self._taken_ms = event.at_ms
+            self._wait_for_sink(event.closed)
             self._wait_for_journal(event.closed)
         elif isinstance(event, RunStarted):
             self._quotes.clear()
             self._unsent.clear()
             self._touched.clear()
+            self._bars.clear()
+            self._gap = False
+            self._taken_ms = event.at_ms
             self._forget = True
             self._wait_for_journal(warm_up(self._feed, minutes=RESUMED_MINUTES if event.resumed else FULL_MINUTES))
+
+    def _wait_for_sink(self, candles: Iterable[Candle]) -> None:
+        self._bars.extend(candles)
+        while len(self._bars) > MOST_UNSENT_BARS:
+            self._bars.popleft()
+            self.dropped_bars += 1
+            self._gap = True
 
     def _wait_for_journal(self, candles: Iterable[Candle]) -> None:
         if self._journal is None:
@@ -140,13 +157,15 @@ class PricePublisher:
             await asyncio.sleep(JOURNAL_EVERY_S if self.journal_failures == failures else JOURNAL_AGAIN_S)
 
     async def publish_once(self) -> None:
-        """Send what is new since the last time; a failure drops the messages and is counted."""
+        """Send what is new since the last time; a failure drops copies, keeps closed bars, and is counted."""
         run = self._feed.run
         fresh, self._quotes = self._quotes, {}
         # The hash must become right again after a failure, while the channel's old messages help nobody.
         pending = {**self._unsent, **fresh}
         self._touched.update(fresh)
-        if not pending and not self._forget:
+        closed, self._bars = self._bars, deque()
+        gap, self._gap = self._gap, False
+        if not pending and not closed and not self._forget:
             return
         try:
             if self._forget:
@@ -154,9 +173,10 @@ class PricePublisher:
                 self._forget = False
             message = self._quote_message(fresh.values()) if fresh else None
             last = {symbol: self._quote_message((quote,)) for symbol, quote in pending.items()}
-            await self._sink.publish(message, last, self._candle_message())
+            await self._sink.publish(message, last, self._candle_message(closed, gap=gap))
         except streams.CACHE_ERRORS as error:
             self._unsent = pending if self._feed.run == run else {}
+            self._keep_bars(run, closed, gap=gap)
             self.dropped += 1
             if self.dropped == 1 or self.dropped % 100 == 0:
                 logger.warning("Redis does not take prices (%d publications dropped so far): %s", self.dropped, error)
@@ -177,10 +197,25 @@ class PricePublisher:
             }
         )
 
-    def _candle_message(self) -> str | None:
-        """The forming candles of symbols that traded since the last message."""
-        forming = self._feed.forming(self._touched)
-        return streams.dumps({"c": [_wire(candle) for candle in forming]}) if forming else None
+    def _keep_bars(self, run: str, closed: deque[Candle], *, gap: bool) -> None:
+        """Put bars that the sink did not take before those that came meanwhile, unless they are of another run."""
+        if self._feed.run != run:
+            return
+        later, self._bars = self._bars, closed
+        self._gap = self._gap or gap
+        self._wait_for_sink(later)
+
+    def _candle_message(self, closed: Iterable[Candle], *, gap: bool) -> str | None:
+        """Closed bars since the last message, then the forming ones of symbols that traded since.
+
+        A forming bar that began after the last event taken is left out: the feed is ahead, and the bar before it is not
+        known here as closed yet.
+        """
+        forming = [bar for bar in self._feed.forming(self._touched) if bar.time * 1000 <= self._taken_ms]
+        bars = [_wire(candle) for candle in (*closed, *forming)]
+        if not bars:
+            return None
+        return streams.dumps({"c": bars, "gap": True} if gap else {"c": bars})
 
     async def journal_once(self) -> None:
         """Hand closed candles over; those of a refused batch stay and are handed over again."""

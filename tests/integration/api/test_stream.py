@@ -80,6 +80,24 @@ async def test_a_lost_wake_up_is_made_good_by_the_poll(
         await live.wait("order", lambda order: order["id"] == order_id and order["state"] == "CANCELLED")
 
 
+async def test_bars_that_could_not_be_told_make_the_page_ask_anew(trader: Person, cache: streams.Client) -> None:
+    bar = {"s": SYMBOL, "t": 1_767_673_800, "o": 1, "h": 2, "l": 1, "c": 2, "v": 5}
+    async with trader.live() as live:
+        await live.wait("hello")
+        await live.subscribe(SYMBOL)
+        await live.connection.send(json.dumps({"t": "ping"}))
+        await live.wait("pong")
+        await cache.publish(streams.CANDLES, json.dumps({"c": [bar], "gap": True}))
+        await live.wait("candle")
+        assert [m["t"] for m in live.messages if m["t"] in ("resync", "candle")] == ["resync", "candle"]
+        assert await cache.client_kill_filter(_type="pubsub") >= 1
+
+        async def told_again() -> bool:
+            return [m["t"] for m in live.messages].count("resync") == 2
+
+        await wait_until("what a lost subscription cost is asked for anew", told_again)
+
+
 async def test_who_is_not_logged_in_or_of_another_release_is_told_by_the_close_code(
     stranger: Person, trader: Person
 ) -> None:

@@ -1,4 +1,8 @@
-"""One browser on the WebSocket: what waits for it is the latest value of each key, never a queue of old ones."""
+"""One browser on the WebSocket: what waits for it is the latest value of each key, never a queue of old ones.
+
+A bar is a key of its own by its minute: a later bar never takes the place of one that waits, so the last word about
+each bar reaches the browser, however fast bars come.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,6 +14,8 @@ from tradingengine.api.stream import envelope
 
 CONFLATE_SECONDS: Final = 0.1
 MAX_PENDING: Final = 500
+MAX_PENDING_BARS: Final = 10_000
+"""Three seconds of the fastest tape with all symbols that one client may name."""
 MAX_SYMBOLS: Final = 200
 SEND_TIMEOUT: Final = 10.0
 _NOW: Final = frozenset({"hello", "order", "halt", "alert", "pong", "resync"})
@@ -22,6 +28,11 @@ class SlowClientError(Exception):
     """The client did not take one message for ten seconds."""
 
 
+def bar_key(symbol: str, time: int) -> str:
+    """The key of a bar's messages; `time` is its start in epoch seconds."""
+    return f"{symbol} {time}"
+
+
 class Client:
     """Messages for one socket. `offer` never waits; `pump` sends."""
 
@@ -30,6 +41,7 @@ class Client:
         self.session_hash = session_hash
         self.symbols: frozenset[str] = frozenset()
         self._pending: dict[tuple[str, str], bytes] = {}
+        self._bars: dict[tuple[str, str], bytes] = {}
         self._urgent = asyncio.Event()
         self._any = asyncio.Event()
         self._sequence = 0
@@ -39,18 +51,22 @@ class Client:
     def offer(self, kind: str, key: str, data: bytes) -> None:
         """Put a message in place of an older one with the same kind and key.
 
-        A client that is so slow that too many keys wait loses them all and is told to ask anew (`resync`).
+        A client that is so slow that too many keys wait loses them all and is told to ask anew (`resync`), this message
+        behind it.
         """
         place = (kind, key)
-        if place in self._pending:
+        waiting, most = (self._bars, MAX_PENDING_BARS) if kind == "candle" else (self._pending, MAX_PENDING)
+        if place in waiting:
             self.conflated += 1
-        elif len(self._pending) >= MAX_PENDING:
-            self.conflated += len(self._pending)
+        elif len(waiting) >= most:
+            self.conflated += len(self._pending) + len(self._bars)
             self._pending.clear()
-            place, data = ("resync", ""), b"{}"
-        self._pending[place] = data
+            self._bars.clear()
+            self._pending["resync", ""] = b"{}"
+            self._urgent.set()
+        waiting[place] = data
         self._any.set()
-        if place[0] in _NOW:
+        if kind in _NOW:
             self._urgent.set()
 
     def subscribe(self, text: str) -> str | None:
@@ -97,7 +113,8 @@ class Client:
             return
 
     async def _flush(self) -> None:
-        pending, self._pending = self._pending, {}
+        pending, self._pending = self._pending | self._bars, {}
+        self._bars = {}
         self._any.clear()
         self._urgent.clear()
         quotes = [data for (kind, _), data in pending.items() if kind == "quotes"]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tradingengine.api.metrics import ApiMetrics
 from tradingengine.api.stream import envelope
-from tradingengine.api.stream.client import Client
+from tradingengine.api.stream.client import Client, bar_key
 from tradingengine.control.state import ControlState
 from tradingengine.errors import DatabaseUnavailableError
 from tradingengine.security import sessions
@@ -54,6 +54,7 @@ class Hub:
         self._changes: set[tuple[str, str]] = set()
         self._changed = asyncio.Event()
         self._since = datetime.now(UTC)
+        self._heard_before = False
         control.websockets = lambda: len(self.clients)
         control.on_withdraw.append(self.withdraw)
         control.on_stop.append(self.stop)
@@ -126,10 +127,16 @@ class Hub:
             self._take_quote(symbol, priced)
         async with self._subscriber.pubsub(ignore_subscribe_messages=True) as subscription:
             await subscription.subscribe(streams.QUOTES, streams.CANDLES, streams.CHANGES)
+            if self._heard_before:
+                self._resync()  # bars that closed meanwhile come by no other way
+            self._heard_before = True
             while True:
                 message = await subscription.get_message(timeout=POLL_SECONDS)
                 if message is not None:
                     self._take(str(message["channel"]), str(message["data"]))
+
+    def _resync(self) -> None:
+        self.broadcast("resync", "", b"{}")
 
     def _take(self, channel: str, text: str) -> None:
         if channel == streams.QUOTES:
@@ -152,13 +159,16 @@ class Hub:
 
     def _take_candles(self, text: str) -> None:
         with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-            for item in streams.loads(text)["c"]:
+            message = streams.loads(text)
+            if message.get("gap"):
+                self._resync()
+            for item in message["c"]:
                 symbol = str(item["s"])
                 listening = [client for client in self.clients if symbol in client.symbols]
                 if listening:
                     data = envelope.encode(_candle(symbol, item))
                     for client in listening:
-                        client.offer("candle", symbol, data)
+                        client.offer("candle", bar_key(symbol, int(item["t"])), data)
 
     async def _tell_changes(self) -> None:
         await self._changed.wait()

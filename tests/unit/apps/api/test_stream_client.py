@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tradingengine.api.stream import client as module
-from tradingengine.api.stream.client import MAX_PENDING, MAX_SYMBOLS, Client, SlowClientError
+from tradingengine.api.stream.client import MAX_PENDING, MAX_SYMBOLS, Client, SlowClientError, bar_key
 
 pytestmark = pytest.mark.unit
 
@@ -129,3 +129,43 @@ def test_what_a_client_says_is_taken_with_care() -> None:
     many = [f"S{number}" for number in range(MAX_SYMBOLS + 50)]
     assert client.subscribe(json.dumps({"t": "subscribe", "d": {"symbols": [5, "x" * 100, *many]}})) is None
     assert client.symbols == frozenset(many[:MAX_SYMBOLS])
+
+
+async def test_a_closed_bar_is_never_conflated_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(client: Client, socket: Socket) -> None:
+        socket.free.clear()
+        client.offer("candle", bar_key("A", 0), b"0")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for minute in range(MAX_PENDING * 2):
+            client.offer("candle", bar_key("A", minute), b'"forming"')
+            client.offer("candle", bar_key("A", minute), str(minute).encode())
+        socket.free.set()
+        await until(lambda: bool(socket.messages) and socket.messages[-1]["d"] == MAX_PENDING * 2 - 1)
+        told = [message["d"] for message in socket.messages if message["t"] == "candle"]
+        assert told[1:] == list(range(MAX_PENDING * 2)), "each bar once, in its last form, in order"
+        assert not any(message["t"] == "resync" for message in socket.messages)
+
+    await pumping(body)
+
+
+async def test_too_many_bars_become_one_resync(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PENDING_BARS", 10)
+
+    async def body(client: Client, socket: Socket) -> None:
+        socket.free.clear()
+        client.offer("order", "first", b"{}")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for minute in range(12):
+            client.offer("candle", bar_key("A", minute), str(minute).encode())
+        socket.free.set()
+        await until(lambda: len(socket.messages) == 4)
+        # The page asks anew, and what came after is on top of that.
+        assert [(message["t"], message["d"]) for message in socket.messages[1:]] == [
+            ("resync", {}),
+            ("candle", 10),
+            ("candle", 11),
+        ]
+
+    await pumping(body)

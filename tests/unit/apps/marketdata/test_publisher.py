@@ -199,3 +199,88 @@ def test_candles_of_a_symbol_come_in_events_of_bounded_size() -> None:
     assert [len(event["candles"]) for event in events] == [500, 500, 100]
     times = [row[0] for event in events for row in event["candles"]]
     assert times == sorted(times)
+
+
+async def _play_day(
+    calendar: Calendar, speed: float, *, publish_every_s: float = 0.25, down: range = range(0)
+) -> tuple[Sink, TapeFeed, PricePublisher]:
+    """A short day at a speed, published as the loop does; the sink refuses the publications numbered in `down`."""
+    wall, sink = FakeTime(), Sink()
+    tape = SmallTape(seconds=1_505, symbols=("NSE:ABC", "NSE:XYZ"))
+    feed = TapeFeed(tape, calendar, speed=speed, monotonic=wall.monotonic, sleep=wall.sleep)
+    await feed.start()
+    feed.subscribe(["NSE:ABC", "NSE:XYZ"])
+    publisher = PricePublisher(feed, sink)
+    due, number = wall.now, 0
+    async for event in feed.events():
+        if isinstance(event, RunEnded):
+            break
+        publisher.take(event)
+        while wall.now >= due:
+            sink.down = number in down
+            await publisher.publish_once()
+            due, number = due + publish_every_s, number + 1
+    sink.down = False
+    await publisher.publish_once()
+    return sink, feed, publisher
+
+
+def _said(sink: Sink) -> dict[str, list[list[int]]]:
+    """All rows that browsers were told, by symbol, in order."""
+    said: dict[str, list[list[int]]] = {"NSE:ABC": [], "NSE:XYZ": []}
+    for message in sink.candles:
+        for bar in message["c"]:
+            said[bar["s"]].append([bar[name] for name in "tohlcv"])
+    return said
+
+
+@pytest.mark.parametrize("down", [range(0), range(2, 6)], ids=["heard", "deaf for a while"])
+@pytest.mark.parametrize("speed", [1, 60, 120, 1000])
+async def test_the_last_word_about_each_bar_is_its_closed_form(calendar: Calendar, speed: float, down: range) -> None:
+    sink, feed, _ = await _play_day(calendar, speed, down=down)
+    for symbol, rows in _said(sink).items():
+        closed = [bar.row() for bar in feed.history(symbol, "1m", 1_000) if bar.time * 1000 >= OPEN_MS]
+        assert len(closed) == 26
+        assert list({row[0]: row for row in rows}.values()) == closed
+        # A chart takes no bar that is older than its last one.
+        assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+
+
+async def test_bars_that_a_deaf_sink_cost_are_counted_and_told_as_a_gap(
+    calendar: Calendar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_UNSENT_BARS", 4)
+    sink, _, publisher = await _play_day(calendar, 120, down=range(2, 40))
+    assert publisher.dropped_bars > 0
+    assert [message.get("gap", False) for message in sink.candles].count(True) == 1
+
+
+async def test_a_bar_of_another_run_is_not_told_late(feed: TapeFeed) -> None:
+    sink = Sink()
+    publisher = PricePublisher(feed, sink)
+    sink.down = True
+    await _until_ms(feed, publisher, 65_000)
+    await publisher.publish_once()
+    publisher.take(RunStarted(run=feed.run, at_ms=0, open_ms=0, close_ms=1, resumed=False))
+    sink.down = False
+    await publisher.publish_once()
+    assert sink.candles == []
+
+
+async def test_a_forming_bar_waits_until_the_one_before_is_known_as_closed(feed: TapeFeed) -> None:
+    sink = Sink()
+    publisher = PricePublisher(feed, sink)
+    await _until_ms(feed, publisher, 59_000)
+    late = []
+    async for event in feed.events():
+        late.append(event)
+        if isinstance(event, Prices) and event.at_ms >= OPEN_MS + 62_000:
+            break
+    # The tape is two seconds into the next minute, of which nobody has told the publisher yet.
+    await publisher.publish_once()
+    assert [bar["t"] * 1000 - OPEN_MS for message in sink.candles for bar in message["c"]] == []
+    for event in late:
+        if isinstance(event, Prices):
+            publisher.take(event)
+    await publisher.publish_once()
+    assert [bar["t"] * 1000 - OPEN_MS for bar in sink.candles[0]["c"]] == [0, 0, 60_000, 60_000]
