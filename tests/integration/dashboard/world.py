@@ -65,6 +65,7 @@ class World:
 
     seed: int = 7
     edge_up: bool = True
+    edge_deaf: bool = False  # takes no order, while the status still calls its link good
     feed_frozen: bool = False
     slow: bool = False
     broken: dict[str, tuple[int, Document]] = field(default_factory=dict)
@@ -217,7 +218,7 @@ class World:
             "market_time": wire(self.market_time()), "timeline": [{"state": "INTENT", "at": wire(now), "ms": 0}],
         }  # fmt: skip
         self.orders[order["id"]] = order
-        if not self.edge_up:
+        if not self.edge_up or self.edge_deaf:
             self._move(order, "NOT_DELIVERED", 1)
             order["delivery"] = "not_delivered"
             return order

@@ -1,5 +1,7 @@
 // The checks of a ticket that need nothing but the order and its instrument: the same that the api makes, made earlier.
 // Prices are compared as whole paise.
+import { count } from "./format.js";
+import { numberOf, RUPEES, readNumber } from "./numbers.js";
 
 export const TYPES = [
   ["LIMIT", "Limit"],
@@ -16,8 +18,8 @@ export const productsFor = (instrument) =>
 
 /** Paise of a text in rupees, null when it is not one. @param {string} text */
 export function paise(text) {
-  const match = /^(\d{1,9})(?:\.(\d{1,2}))?$/.exec(String(text).trim().replaceAll(",", ""));
-  return match ? Number(match[1]) * 100 + Number((match[2] ?? "").padEnd(2, "0")) : null;
+  const [whole, part = ""] = readNumber(text, RUPEES).text?.split(".") ?? [];
+  return whole === undefined ? null : Number(whole) * 100 + Number(part.padEnd(2, "0"));
 }
 
 /** Rupees text of paise. @param {number} value */
@@ -44,11 +46,8 @@ export function check(draft, instrument) {
   const wrong = {};
   if (!instrument) return { symbol: "Choose a symbol." };
   if (!instrument.tradable) return { symbol: "An index cannot be traded itself." };
-  const quantity = /^\d{1,9}$/.test(draft.quantity) ? Number(draft.quantity) : 0;
-  if (quantity <= 0) wrong.quantity = "A whole number above zero.";
-  else if (quantity % instrument.lot_size) wrong.quantity = `Whole lots of ${instrument.lot_size}.`;
-  else if (instrument.freeze_quantity && quantity > instrument.freeze_quantity)
-    wrong.quantity = `At most ${instrument.freeze_quantity} in one order.`;
+  const written = checkQuantity(draft.quantity, instrument);
+  if (written) wrong.quantity = written;
   const price = needsPrice(draft.type) ? checkPrice("price", draft.price, instrument, wrong) : null;
   const trigger = needsTrigger(draft.type) ? checkPrice("trigger_price", draft.trigger_price, instrument, wrong) : null;
   if (price !== null && trigger !== null && !wrong.price && !wrong.trigger_price) {
@@ -59,9 +58,20 @@ export function check(draft, instrument) {
   return wrong;
 }
 
+function checkQuantity(text, instrument) {
+  const { wrong } = readNumber(text);
+  if (wrong) return wrong;
+  const quantity = numberOf(text);
+  if (!quantity) return "A whole number above zero.";
+  if (quantity % instrument.lot_size) return `Whole lots of ${count(instrument.lot_size)}.`;
+  const most = instrument.freeze_quantity;
+  return most && quantity > most ? `At most ${count(most)} in one order.` : null;
+}
+
 function checkPrice(field, text, instrument, wrong) {
   const value = paise(text);
-  if (value === null || value <= 0) wrong[field] = "A price in rupees, at most two decimals.";
+  if (value === null) wrong[field] = readNumber(text, RUPEES).wrong;
+  else if (!value) wrong[field] = "A price above zero.";
   else if (value % (paise(instrument.tick_size) || 1)) wrong[field] = `In steps of ${instrument.tick_size}.`;
   return value;
 }

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { call, load, newKey } from "../lib/api.js";
 import * as format from "../lib/format.js";
 import { html } from "../lib/html.js";
+import { readNumber } from "../lib/numbers.js";
 import {
   ageOf,
   chosen,
@@ -156,8 +157,9 @@ function ExitForm({ item }) {
     key.current = newKey();
     setQuantity(value);
   };
-  const units = Number(quantity);
-  const valid = Number.isInteger(units) && units >= 1 && units <= whole;
+  const written = readNumber(quantity);
+  const units = Number(written.text ?? Number.NaN);
+  const valid = units >= 1 && units <= whole;
   const close = () => {
     exiting.value = null;
   };
@@ -193,7 +195,7 @@ function ExitForm({ item }) {
         value=${quantity}
         aria-label="Quantity to exit"
         aria-invalid=${!valid}
-        onInput=${(event) => change(event.currentTarget.value.replace(/[^0-9]/g, ""))}
+        onInput=${(event) => change(event.currentTarget.value)}
       />
     </label>
     <span class="muted num">of ${count(whole)}</span>
@@ -207,7 +209,7 @@ function ExitForm({ item }) {
       ${item.quantity > 0 ? "Sell" : "Buy back"} ${valid ? count(units) : ""} ${ticker(item.symbol)} at market
     </button>
     <button type="button" class="button small plain" onClick=${close}>Keep</button>
-    ${!valid && html`<span class="loss" role="alert">1 to ${count(whole)}</span>`}
+    ${!valid && html`<span class="loss" role="alert">${written.wrong ?? `1 to ${count(whole)}`}</span>`}
     ${
       edge.value.state === "unreachable" &&
       html`<span class="warn">

@@ -5,6 +5,7 @@ import { call, load, newKey } from "../lib/api.js";
 import { check, needsPrice, needsTrigger, productsFor, step, TYPES } from "../lib/check.js";
 import * as format from "../lib/format.js";
 import { html } from "../lib/html.js";
+import { numberOf, RUPEES, readNumber } from "../lib/numbers.js";
 import {
   blocked,
   feed,
@@ -95,22 +96,31 @@ const suggested = (symbol, side) => {
   return now ? String((side === "BUY" ? now.ask : now.bid) ?? now.last ?? "") : "";
 };
 
+/** The numbers of a draft as they were read; what cannot be read is NaN. */
+const numbersOf = ({ quantity, price, trigger_price: trigger }) => ({
+  quantity: numberOf(quantity),
+  price: numberOf(price, RUPEES),
+  trigger: numberOf(trigger, RUPEES),
+});
+
+/** What is sent: each number as it was read, never as it was typed. */
 const body = () => {
   const { side, type, quantity, price, trigger_price: trigger, product, validity } = draft.peek();
   return {
     symbol: ticketSymbol.peek(),
     side,
     type,
-    quantity: Number(quantity),
+    quantity: numberOf(quantity),
     product,
     validity,
-    price: needsPrice(type) ? price : null,
-    trigger_price: needsTrigger(type) ? trigger : null,
+    price: needsPrice(type) ? readNumber(price, RUPEES).text : null,
+    trigger_price: needsTrigger(type) ? readNumber(trigger, RUPEES).text : null,
   };
 };
 
 const line = () => {
-  const { side, type, quantity, price, trigger_price: trigger, product } = draft.value;
+  const { side, type, product } = draft.value;
+  const { quantity, price, trigger } = numbersOf(draft.value);
   const name = format.ticker(ticketSymbol.value ?? "");
   if (!name || !quantity) return `${side === "BUY" ? "Buy" : "Sell"} ${name}`;
   const at = needsPrice(type)
@@ -180,6 +190,20 @@ const Field = ({
   ${wrong && html`<p class="field-error" id="ticket-${name}-error" role="alert">${wrong}</p>`}
 </div>`;
 
+/** A field for a number: it takes what is typed or pasted as it is, and `readNumber` judges it. */
+const NumberInput = ({ name, wrong, mode: inputmode, onKeyDown }) => html`<input
+  id="ticket-${name}"
+  name=${name}
+  class="num"
+  inputmode=${inputmode}
+  autocomplete="off"
+  value=${draft.value[name]}
+  aria-invalid=${Boolean(wrong)}
+  aria-describedby=${wrong ? `ticket-${name}-error` : undefined}
+  onInput=${(event) => edit({ [name]: event.currentTarget.value })}
+  onKeyDown=${onKeyDown}
+/>`;
+
 function PriceField({ name, label, wrong }) {
   const tick = instrument.value?.tick_size ?? "0.05";
   const move = (direction) =>
@@ -189,27 +213,24 @@ function PriceField({ name, label, wrong }) {
     event.preventDefault();
     move(event.key === "ArrowUp" ? 1 : -1);
   };
+  const stepper = (direction, word, sign) => html`<button
+    type="button"
+    tabindex="-1"
+    aria-label="${label}: one tick of ${tick} ${word}"
+    onClick=${() => move(direction)}
+  >${sign}</button>`;
   return html`<${Field} name=${name} label=${label} wrong=${wrong}>
-    <input
-      id="ticket-${name}"
-      name=${name}
-      class="num"
-      inputmode="decimal"
-      autocomplete="off"
-      value=${draft.value[name]}
-      aria-invalid=${Boolean(wrong)}
-      aria-describedby=${wrong ? `ticket-${name}-error` : undefined}
-      onInput=${(event) => edit({ [name]: event.currentTarget.value })}
-      onKeyDown=${onKeyDown}
-    />
-    <span class="steppers">
-      <button type="button" tabindex="-1" aria-label="${label}: one tick of ${tick} down" onClick=${() => move(-1)}>
-        −
-      </button>
-      <button type="button" tabindex="-1" aria-label="${label}: one tick of ${tick} up" onClick=${() => move(1)}>
-        +
-      </button>
-    </span>
+    <${NumberInput} name=${name} wrong=${wrong} mode="decimal" onKeyDown=${onKeyDown} />
+    <span class="steppers">${stepper(-1, "down", "−")}${stepper(1, "up", "+")}</span>
+  <//>`;
+}
+
+function QuantityField({ wrong }) {
+  const size = instrument.value?.lot_size ?? 1;
+  const units = numberOf(draft.value.quantity);
+  const lots = size > 1 && units ? `${format.count(units / size)} lots` : "";
+  return html`<${Field} name="quantity" label="Quantity" note=${lots} wrong=${wrong}>
+    <${NumberInput} name="quantity" wrong=${wrong} mode="numeric" />
   <//>`;
 }
 
@@ -285,9 +306,10 @@ function Book({ symbol }) {
 }
 
 function Figures() {
-  const { type, quantity, price, trigger_price: trigger } = draft.value;
+  const { type } = draft.value;
+  const { quantity, price, trigger } = numbersOf(draft.value);
   const at = needsPrice(type) ? price : needsTrigger(type) ? trigger : quote(ticketSymbol.value).value?.last;
-  const value = Number(quantity) * Number(at);
+  const value = quantity * Number(at);
   const limit = Number(session.value.engine.risk?.order ?? 0);
   const above = limit > 0 && value > limit;
   return html`<dl class="figures num">
@@ -302,6 +324,30 @@ function Figures() {
   </dl>`;
 }
 
+function Sides({ side }) {
+  const turn = (event) => {
+    if (!event.key.startsWith("Arrow")) return;
+    event.preventDefault();
+    const other = side === "BUY" ? "SELL" : "BUY";
+    edit({ side: other });
+    event.currentTarget.parentElement.querySelector(`.${other.toLowerCase()}`).focus();
+  };
+  return html`<div class="sides" inert=${locked.value} role="radiogroup" aria-label="Side">
+    ${["BUY", "SELL"].map(
+      (value) => html`<button
+        type="button"
+        key=${value}
+        role="radio"
+        aria-checked=${side === value}
+        tabindex=${side === value ? 0 : -1}
+        class=${value.toLowerCase()}
+        onClick=${() => edit({ side: value })}
+        onKeyDown=${turn}
+      >${value}</button>`,
+    )}
+  </div>`;
+}
+
 /** The server's answer stands at its field; what has no field stands above the button. */
 function wrongFields() {
   const wrong = touched.value ? check(draft.value, instrument.value) : {};
@@ -311,15 +357,23 @@ function wrongFields() {
 }
 const FIELDS = new Set(["symbol", "quantity", "price", "trigger_price", "type", "product", "validity"]);
 
+const WORDS = { sending: "Sending", sent: "Taken", review: "Send now" };
+
+/** What went wrong and belongs to no field. */
+function Told() {
+  const told = problem.value;
+  if (told?.code === "edge_unreachable") {
+    return html`<div class="trouble compact" role="alert" data-undelivered>
+      <p class="trouble-what"><b>Not delivered.</b> ${told.message}</p>
+      <p class="muted">${told.mend ?? "It is not sent when the link is back."}</p>
+    </div>`;
+  }
+  return told && !FIELDS.has(told.field) && html`<${Trouble} problem=${told.document ?? told} compact />`;
+}
+
 export function Ticket() {
-  const { side, type, quantity } = draft.value;
+  const { side, type } = draft.value;
   const wrong = wrongFields();
-  const lots =
-    instrument.value && instrument.value.lot_size > 1 && Number(quantity)
-      ? `${Number(quantity) / instrument.value.lot_size} lots`
-      : "";
-  const told = problem.value && !(problem.value.field && FIELDS.has(problem.value.field)) ? problem.value : null;
-  const undelivered = problem.value?.code === "edge_unreachable";
   const ready = phase.value !== "sending" && phase.value !== "sent" && !blocked.value;
   return html`<section
     class="panel ticket"
@@ -343,41 +397,9 @@ export function Ticket() {
     </header>
     <form class="panel-body pad" novalidate onSubmit=${send}>
       <${SymbolField} wrong=${wrong.symbol} />
-      <div class="sides" inert=${locked.value} role="radiogroup" aria-label="Side">
-        ${["BUY", "SELL"].map(
-          (value) => html`<button
-            type="button"
-            key=${value}
-            role="radio"
-            aria-checked=${side === value}
-            tabindex=${side === value ? 0 : -1}
-            class=${value.toLowerCase()}
-            onClick=${() => edit({ side: value })}
-            onKeyDown=${(event) => {
-              if (event.key.startsWith("Arrow")) {
-                event.preventDefault();
-                const other = value === "BUY" ? "SELL" : "BUY";
-                edit({ side: other });
-                event.currentTarget.parentElement.querySelector(`.${other.toLowerCase()}`).focus();
-              }
-            }}
-          >${value}</button>`,
-        )}
-      </div>
+      <${Sides} side=${side} />
       <div class="fields" inert=${locked.value}>
-        <${Field} name="quantity" label="Quantity" note=${lots} wrong=${wrong.quantity}>
-          <input
-            id="ticket-quantity"
-            name="quantity"
-            class="num"
-            inputmode="numeric"
-            autocomplete="off"
-            value=${quantity}
-            aria-invalid=${Boolean(wrong.quantity)}
-            aria-describedby=${wrong.quantity ? "ticket-quantity-error" : undefined}
-            onInput=${(event) => edit({ quantity: event.currentTarget.value.replace(/[^0-9]/g, "") })}
-          />
-        <//>
+        <${QuantityField} wrong=${wrong.quantity} />
         <${Select}
           name="product"
           label="Product"
@@ -413,14 +435,7 @@ export function Ticket() {
       </div>
       ${ticketSymbol.value && html`<${Book} symbol=${ticketSymbol.value} />`}
       <${Figures} />
-      ${
-        undelivered &&
-        html`<div class="trouble compact" role="alert" data-undelivered>
-          <p class="trouble-what"><b>Not delivered.</b> ${told?.detail ?? problem.value.message}</p>
-          <p class="muted">${problem.value.mend ?? "It is not sent when the link is back."}</p>
-        </div>`
-      }
-      ${told && !undelivered && html`<${Trouble} problem=${told.document ?? told} compact />`}
+      <${Told} />
       ${phase.value === "review" && html`<p class="review" role="status"><b>${line()}</b>. Press again to send.</p>`}
       <button
         type="submit"
@@ -428,17 +443,7 @@ export function Ticket() {
         aria-disabled=${!ready}
         aria-describedby="ticket-why"
       >
-        ${
-          phase.value === "sending"
-            ? "Sending"
-            : phase.value === "sent"
-              ? "Taken"
-              : phase.value === "review"
-                ? "Send now"
-                : unsure.value
-                  ? "Ask again"
-                  : line()
-        }
+        ${WORDS[phase.value] ?? (unsure.value ? "Ask again" : line())}
       </button>
       <p class="small muted" id="ticket-why">
         ${
