@@ -47,6 +47,10 @@ class ControlError(OperatorError):
     """A pod's control API did not answer, or refused."""
 
 
+class TokenRefusedError(ControlError):
+    """A pod's control API answered that it knows another token (401)."""
+
+
 class MetricsError(OperatorError):
     """Prometheus did not answer."""
 

@@ -98,8 +98,10 @@ class EdgeStatus(Model):
 
     state: ShortText | None = Field(
         default=None,
-        description="Connected, Starting, Restarting (its pod ended lately and does not answer yet), Updating, Disabled"
-        " or Unreachable (for all that is known its pod runs, but it does not answer: its link may be cut).",
+        description="Connected, Waiting (for a first release, or for a new control token), Starting, Updating (to the"
+        " release that serves), Restarting (its pod or container ended and does not answer yet), Disabled, or what went"
+        " wrong: DidNotStart, Refusing (the operator's token), Unreachable (it runs for all that is known, and does not"
+        " answer any more: its link may be cut).",
     )
     version: ShortText | None = Field(default=None, description="Version that runs.")
     release: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Release that runs.")

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from tradingengine_operator.builders import names
-from tradingengine_operator.errors import ControlError
+from tradingengine_operator.errors import ControlError, TokenRefusedError
 
 TIMEOUT_SECONDS = 2.0
 
@@ -88,6 +88,8 @@ class ControlClient:
             async with self._session.request(
                 method, url, json=body, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as response:
+                if response.status == 401:
+                    raise TokenRefusedError(f"{method} {path} of pod {address}: it knows another token")
                 if response.status >= 300:
                     raise ControlError(f"{method} {path} of pod {address}: answer {response.status}")
                 return await response.json() if response.status != 204 else None

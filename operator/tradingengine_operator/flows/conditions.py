@@ -9,19 +9,22 @@ from typing import Any, get_args
 
 from tradingengine_operator.api import ConditionStatus, ConditionType, Phase
 
-from .state import render_time
+from .state import parse_time, render_time
 
 _ORDER: tuple[str, ...] = get_args(ConditionType)
+#: What a first release stands on, in the order in which people should look.
+FOUNDATIONS: tuple[ConditionType, ...] = ("SecretsReady", "DatabaseReady", "CacheReady", "ReleaseHealthy")
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A condition that changed its status or reason."""
+    """A condition that changed its status or reason; `before` is its old status, empty when it was never set."""
 
     type: str
     status: str
     reason: str
     message: str
+    before: str = ""
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Conditions:
         same = old is not None and old.get("status") == status
         since = old["lastTransitionTime"] if old is not None and same else render_time(self.now)
         if old is None or not same or old.get("reason") != reason:
-            self.flips.append(Flip(type_, status, reason, message))
+            self.flips.append(Flip(type_, status, reason, message, str(old["status"]) if old is not None else ""))
         self.entries[type_] = {
             "type": type_,
             "status": status,
@@ -70,6 +73,17 @@ class Conditions:
         """Message of a condition."""
         return str(self.entries.get(type_, {}).get("message", ""))
 
+    def since(self, type_: ConditionType) -> datetime | None:
+        """When the status of a condition last changed, None when it was never set."""
+        entry = self.entries.get(type_)
+        return parse_time(entry["lastTransitionTime"]) if entry is not None else None
+
+    def blocked(self) -> bool:
+        """Whether a first release does not get on for a reason that waiting does not mend."""
+        return any(
+            self.status(type_) == "False" and self.reason(type_) not in {"", "Starting"} for type_ in FOUNDATIONS
+        )
+
     def to_list(self) -> list[dict[str, Any]]:
         """In the order of the type's definition."""
         return sorted(self.entries.values(), key=lambda entry: _ORDER.index(entry["type"]))
@@ -77,7 +91,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Overview:
-    """What the phase is made of."""
+    """What the phase is made of. `updating`: everybody is served, and the edge changes to the release that serves."""
 
     deleting: bool = False
     paused: bool = False
@@ -85,6 +99,7 @@ class Overview:
     installed: bool = False
     blocked: bool = False
     releasing: bool = False
+    updating: bool = False
     withdrawn: bool = False
     ready: bool = False
 
@@ -101,7 +116,9 @@ def phase_of(seen: Overview) -> Phase:
         return "Degraded"
     if seen.releasing:
         return "Releasing"
-    return "Withdrawn" if seen.withdrawn else "Running"
+    if seen.withdrawn:
+        return "Withdrawn"
+    return "Releasing" if seen.updating else "Running"
 
 
 def explain(message: str, mend: str = "") -> str:

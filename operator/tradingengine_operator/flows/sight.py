@@ -16,8 +16,6 @@ from .state import Slot, parse_time
 
 #: A pod younger than this that was never ready is in start-up.
 STARTING_SECONDS = 60.0
-#: As long as a startup probe waits. What a kubelet said earlier may be its last word before its link was cut.
-COMING_SECONDS = 120.0
 #: Reasons of a waiting container that a person has to mend.
 _STUCK = frozenset(
     {
@@ -41,6 +39,26 @@ class Trouble:
     reason: str
     message: str
     mend: str
+
+
+@dataclass(frozen=True)
+class Life:
+    """How far a pod is on its way up or down. `name` is what `kubectl` takes for it.
+
+    `run` changes with each new pod and each restart of a container; `begun` is when this run began, or its end was
+    asked for. `placed` says that its node took it up, `started` that every startup probe was passed. `waits` and
+    `ended` are the kubelet's words for what it waits for, and for how its container ended last.
+    """
+
+    name: str
+    run: str
+    begun: datetime
+    ending: bool = False
+    placed: bool = True
+    started: bool = False
+    restarts: int = 0
+    waits: str = ""
+    ended: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,23 +100,60 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     )
 
 
-def is_coming(pod: Mapping[str, Any] | None, now: datetime) -> bool:
-    """Whether a pod that does not answer is only about to: it was never started, or lately ended or started again."""
-    status = (pod.get("status") or {}) if pod is not None else {}
-    if pod is None or status.get("phase") == "Pending":
-        return True
-    metadata = pod["metadata"]
-    if metadata.get("deletionTimestamp"):
-        grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
-        since = parse_time(metadata["deletionTimestamp"]) - grace
-    elif all(entry.get("started") for entry in status.get("containerStatuses") or ()):
-        return False
-    else:
-        moments = (
-            entry.get("lastTransitionTime") for entry in status.get("conditions") or () if entry["type"] == "Ready"
-        )
-        since = parse_time(next(moments, None) or metadata["creationTimestamp"])
-    return (now - since).total_seconds() < COMING_SECONDS
+def life_of(pod: Mapping[str, Any]) -> Life:
+    """How far a pod is on its way up or down, as its kubelet said last."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    ending = bool(metadata.get("deletionTimestamp"))
+    own = status.get("containerStatuses") or ()
+    placed = status.get("phase") not in {None, "Pending"}
+    begun = _asked_to_end(metadata) if ending else _begun(pod) if placed else parse_time(metadata["creationTimestamp"])
+    restarts = restarts_of(pod)
+    return Life(
+        name=f"-n {metadata['namespace']} {metadata['name']}",
+        run=f"{metadata['uid']}/{restarts}",
+        begun=begun,
+        ending=ending,
+        placed=placed,
+        started=bool(own) and all(entry.get("started") for entry in own),
+        restarts=restarts,
+        waits=_waits(pod),
+        ended=_ended(own),
+    )
+
+
+def _asked_to_end(metadata: Mapping[str, Any]) -> datetime:
+    grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    return parse_time(metadata["deletionTimestamp"]) - grace
+
+
+def _begun(pod: Mapping[str, Any]) -> datetime:
+    """When its newest container began to run; while none does, when the pod was last ready, or was made."""
+    status = pod.get("status") or {}
+    states = [entry.get("state") or {} for entry in status.get("containerStatuses") or ()]
+    runs = [state["running"]["startedAt"] for state in states if (state.get("running") or {}).get("startedAt")]
+    changes = [entry.get("lastTransitionTime") for entry in status.get("conditions") or () if entry["type"] == "Ready"]
+    known = runs or [moment for moment in changes if moment]
+    return max(map(parse_time, [pod["metadata"]["creationTimestamp"], *known]))
+
+
+def _waits(pod: Mapping[str, Any]) -> str:
+    """What a pod that does not run yet waits for."""
+    status = pod.get("status") or {}
+    for entry in status.get("conditions") or ():
+        if entry["type"] == "PodScheduled" and entry["status"] == "False":
+            return f"it has no node ({entry.get('reason', '')})"
+    reasons = [((entry.get("state") or {}).get("waiting") or {}).get("reason", "") for entry in _containers(pod)]
+    return next((reason for reason in reasons if reason), "its node has not spoken of it yet")
+
+
+def _ended(containers: Iterable[Mapping[str, Any]]) -> str:
+    """How a container ended last, empty when none did."""
+    for entry in containers:
+        state = entry.get("state") or {}
+        last = state.get("terminated") or (entry.get("lastState") or {}).get("terminated")
+        if last:
+            return f"{last.get('reason', 'no reason given')}, exit code {last.get('exitCode', '?')}"
+    return ""
 
 
 def restarts_of(pod: Mapping[str, Any]) -> int:

@@ -9,25 +9,32 @@ from tradingengine_operator.builders import names
 from tradingengine_operator.builders.edge import build_edge
 from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.clients.control import PodState
-from tradingengine_operator.errors import ControlError, LeaseLostError, OperatorError
+from tradingengine_operator.errors import ControlError, LeaseLostError, OperatorError, TokenRefusedError
 from tradingengine_operator.flows.conditions import explain
 from tradingengine_operator.flows.edge import Act, EdgeDecision, EdgeMemory, EdgeSight, edge_step, refused
-from tradingengine_operator.flows.sight import is_coming, is_ready, release_of, trouble_of
+from tradingengine_operator.flows.edge_words import EdgeLook, Heard, WordMemory, edge_words, remember, with_trouble
+from tradingengine_operator.flows.sight import is_ready, life_of, release_of, trouble_of
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key, Manifest
 
 from .passes import Pass
-from .slots import ask_state, control_token
+from .slots import ask_state, control_token, hear_state
 from .world import pod_address
 
+#: States that are only written once the edge was heard, or was silent for longer than any start may take.
+_HEARD_STATES = frozenset({"Connected", "Unreachable", "Refusing"})
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class EdgeView:
-    """What status says of the edge."""
+    """What status says of the edge; an empty `state` before this process looked leaves the status as it is.
 
-    state: str = "Disabled"
+    `wanted` is the release that it was looked at for.
+    """
+
+    state: str = ""
+    wanted: int | None = None
     said: PodState | None = None
 
 
@@ -36,19 +43,21 @@ class EdgeRunner:
 
     def __init__(self) -> None:
         self._memory = EdgeMemory()
+        self._words = WordMemory()
         self.view = EdgeView()
 
     async def run(self, p: Pass, records: dict[int, ReleaseRecord | None]) -> None:
         """One look, and what follows from it."""
         name = names.edge(p.ctx.name)
         if not p.ctx.spec.edge.enabled:
-            self.view = EdgeView()
+            self.view = EdgeView("Disabled")
             p.conditions.set("EdgeReady", "True", "Disabled", "spec.edge.enabled is false")
             return
         p.wanted |= {Key(kinds.STATEFUL_SET.kind, name), Key(kinds.SERVICE.kind, name)}
         record = records.get(p.state.stable.release) if p.state.stable is not None else None
         pod = p.world.get(kinds.POD, names.edge_pod(p.ctx.name))
-        said = await ask_state(p, pod, control_token(p)) if pod is not None and pod_address(pod) else None
+        answer = await hear_state(p, pod, control_token(p)) if pod is not None and pod_address(pod) else None
+        said = answer if isinstance(answer, PodState) else None
         seen = _sight(p, record, pod, said)
         decision = edge_step(self._memory, seen, p.tools.clock())
         self._memory = decision.memory
@@ -63,9 +72,18 @@ class EdgeRunner:
                 await _tell(p, Act.RESUME, pod)
             raise
         finally:
-            self.view = EdgeView(_word(p, seen, decision, pod), said)
+            self._tell_people(p, _look(p, seen, decision, pod, answer), pod, said)
         p.look_again(decision.recheck)
-        _judge(p, seen, decision, pod, self.view.state, said)
+
+    def _tell_people(self, p: Pass, look: EdgeLook, pod: Manifest | None, said: PodState | None) -> None:
+        """The EDGE column and the condition."""
+        self._words = remember(self._words, look, p.now)
+        words = edge_words(self._words, look, p.now)
+        trouble = trouble_of(pod) if pod is not None and look.seen.wanted is not None else None
+        if trouble is not None:
+            words = with_trouble(words, trouble.reason, explain(trouble.message, trouble.mend))
+        self.view = EdgeView(words.state, look.seen.wanted, said)
+        p.conditions.set("EdgeReady", words.status, words.reason, words.message)
 
     async def reopen(self, p: Pass) -> None:
         """Takes a drain back: nothing is replaced while the engine is paused."""
@@ -133,49 +151,33 @@ def _stopped(pod: Manifest) -> bool:
     )
 
 
-def _word(p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | None) -> str:
-    if seen.wanted is not None and seen.pod != seen.wanted and seen.pod_exists and not decision.postponed:
-        return "Updating"
-    if seen.reachable:
-        return "Connected"
-    if not is_coming(pod, p.now):
-        return "Unreachable"
-    ran = "epoch" in ((p.engine.get("status") or {}).get("edge") or {})
-    return "Restarting" if ran else "Starting"
+def _look(
+    p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | None, answer: PodState | ControlError | None
+) -> EdgeLook:
+    """What the words are made of."""
+    said = answer if isinstance(answer, PodState) else None
+    stored = (p.engine.get("status") or {}).get("edge") or {}
+    return EdgeLook(
+        seen=seen,
+        stable=p.state.stable.release if p.state.stable is not None else None,
+        postponed=decision.postponed,
+        life=life_of(pod) if pod is not None else None,
+        heard=_heard(answer),
+        ready=pod is not None and is_ready(pod),
+        says=_obstacle(said),
+        ran=stored.get("release"),
+        heard_at=p.conditions.since("EdgeReady") if stored.get("state") in _HEARD_STATES else None,
+    )
 
 
-def _obstacle(said: PodState | None) -> str | None:
-    """What keeps the edge from trading, in its own words with the mend; None while it merely starts, or trades."""
-    if said is None or said.edge is None:
-        return None
-    recovering = not said.edge.recovered and said.edge.epoch > 0
-    return None if recovering else said.unready.get("edge")
+def _heard(answer: PodState | ControlError | None) -> Heard:
+    if isinstance(answer, PodState):
+        return Heard.STATE if answer.edge is not None else Heard.OPENING
+    return Heard.REFUSAL if isinstance(answer, TokenRefusedError) else Heard.NOTHING
 
 
-def _judge(
-    p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | None, word: str, said: PodState | None
-) -> None:
-    trouble = trouble_of(pod) if pod is not None else None
-    if seen.wanted is None and p.state.stable is not None:
-        message = f"the record of release {p.state.stable.release} is missing; the edge stays as it is"
-        p.conditions.set("EdgeReady", "Unknown", "RecordMissing", message)
-    elif seen.wanted is None:
-        p.conditions.set("EdgeReady", "Unknown", "WaitsForRelease", "the edge starts once a first release serves")
-    elif trouble is not None:
-        p.conditions.set("EdgeReady", "False", trouble.reason, explain(trouble.message, trouble.mend))
-    elif word in {"Starting", "Restarting"}:
-        p.conditions.set("EdgeReady", "False", word, "the edge's pod does not answer yet")
-    elif not seen.reachable:
-        mend = "see that the edge's node is up and its link works; it trades on by itself"
-        p.conditions.set("EdgeReady", "False", "Unreachable", explain("the edge does not answer", mend))
-    elif decision.postponed:
-        message = "orders are in flight; the edge is replaced once it is idle"
-        p.conditions.set("EdgeReady", "True", "UpdatePostponed", message)
-    elif seen.pod != seen.wanted:
-        p.conditions.set("EdgeReady", "False", "Updating", f"the edge changes to release {seen.wanted}")
-    elif obstacle := _obstacle(said):
-        p.conditions.set("EdgeReady", "False", "CannotTrade", obstacle)
-    elif not seen.recovered or pod is None or not is_ready(pod):
-        p.conditions.set("EdgeReady", "False", "Recovering", "the edge reconciles its journal with the broker")
-    else:
-        p.conditions.set("EdgeReady", "True", "Ready")
+def _obstacle(said: PodState | None) -> str:
+    """What keeps the edge from trading, or from opening its journal, in its words; empty while it merely recovers."""
+    if said is None or (said.edge is not None and not said.edge.recovered and said.edge.epoch > 0):
+        return ""
+    return said.unready.get("edge", "")

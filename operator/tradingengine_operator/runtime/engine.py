@@ -31,7 +31,7 @@ WAIT_SECONDS = 10.0
 #: Conditions whose change is worth an Event.
 _ANNOUNCED = frozenset({"Ready", "SpecValid", "DatabaseReady", "CacheReady", "SecretsReady", "EdgeReady", "Degraded"})
 #: Reasons of what is only under way.
-_PASSING = frozenset({"Starting", "Restarting", "Updating", "Recovering", "NotServing"})
+_PASSING = frozenset({"Starting", "Restarting", "Updating", "Recovering", "WaitsForToken"})
 logger = logging.getLogger(__name__)
 
 
@@ -99,6 +99,7 @@ class EngineReconciler:
             raise
         except OperatorError as error:
             broken = error
+        p.broken = broken
         try:
             if may_start or p.state.serial > 0:
                 await self._releases.run(p, may_start=may_start)
@@ -138,7 +139,7 @@ class EngineReconciler:
     async def _finish(self, p: Pass, failure: OperatorError | None) -> Outcome:
         judge_release(p, self._releases.sight)
         judge_whole(p, self._releases.sight, failure)
-        overview = overview_of(p)
+        overview = overview_of(p, self._edge.view)
         await self._write(p, overview, complete=failure is None)
         if p.state.stable is not None and failure is None:
             phase = p.engine["status"]["phase"]
@@ -159,22 +160,23 @@ class EngineReconciler:
         p.conditions.set("SpecValid", "False", "Invalid", message)
         p.conditions.set("Ready", "False", "SpecInvalid", message)
         p.state = stored_state(p)
-        await self._write(p, overview_of(p, spec_valid=False), complete=False)
+        await self._write(p, overview_of(p, self._edge.view, spec_valid=False), complete=False)
         return Outcome()
 
     async def _paused(self, p: Pass) -> Outcome:
         p.conditions.set("Paused", "True", "Asked", "spec.paused is true: nothing but the status is written")
         p.world = await read_world(p.tools.client, self._namespace, self._name)
         p.state = stored_state(p)
-        await self._write(p, overview_of(p, paused=True), complete=False)
+        await self._write(p, overview_of(p, self._edge.view, paused=True), complete=False)
         p.secrets = await known_secrets(p, self._secrets)
         await self._edge.reopen(p)
         return Outcome()
 
     async def _store(self, p: Pass) -> None:
-        """Writes the release's intent before it is acted on."""
+        """Writes the release's intent before it is acted on, with conditions that fit it: what was promoted serves."""
         judge_release(p, self._releases.sight)
-        await self._write(p, overview_of(p), complete=False)
+        judge_whole(p, self._releases.sight, p.broken)
+        await self._write(p, overview_of(p, self._edge.view), complete=False)
 
     async def _write(self, p: Pass, overview: Overview, *, complete: bool) -> None:
         status = compose_status(p, self._releases.sight, self._edge.view, overview, complete=complete)
@@ -187,7 +189,9 @@ class EngineReconciler:
     async def _announce(self, p: Pass) -> None:
         flips, p.conditions.flips = p.conditions.flips, []
         for flip in flips:
-            if flip.type in _ANNOUNCED and flip.status != "Unknown":
+            # That nothing is wrong is news only after something was.
+            fine = flip.type == "Degraded" and flip.status == "False" and flip.before != "True"
+            if flip.type in _ANNOUNCED and flip.status != "Unknown" and not fine:
                 warning = (flip.status == "True") == (flip.type == "Degraded") and flip.reason not in _PASSING
                 message = f"{flip.type} is {flip.status}: {_words(flip)}"
                 await p.tools.announcer.announce(p.engine, flip.type + flip.reason, message, warning=warning)

@@ -148,7 +148,7 @@ async def _judge_store(p: Pass, reached: Reached, condition: ConditionType, comp
     if trouble is not None:
         p.conditions.set(condition, "False", trouble.reason, explain(trouble.message, trouble.mend))
     elif _waited(p, condition) < PATIENCE_SECONDS:
-        p.conditions.set(condition, "False", "Starting", f"StatefulSet {name} has no ready pod yet")
+        p.conditions.set(condition, "False", "Starting", f"waits for the pod of StatefulSet {name} to be ready")
     else:
         mend = f"see `kubectl -n {p.namespace} logs {name}-0` and `kubectl -n {p.namespace} describe pod {name}-0`"
         message = f"StatefulSet {name} had no ready pod for {PATIENCE_SECONDS / 60:g} minutes"

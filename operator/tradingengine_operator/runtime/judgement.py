@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tradingengine_operator.api import ConditionType
 from tradingengine_operator.builders import names
 from tradingengine_operator.errors import ApiError, OperatorError
-from tradingengine_operator.flows.conditions import explain
+from tradingengine_operator.flows.conditions import FOUNDATIONS, explain
 from tradingengine_operator.flows.sight import first_trouble
 from tradingengine_operator.flows.state import Stage
 from tradingengine_operator.plan.routes import UNRESOLVED
@@ -20,7 +19,6 @@ _ROUTE_MENDS = {
     UNRESOLVED: "see that the Services of the route are there and that nobody changed its rules",
 }
 CHECKS_DISABLED = "spec.rollout.checks switches error-rate off: releases are judged by their pods alone"
-_FOUNDATIONS: tuple[ConditionType, ...] = ("SecretsReady", "DatabaseReady", "CacheReady", "ReleaseHealthy")
 
 
 def judge_release(p: Pass, sight: ReleaseSight) -> None:
@@ -46,7 +44,7 @@ def judge_release(p: Pass, sight: ReleaseSight) -> None:
     elif state.stable is not None:
         p.conditions.set("ReleaseHealthy", "True", "Serving")
     else:
-        p.conditions.set("ReleaseHealthy", "Unknown", "NotStarted", "no release was started yet")
+        p.conditions.set("ReleaseHealthy", "Unknown", "Waiting", "waits for what a first release stands on")
 
 
 def _judge_candidate(p: Pass, sight: ReleaseSight) -> None:
@@ -59,7 +57,7 @@ def _judge_candidate(p: Pass, sight: ReleaseSight) -> None:
     elif candidate.stage is Stage.MIGRATING and sight.seen is not None and sight.seen.migration.message:
         migration = sight.seen.migration
         p.conditions.set("ReleaseHealthy", "False", migration.reason, explain(migration.message, migration.mend))
-    elif candidate.stage is Stage.SHIFTING and _route_refused(sight):
+    elif candidate.stage is Stage.SHIFTING and sight.route.exists and _route_refused(sight):
         p.conditions.set("ReleaseHealthy", "False", sight.route.reason, _route_text(sight))
     else:
         disabled = p.ctx.spec.rollout.error_rate.disabled
@@ -74,7 +72,8 @@ def judge_whole(p: Pass, sight: ReleaseSight, failure: OperatorError | None) -> 
     if failure is not None:
         conditions.set("Ready", "False", _reason(failure), explain(failure.message, failure.mend))
     elif not serving:
-        conditions.set("Ready", "False", "NotServing", _why_not(p))
+        starting = state.stable is None and not conditions.blocked()
+        conditions.set("Ready", "False", "Starting" if starting else "NotServing", _why_not(p))
     elif _route_refused(sight):
         conditions.set("Ready", "False", sight.route.reason, _route_text(sight))
         p.look_again(WAIT_SECONDS * 3)
@@ -93,7 +92,7 @@ def judge_whole(p: Pass, sight: ReleaseSight, failure: OperatorError | None) -> 
 
 def _why_not(p: Pass) -> str:
     """The first condition that does not hold, with its words."""
-    for type_ in _FOUNDATIONS:
+    for type_ in FOUNDATIONS:
         if p.conditions.status(type_) != "True" and p.conditions.message(type_):
             return f"{type_}: {p.conditions.message(type_)}"
     return "the first release is under way"

@@ -17,6 +17,7 @@ from tradingengine_operator.clients.applier import Applier
 from tradingengine_operator.clients.control import ControlClient
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.clients.prometheus import PrometheusClient
+from tradingengine_operator.errors import OperatorError
 from tradingengine_operator.flows.conditions import Conditions
 from tradingengine_operator.flows.observation import Sample
 from tradingengine_operator.flows.state import INITIAL, ReleaseState
@@ -67,7 +68,10 @@ class Blueprint:
 
 @dataclass
 class Pass:
-    """One pass. `wanted` are the children that someone asked for in it; the others may be pruned."""
+    """One pass. `wanted` are the children that someone asked for in it; the others may be pruned.
+
+    `broken` is what the foundation met with, known before the release goes on.
+    """
 
     tools: Tools
     engine: Manifest
@@ -81,6 +85,7 @@ class Pass:
     state: ReleaseState = INITIAL
     error_sample: Sample | None = None
     recheck: float | None = None
+    broken: OperatorError | None = None
 
     @property
     def namespace(self) -> str:

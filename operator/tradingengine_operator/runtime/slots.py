@@ -69,11 +69,17 @@ async def ask_drained(p: Pass, slot: Slot, watch: QuietWatch) -> Drained:
 
 async def ask_state(p: Pass, pod: Manifest, token: str) -> PodState | None:
     """State of a pod, None when it does not answer."""
+    answer = await hear_state(p, pod, token)
+    return None if isinstance(answer, ControlError) else answer
+
+
+async def hear_state(p: Pass, pod: Manifest, token: str) -> PodState | ControlError:
+    """State of a pod, or why it cannot be told."""
     try:
         state = await p.tools.control.state(pod_address(pod), token)
-    except ControlError:
+    except ControlError as error:
         p.tools.metrics.control_calls.labels("state", "failed").inc()
-        return None
+        return error
     p.tools.metrics.control_calls.labels("state", "ok").inc()
     return state
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tradingengine_operator.api import API_VERSION, KIND, ConditionType
+from tradingengine_operator.api import API_VERSION, KIND
 from tradingengine_operator.api.status import TradingEngineStatus
 from tradingengine_operator.flows.conditions import Overview, phase_of
 from tradingengine_operator.flows.state import FULL, Leaving, ReleaseState, Slot, dump_state, render_time
@@ -66,11 +66,13 @@ def release_status(state: ReleaseState, sight: ReleaseSight, steps: int, stored:
 
 
 def edge_status(view: EdgeView, stored: dict[str, Any], *, live: bool) -> dict[str, Any]:
-    """`status.edge`; what the edge said last stays while it cannot be reached.
+    """`status.edge`; what the edge said last stays while it cannot be reached, and all of it before it was looked at.
 
     What follows each trade is there only in live mode, where admission rules read it; else a strategy that trades would
     have a settled engine written to all day.
     """
+    if not view.state:
+        return stored
     if view.said is None or view.said.edge is None:
         return {**stored, "state": view.state} if view.state != "Disabled" else {"state": view.state}
     said, edge = view.said, view.said.edge
@@ -92,21 +94,25 @@ def shown_weight(state: ReleaseState, sight: ReleaseSight) -> float:
     return sight.route.weights.get(state.stable.slot, 0) / 10
 
 
-def overview_of(p: Pass, *, spec_valid: bool = True, paused: bool = False, deleting: bool = False) -> Overview:
+def overview_of(p: Pass, edge: EdgeView, *, spec_valid: bool = True, paused: bool = False) -> Overview:
     """What the phase is made of."""
-    blocked = any(
-        p.conditions.status(type_) == "False" and _needs_person(p.conditions.reason(type_)) for type_ in _GATES
-    )
     return Overview(
-        deleting=deleting,
         paused=paused,
         spec_valid=spec_valid,
         installed=p.state.stable is not None,
-        blocked=blocked,
+        blocked=p.conditions.blocked(),
         releasing=p.state.candidate is not None,
+        updating=_edge_follows(p, edge),
         withdrawn=p.state.withdrawn is not None,
         ready=p.conditions.true("Ready"),
     )
+
+
+def _edge_follows(p: Pass, edge: EdgeView) -> bool:
+    """Whether the edge is just being changed to the release that serves: it was promoted a moment ago."""
+    reason = p.conditions.reason("EdgeReady")
+    unseen = p.state.stable is not None and edge.wanted not in {None, p.state.stable.release}
+    return reason == "Updating" or (unseen and reason == "Ready")
 
 
 def status_manifest(p: Pass, status: dict[str, Any]) -> dict[str, Any]:
@@ -118,13 +124,6 @@ def status_manifest(p: Pass, status: dict[str, Any]) -> dict[str, Any]:
         "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
         "status": status,
     }
-
-
-_GATES: tuple[ConditionType, ...] = ("SecretsReady", "DatabaseReady", "CacheReady", "ReleaseHealthy")
-
-
-def _needs_person(reason: str) -> bool:
-    return reason not in {"", "Starting"}
 
 
 def _stage(state: ReleaseState) -> str:

@@ -9,9 +9,8 @@ import pytest
 from tradingengine_operator.builders import names
 from tradingengine_operator.flows.conditions import Conditions, Overview, explain, phase_of
 from tradingengine_operator.flows.sight import (
-    COMING_SECONDS,
     Drained,
-    is_coming,
+    life_of,
     migration_sight,
     slot_sight,
     trouble_of,
@@ -59,40 +58,55 @@ def sight(pods: list[Any], replicas: int = 1) -> Any:
     return slot_sight("b", deployments(replicas=replicas), pods, Drained(), NOW)
 
 
-def edge_pod(*, started: bool = True, phase: str = "Running", since: int = 0, **metadata: Any) -> Any:
-    """An edge's pod whose Ready condition changed `since` seconds ago."""
-    made = pod("edge", started=started)
-    made["metadata"] |= metadata
-    made["status"]["phase"] = phase
-    changed = (NOW - timedelta(seconds=since)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    made["status"]["conditions"][0]["lastTransitionTime"] = changed
-    return made
+def ago(seconds: float) -> str:
+    """A time of the API server."""
+    return (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def ending(asked: int) -> dict[str, Any]:
-    """Metadata of a pod that was deleted `asked` seconds ago with 40 s of grace."""
-    by = (NOW + timedelta(seconds=40 - asked)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"deletionTimestamp": by, "deletionGracePeriodSeconds": 40}
+def test_a_pod_that_its_node_did_not_take_up_yet_lives_since_it_was_made() -> None:
+    made = pod("edge", ready=False, age=30, state={"waiting": {"reason": "ContainerCreating"}})
+    made["status"]["phase"] = "Pending"
+    life = life_of(made)
+    assert (life.placed, life.started, life.restarts) == (False, False, 0)
+    assert life.begun == NOW - timedelta(seconds=30)
+    assert life.waits == "ContainerCreating"
+    made["status"] = {
+        "phase": "Pending",
+        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}],
+    }
+    assert life_of(made).waits == "it has no node (Unschedulable)"
+    made["status"] = {}
+    assert life_of(made).waits == "its node has not spoken of it yet"
 
 
-LONG = int(COMING_SECONDS) + 1
+def test_a_running_pod_lives_since_its_container_began() -> None:
+    running = pod("edge", ready=False, age=90, state={"running": {"startedAt": ago(20)}})
+    running["status"]["phase"] = "Running"
+    life = life_of(running)
+    assert (life.placed, life.started, life.ending) == (True, False, False)
+    assert life.begun == NOW - timedelta(seconds=20)
+    running["status"]["containerStatuses"][0]["started"] = True
+    assert life_of(running).started
 
 
-@pytest.mark.parametrize(
-    ("seen", "coming"),
-    [
-        (None, True),
-        (edge_pod(phase="Pending", started=False, since=LONG), True),
-        (edge_pod(started=False), True),
-        (edge_pod(started=False, since=LONG), False),
-        (edge_pod(), False),
-        (edge_pod(**ending(1)), True),
-        (edge_pod(**ending(LONG)), False),
-    ],
-    ids=["absent", "never started", "restarted", "silent since", "runs", "ends", "silent in its end"],
-)
-def test_a_pod_that_is_coming_is_told_from_one_that_is_cut_off(seen: Any, coming: bool) -> None:
-    assert is_coming(seen, NOW) is coming
+def test_a_container_that_ended_says_how_and_begins_another_run() -> None:
+    terminated = {"terminated": {"reason": "Error", "exitCode": 1}}
+    crashed = pod("edge", ready=False, age=90, restarts=1, state={"waiting": {}}, lastState=terminated)
+    crashed["status"]["phase"] = "Running"
+    crashed["status"]["conditions"][0]["lastTransitionTime"] = ago(7)
+    life = life_of(crashed)
+    assert life.ended == "Error, exit code 1"
+    assert life.begun == NOW - timedelta(seconds=7), "while none runs, since the pod was ready last"
+    assert life.run != life_of(pod("edge", age=90)).run
+
+
+def test_a_pod_that_ends_counts_from_when_it_was_asked_to() -> None:
+    ending = pod("edge")
+    ending["status"]["phase"] = "Running"
+    ending["metadata"] |= {"deletionTimestamp": ago(-30), "deletionGracePeriodSeconds": 40}
+    life = life_of(ending)
+    assert life.ending
+    assert life.begun == NOW - timedelta(seconds=10)
 
 
 def test_a_complete_slot() -> None:

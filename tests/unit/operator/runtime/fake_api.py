@@ -9,12 +9,14 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import jsonpatch
 from tradingengine_operator.builders import names
 from tradingengine_operator.errors import ApiError, ConflictError, NotFoundError
+from tradingengine_operator.flows.sight import is_ready
+from tradingengine_operator.flows.state import parse_time
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.kinds import Kind, kind_of
 
@@ -38,6 +40,8 @@ class FakeApi:
         self.fail: dict[str, ApiError] = {}
         self.ready = True
         self.gateway_works = True
+        #: How long a pod is Pending, and then how long it runs before its startup probe passes.
+        self.pace = timedelta(0)
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
@@ -144,7 +148,6 @@ class FakeApi:
 
     def _play_workload(self, name: str, workload: Manifest) -> None:
         spec = workload["spec"]
-        workload["status"] = {"readyReplicas": spec.get("replicas", 1)}
         wanted = [f"{name}-{number}" for number in range(spec.get("replicas", 1))]
         on_delete = (spec.get("updateStrategy") or {}).get("type") == "OnDelete"
         for pod_name in wanted:
@@ -152,7 +155,10 @@ class FakeApi:
             labels = spec["template"]["metadata"]["labels"]
             if old is None or (not on_delete and old["metadata"]["labels"] != labels):
                 self._new_pod(pod_name, name, labels)
-            self.objects[kinds.POD.kind, pod_name]["status"] = _pod_status(spec["template"], ready=self.ready)
+            pod = self.objects[kinds.POD.kind, pod_name]
+            pod["status"] = self._pod_status(pod, spec["template"])
+        ready = sum(is_ready(self.objects[kinds.POD.kind, pod_name]) for pod_name in wanted)
+        workload["status"] = {"readyReplicas": ready}
         for kind_name, pod_name in list(self.objects):
             owner = self.objects[kind_name, pod_name]["metadata"].get("annotations", {}).get("workload")
             if kind_name == kinds.POD.kind and owner == name and pod_name not in wanted:
@@ -168,10 +174,32 @@ class FakeApi:
                 "uid": f"pod-{next(self._uids)}",
                 "labels": dict(labels),
                 "annotations": {"workload": workload},
-                "creationTimestamp": "2026-11-21T09:00:00Z",
+                "creationTimestamp": _text(self.clock()),
                 "resourceVersion": str(next(self._versions)),
             },
         }
+
+    def _pod_status(self, pod: Manifest, template: Manifest) -> Manifest:
+        """What the kubelet says of a pod, by its age and the pace."""
+        created = parse_time(pod["metadata"]["creationTimestamp"])
+        age, container = self.clock() - created, template["spec"]["containers"][0]
+        placed, started = age >= self.pace, age >= 2 * self.pace
+        ready = started and self.ready
+        running = {"running": {"startedAt": _text(created + self.pace)}}
+        own = {
+            "name": container["name"],
+            "image": container["image"],
+            "restartCount": 0,
+            "ready": ready,
+            "started": started,
+            "state": running if placed else {"waiting": {"reason": "ContainerCreating"}},
+        }
+        status = {
+            "phase": "Running" if placed else "Pending",
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            "containerStatuses": [own],
+        }
+        return {**status, "podIP": "127.0.0.9"} if placed else status
 
     def _collect_pods(self) -> None:
         for kind_name, pod_name in list(self.objects):
@@ -191,7 +219,7 @@ class FakeApi:
         metadata = new["metadata"]
         metadata.setdefault("namespace", NAMESPACE)
         metadata.setdefault("uid", f"uid-{next(self._uids)}")
-        now = self.clock().isoformat(timespec="seconds").replace("+00:00", "Z")
+        now = _text(self.clock())
         metadata.setdefault("creationTimestamp", now)
         others = [
             known
@@ -241,18 +269,8 @@ def _entry(manager: str, subresource: str, sent: Mapping[str, Any], operation: s
     return {"manager": manager, "operation": operation, "subresource": subresource, "fieldsV1": _fields(sent)}
 
 
-def _pod_status(template: Manifest, *, ready: bool) -> Manifest:
-    container = template["spec"]["containers"][0]
-    state = {"running": {"startedAt": "2026-11-21T09:00:00Z"}}
-    return {
-        "phase": "Running",
-        "podIP": "127.0.0.9",
-        "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
-        "containerStatuses": [
-            {"name": container["name"], "image": container["image"], "restartCount": 0, "ready": ready, "started": True,
-             "state": state}
-        ],
-    }  # fmt: skip
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _accepted(route: Manifest) -> Manifest:

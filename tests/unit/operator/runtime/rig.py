@@ -13,7 +13,7 @@ from tradingengine_operator.clients.applier import Applier
 from tradingengine_operator.clients.control import ControlClient, EdgeFacts, PodState
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.clients.prometheus import PrometheusClient
-from tradingengine_operator.errors import ControlError
+from tradingengine_operator.errors import ControlError, TokenRefusedError
 from tradingengine_operator.flows.observation import Kind, Sample
 from tradingengine_operator.flows.state import ReleaseState, load_state
 from tradingengine_operator.plan import kinds
@@ -38,7 +38,13 @@ class FakeControl:
     flat: bool = True
     epoch: int = 1
     recovered: bool = True
+    #: The edge answers, and its journal is still being opened.
+    opening: bool = False
+    #: Every pod knows another token than the operator.
+    other_token: bool = False
     unready: dict[str, str] = field(default_factory=dict)
+    #: The release that the edge's pod runs.
+    edge_release: Callable[[], str] = lambda: "1"
     calls: list[str] = field(default_factory=list)
     documents: list[dict[str, Any]] = field(default_factory=list)
 
@@ -46,12 +52,17 @@ class FakeControl:
         """State of any pod."""
         if not self.reachable or not token:
             raise ControlError(f"pod {address} does not answer")
+        if self.other_token:
+            raise TokenRefusedError(f"pod {address} knows another token")
+        if self.opening:
+            why = {"edge": "the journal is being opened"}
+            return PodState("edge", "1", "1.4.2", None, "serving", 0, 0, None, unready=why)
         # One answer for all pods: the edge alone is ever drained, and it must see that it is.
         word = "draining" if self.draining else "withdrawn" if self.withdrawn else "serving"
         edge = EdgeFacts(
             epoch=self.epoch, sequence=5, idle=True, flat=self.flat, trading_state="ACTIVE", recovered=self.recovered
         )
-        return PodState("any", "1", "1.4.2", "0001", word, 0, 0, edge, unready=self.unready)
+        return PodState("any", self.edge_release(), "1.4.2", "0001", word, 0, 0, edge, unready=self.unready)
 
     async def withdraw(self, address: str, token: str, release: int, spread: float) -> PodState:
         """Withdraws."""
@@ -97,7 +108,7 @@ class Bench:
 
     def __init__(self, **spec: Any) -> None:
         self.api = FakeApi()
-        self.control = FakeControl()
+        self.control = FakeControl(edge_release=self._edge_release)
         self.now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
         self.prometheus = FakePrometheus(dict.fromkeys(range(1, 50), "0"), lambda: self.now)
         self.metrics = OperatorMetrics()
@@ -106,6 +117,10 @@ class Bench:
         self.api.put({"apiVersion": kinds.GATEWAY.api_version, "kind": kinds.GATEWAY.kind, "metadata": gateway})
         self.ask(**spec)
         self.engine = self.operator()
+
+    def _edge_release(self) -> str:
+        pod = self.api.objects.get((kinds.POD.kind, "desk-edge-0"))
+        return str(pod["metadata"]["labels"]["tradingengine.io/release"]) if pod is not None else "1"
 
     def ask(self, **spec: Any) -> None:
         """What a person applies."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tradingengine_operator.api import KIND, TradingEngineSpec
 from tradingengine_operator.errors import ApiError, NotFoundError
-from tradingengine_operator.flows.sight import COMING_SECONDS
+from tradingengine_operator.flows.edge_words import COMING_SECONDS
 from tradingengine_operator.flows.state import Placed, render_time
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.releases import policy_of
@@ -223,6 +223,7 @@ async def test_an_edge_that_restarts_is_not_called_unreachable() -> None:
     bench.control.reachable = False
     container, ready = pod["status"]["containerStatuses"][0], pod["status"]["conditions"][0]
     container |= {"started": False, "ready": False, "restartCount": 1}
+    container["state"] = {"running": {"startedAt": render_time(bench.now)}}
     ready |= {"status": "False", "lastTransitionTime": render_time(bench.now)}
     await bench.engine.reconcile()
     assert shown(bench) == ("Restarting", "Restarting")
