@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,9 @@ class Imports:
         place = str(self._apps)
         if sys.path[0] != place:
             sys.path.insert(0, place)
+        found = importlib.util.find_spec(PACKAGE)
+        if found is not None and found.origin and not Path(found.origin).is_relative_to(self._apps):
+            raise RuntimeError(f"{PACKAGE} is that of {found.origin}, not of {self._apps}")
         try:
             graph = grimp.build_graph(PACKAGE, cache_dir=None)
         except SourceSyntaxError as error:
@@ -70,14 +74,14 @@ class Imports:
         """The processes that import a module."""
         return self._users.get(module, set())
 
-    def users_below(self, package: str) -> set[str]:
-        """The processes that import anything of a package."""
-        return {
-            process
-            for module, users in self._users.items()
-            if module == package or module.startswith(f"{package}.")
-            for process in users
-        }
+    def users_near(self, place: PurePosixPath) -> set[str]:
+        """The processes that import anything of the package around a file that is no Python (`place` below apps/)."""
+        folder = place.parent
+        while folder.parts and not (self._apps / folder / "__init__.py").is_file():
+            folder = folder.parent
+        package = ".".join(folder.parts)
+        near = [users for name, users in self._users.items() if name == package or name.startswith(f"{package}.")]
+        return set().union(*near)
 
 
 def imported(start: str, direct: Mapping[str, set[str]]) -> set[str]:
@@ -170,4 +174,4 @@ def _judge_code(place: PurePosixPath, draft: _Draft, imports: Imports) -> None:
         name = ".".join(module.parent.parts if module.name == "__init__" else module.parts)
         draft.restart |= imports.users_of(name)
     else:
-        draft.restart |= imports.users_below(".".join(place.parent.parts))
+        draft.restart |= imports.users_near(place)

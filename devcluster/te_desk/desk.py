@@ -154,7 +154,7 @@ class Desk:
                 tasks.create_task(self._start_edge(configured, cache))
                 tasks.create_task(self._start_cloud(configured, cache))
         except ExceptionGroup as group:
-            raise next((one for one in group.exceptions if isinstance(one, DevclusterError)), group) from None
+            raise _reason(group) from None
         await self._ready("gateway")
         async with timed("live prices"):
             await self._until_live()
@@ -178,16 +178,20 @@ class Desk:
         await self._ready("edge")
 
     async def _start_cloud(self, *needed: asyncio.Task[None]) -> None:
-        await self._ready("postgres")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._ready("postgres"))
+            tasks.create_task(self._migrate())  # it waits for Postgres itself, its imports done meanwhile
         await asyncio.gather(*needed)
-        async with timed("migrations"):
-            await self.te("migrate")
         for name in ("api", "dashboard"):
             self.children[name].begin()
         words = ("user", "add", LOGIN, "--role", "trader", "--if-missing")
         await asyncio.gather(
             self.te(*words, text=f"{self.place.secrets.login}\n"), self._ready("api"), self._ready("dashboard")
         )
+
+    async def _migrate(self) -> None:
+        async with timed("migrations"):
+            await self.te("migrate")
 
     async def te(self, *words: str, text: str = "") -> None:
         """Run a command of `te` on this desk's database; DevclusterError with its words when it fails."""
@@ -264,8 +268,7 @@ class Desk:
             if plan.configuration:
                 await self._configure()
             if plan.migrate:
-                async with timed("migrations"):
-                    await self.te("migrate")
+                await self._migrate()
         except DevclusterError as error:
             tell(f"not started: {error}\n  what runs goes on until that is mended")
             return False
@@ -284,6 +287,15 @@ class Desk:
             tell(str(error))
         else:
             tell(f"{name} started again for {because} ({seconds:.1f} s)")
+
+
+def _reason(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error that a person can act upon, in groups within groups too; the group when there is none."""
+    for one in group.exceptions:
+        found = _reason(one) if isinstance(one, BaseExceptionGroup) else one
+        if isinstance(found, DevclusterError):
+            return found
+    return group
 
 
 @contextlib.asynccontextmanager

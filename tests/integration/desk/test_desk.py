@@ -1,0 +1,209 @@
+"""A desk without a cluster, as a person uses it: trade, edit, break, kill, end, come back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from te_demo.person import market_order
+from te_desk import place
+
+from tests.integration.desk.stage import (
+    FRONTEND,
+    ROOT,
+    RunningDesk,
+    can_listen,
+    copy_source,
+    listeners,
+    live_quote,
+    traces,
+    until,
+)
+
+pytestmark = pytest.mark.integration
+
+STRATEGY = Path("apps/tradingengine/strategies/ema_cross.py")
+ENDPOINT = Path("apps/tradingengine/api/status/endpoints.py")
+TEMPLATE = Path("apps/tradingengine/dashboard/templates/login.html")
+ALL = {"postgres", "redis", "gateway", "api", "dashboard", "edge"}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the code."""
+    return copy_source(tmp_path_factory.mktemp("desk") / "source")
+
+
+@pytest.fixture
+def desks(tmp_path: Path, source: Path) -> Iterator[list[RunningDesk]]:
+    """The desks of a test; none outlives it."""
+    started: list[RunningDesk] = []
+    yield started
+    for desk in started:
+        desk.close()
+
+
+def edit(file: Path, text: str) -> None:
+    """Put something at the end of a file."""
+    file.write_text(file.read_text() + text)
+
+
+def orders_on_disk(keep: Path) -> set[str]:
+    """The ids of the orders in the edge's journal."""
+    with sqlite3.connect(f"file:{keep / 'edge' / 'journal' / 'journal.sqlite'}?mode=ro", uri=True) as connection:
+        return {row[0] for row in connection.execute("SELECT id FROM entries WHERE type = 'order.filled'")}
+
+
+def test_a_desk_trades_follows_the_code_and_comes_back(desks: list[RunningDesk], source: Path, tmp_path: Path) -> None:
+    keep = tmp_path / "kept"
+    desk = RunningDesk(tmp_path / "first", source, "--keep", str(keep))
+    desks.append(desk)
+    order = trade(desk)
+    assert set(desk.children()) == ALL
+    follows_the_code(desk, source)
+    assert order in orders_on_disk(keep)
+    survives_the_end_of_a_child(desk)
+    end_leaves_nothing(desk, keep, signal.SIGINT)
+
+    again = RunningDesk(tmp_path / "second", source, "--keep", str(keep))
+    desks.append(again)
+    assert again.word("password") == desk.word("password")
+    with again.person() as person:
+        assert person.order(order)["state"] == "FILLED"
+    assert order in orders_on_disk(keep)
+    end_leaves_nothing(again, keep, signal.SIGTERM)
+
+
+def trade(desk: RunningDesk) -> str:
+    """Log in through the address, see prices and the page, have an order filled; its id."""
+    with desk.person() as person:
+        assert float(live_quote(person)["last"]) > 0
+        order = person.wait_final(person.place(market_order())["id"])
+        assert order["state"] == "FILLED"
+        page = person.http.get("/dashboard")
+        assert page.status_code == 200
+        assert 'id="first-data"' in page.text
+    return str(order["id"])
+
+
+def follows_the_code(desk: RunningDesk, source: Path) -> None:
+    """Only what imports a file starts again; a file that is no Python starts nothing until it is mended."""
+    before = desk.children()
+    edit(source / STRATEGY, "\n# a thought\n")
+    desk.until_said(f"edge started again for {STRATEGY}")
+    after = desk.children()
+    assert {name for name in ALL if after[name] != before[name]} == {"edge"}
+
+    seen = len(desk.said)
+    good = (source / ENDPOINT).read_text()
+    edit(source / ENDPOINT, "\ndef broken(:\n")
+    line = good.count("\n") + 2
+    desk.until_said(f"not started: {ENDPOINT}:{line}: ", seen)
+    assert desk.children()["api"] == before["api"]
+    (source / ENDPOINT).write_text(good)
+    desk.until_said(f"api started again for {ENDPOINT}", seen)
+    assert "dashboard started again" not in desk.said
+
+    edit(source / TEMPLATE, "<!-- a word of the page -->\n")
+    desk.until_said(f"dashboard started again for {TEMPLATE}")
+    with desk.person() as person:
+        assert "a word of the page" in person.http.get("/login").text
+
+
+def survives_the_end_of_a_child(desk: RunningDesk) -> None:
+    """What ends by itself is said, and runs again."""
+    seen, killed = len(desk.said), desk.children()["api"]
+    os.kill(killed, signal.SIGKILL)
+    desk.until_said("api ended by itself by SIGKILL; again in 1 s. Its last words", seen)
+    until("the api runs again", lambda: desk.children().get("api", killed) != killed)
+    with desk.person() as person:
+        person.wait_status("the edge", lambda status: bool(status["edge"]["state"] == "connected"), timeout=120)
+
+
+def end_leaves_nothing(desk: RunningDesk, keep: Path, number: signal.Signals) -> None:
+    """End a desk by a signal: no process, no mount in any namespace, no port."""
+    started = list(desk.children().values())
+    ports = listeners(started)
+    assert desk.port in ports
+    assert len(ports) >= 8  # gateway, Postgres, Redis, api 2, dashboard 2, edge 2
+    desk.send(number)
+    assert desk.ended() == 0
+    assert traces(keep, started) == []
+    assert [port for port in ports if not can_listen(port)] == []
+
+
+def test_a_front_end_that_does_not_build_is_said_and_the_last_good_one_stays(
+    desks: list[RunningDesk], source: Path, tmp_path: Path
+) -> None:
+    desk = RunningDesk(tmp_path / "desk", source)
+    desks.append(desk)
+    with desk.person() as person:
+        styles = source / FRONTEND / "src" / "css" / "base.css"
+        script = source / FRONTEND / "src" / "login.js"
+        good, seen = script.read_text(), len(desk.said)
+        edit(script, "\nconst = 1;\n")
+        said = desk.until_said("what runs goes on until that is mended", seen)
+        assert "src/login.js" in said
+        page = person.http.get("/login").text
+        asset = page.partition('src="/static/login-')[2].partition('"')[0]
+        assert person.http.get(f"/static/login-{asset}").status_code == 200
+        script.write_text(good)
+        edit(styles, "\n.of-this-test { color: rgb(1 2 3); }\n")
+        desk.until_said("dashboard started again", seen)
+        page = person.http.get("/login").text
+        sheet = page.partition('href="/static/app-style-')[2].partition('"')[0]
+        assert ".of-this-test" in person.http.get(f"/static/app-style-{sheet}").text
+    folder, started = Path(desk.word("logs")).parent, list(desk.children().values())
+    assert folder.is_dir()
+    desk.send(signal.SIGINT)
+    desk.send(signal.SIGINT)  # somebody is impatient
+    assert desk.ended() == 0
+    assert traces(folder, started) == []
+    assert not folder.exists()
+
+
+def test_a_desk_that_is_killed_takes_its_children_with_it(
+    desks: list[RunningDesk], source: Path, tmp_path: Path
+) -> None:
+    desk = RunningDesk(tmp_path / "desk", source)
+    desks.append(desk)
+    folder, started = Path(desk.word("logs")).parent, list(desk.children().values())
+    assert len(started) == len(ALL)
+    desk.send(signal.SIGKILL)
+    assert desk.ended() == -signal.SIGKILL
+    until("nothing runs", lambda: not traces(folder, started))
+    assert folder.is_dir()  # nobody was left to take it away
+    assert folder in place.clear_leavings()
+    assert not folder.exists()
+
+
+def test_a_signal_during_the_start_ends_it(desks: list[RunningDesk], source: Path, tmp_path: Path) -> None:
+    keep = tmp_path / "kept"
+    desk = RunningDesk(tmp_path / "desk", source, "--keep", str(keep))
+    desks.append(desk)
+    until("Postgres begins", lambda: "postgres" in desk.children() or (keep / "database" / "data").exists())
+    started = list(desk.children().values())
+    desk.send(signal.SIGTERM)
+    assert desk.ended() == 0
+    assert traces(keep, started) == []
+    assert "Ctrl+C" not in (tmp_path / "desk" / "stdout").read_text()
+
+
+def test_what_is_wrong_is_said_before_anything_starts(desks: list[RunningDesk], source: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "letter.txt").write_text("mine")
+    desk = RunningDesk(tmp_path / "desk", source, "--keep", str(foreign), "--data-dir", str(tmp_path / "nothing"))
+    desks.append(desk)
+    assert desk.ended() == 1
+    assert "holds something that is no desk's" in desk.said
+    assert list(foreign.iterdir()) == [foreign / "letter.txt"]
+
+
+def test_the_checkout_itself_was_not_touched(source: Path) -> None:
+    assert "a thought" not in (ROOT / STRATEGY).read_text()
+    assert "a thought" in (source / STRATEGY).read_text()
