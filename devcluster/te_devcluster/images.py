@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from te_devcluster.paths import cache_root, checkout
 
 PREFIX = "localhost/tradingengine-"
 FIXED_TAG = "dev"
+_UNUSED_SECONDS = 7 * 86_400.0
 
 
 @dataclass(frozen=True)
@@ -184,30 +186,43 @@ def write_contexts(target: Path) -> None:
 
 def rootfs_made(name: str) -> bool:
     """True when the cache holds an image's root file system of this very content."""
-    target = _rootfs(name)
-    marker = target.with_suffix(".key")
-    return target.is_dir() and marker.is_file() and marker.read_text() == content_key(image_named(name))
-
-
-def _rootfs(name: str) -> Path:
-    return cache_root() / "rootfs" / name
+    return _whole_mark(_rootfs(image_named(name))).is_file()
 
 
 def extract_rootfs(name: str) -> Path:
-    """The root file system of an image at `CACHE/rootfs/NAME`, for servers that tests start by chroot; made once."""
-    image, buildah = image_named(name), Buildah()
-    target = _rootfs(name)
-    marker = target.with_suffix(".key")
+    """The root file system of an image at `CACHE/rootfs/NAME-KEY`, for servers that are started by chroot; made once.
+
+    Each content has its own folder: a server that runs on another checkout's keeps its files. What nobody asked for
+    in a week is taken away when another content is made.
+    """
+    image = image_named(name)
+    target = _rootfs(image)
+    if _whole_mark(target).is_file():
+        _whole_mark(target).touch()
+        return target
     with contexts.locked(f"image-{image.name}"):
-        if rootfs_made(name):
-            return target
-        key = content_key(image)
-        with step(f"root file system {name}"):
-            keyed = _ensure_keyed(buildah, image, key)
-            marker.unlink(missing_ok=True)
-            shutil.rmtree(target, ignore_errors=True)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            buildah.export(keyed, target)
-            (target / "dev" / "shm").chmod(0o1777)  # a container gets a tmpfs there, a chroot does not
-            marker.write_text(key)
+        if not _whole_mark(target).is_file():
+            with step(f"root file system {name}"):
+                _make_rootfs(Buildah(), image, target)
     return target
+
+
+def _rootfs(image: Image) -> Path:
+    return cache_root() / "rootfs" / f"{image.name}-{content_key(image)}"
+
+
+def _whole_mark(target: Path) -> Path:
+    return target.with_suffix(".whole")
+
+
+def _make_rootfs(buildah: Buildah, image: Image, target: Path) -> None:
+    keyed = _ensure_keyed(buildah, image, content_key(image))
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for mark in target.parent.glob(f"{image.name}-*.whole"):
+        if mark.stat().st_mtime < time.time() - _UNUSED_SECONDS:
+            mark.unlink()
+            shutil.rmtree(mark.with_suffix(""), ignore_errors=True)
+    buildah.export(keyed, target)
+    (target / "dev" / "shm").chmod(0o1777)  # a container gets a tmpfs there, a chroot does not
+    _whole_mark(target).touch()

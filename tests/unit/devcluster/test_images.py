@@ -102,19 +102,44 @@ def test_dockerfiles_build_on_a_public_base_by_default_and_run_unprivileged(name
         assert "--require-hashes" in text
 
 
-def test_a_front_end_whose_build_fails_does_not_pass_for_the_last_whole_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def front_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A front end's source with a false npm, which writes down what it is asked and cannot build while `broken` is."""
     source = write(tmp_path / "dashboard" / "frontend" / "main.ts", "1").parent
-    marker = write(tmp_path / "dashboard" / "static" / ".build-key", "the key of an older source")
-    npm = write(tmp_path / "bin" / "npm", '#!/bin/sh\ntest "$1" = ci\n')
+    for name in ("package.json", "package-lock.json"):
+        write(source / name, "{}")
+    script = f"""#!/bin/sh
+echo "$1" >> {tmp_path}/asked
+if [ "$1" = ci ]; then rm -rf node_modules; mkdir node_modules; exit; fi
+test ! -e {tmp_path}/broken && mkdir -p ../static
+"""
+    npm = write(tmp_path / "bin" / "npm", script)
     npm.chmod(0o755)
     monkeypatch.setenv("PATH", f"{npm.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("TRADINGENGINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(contexts, "frontend_source", lambda: source)
+    return source
+
+
+def test_a_front_end_whose_build_fails_does_not_pass_for_the_last_whole_one(front_end: Path, tmp_path: Path) -> None:
+    marker = write(tmp_path / "dashboard" / "static" / ".build-key", "the key of an older source")
+    (tmp_path / "broken").touch()
     with pytest.raises(DevclusterError, match="npm run"):
         contexts.frontend()
     assert not marker.exists()
+
+
+def test_node_packages_are_installed_from_the_lock_once_for_each_lock(front_end: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    contexts.frontend()
+    contexts.frontend()
+    assert asked.read_text().split() == ["ci", "run"]
+    write(front_end / "main.ts", "2")
+    contexts.frontend()
+    assert asked.read_text().split() == ["ci", "run", "run"]
+    write(front_end / "package-lock.json", "{ }")
+    contexts.frontend(front_end)
+    assert asked.read_text().split() == ["ci", "run", "run", "ci", "run"]
 
 
 def test_nothing_that_buildah_runs_has_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
