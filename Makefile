@@ -34,10 +34,14 @@ venv: $(VENV)/.done ## the Python environment of the host, outside the clone, ke
 
 UV_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-header --only-binary :all:
 
-.PHONY: lock
-lock: $(UV_HOME)/.done ## compile the locks: one for the host, one for each image (Python 3.13)
+.PHONY: lock lock-upgrade
+lock: $(UV_HOME)/.done ## compile the locks: uv itself, one for the host, one for each image (Python 3.13); pins stay
+	$(UV_COMPILE) --universal --python-version 3.11 requirements/uv.in -o requirements/uv.txt
 	$(UV_COMPILE) --universal --python-version 3.11 --extra operator --extra apps --extra edge --extra dev pyproject.toml -o requirements/dev.txt
 	for image in operator apps edge; do $(UV_COMPILE) --python-version 3.13 --python-platform x86_64-manylinux_2_28 --extra $$image pyproject.toml -o requirements/$$image.txt; done
+
+lock-upgrade: UV_COMPILE += $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade)
+lock-upgrade: lock ## the same with the newest releases that the limits allow; PACKAGE=name for one
 
 .PHONY: lint lint-python lint-shell lint-yaml lint-docker
 lint: lint-python lint-shell lint-yaml lint-docker ## all linters
