@@ -143,13 +143,16 @@ bench: venv ## the figures, written to docs/benchmarks.md (root)
 	$(BIN)/python -m te_demo refuse-if-up
 	$(BIN)/python -m bench $(ARGS)
 
-.PHONY: bench-cold bench-warm bench-page
+.PHONY: bench-cold bench-warm bench-page bench-desk
 bench-cold bench-warm: venv ## how long a fresh clone takes to build and check with caches empty, or as they are (root)
 	$(BIN)/python -m te_demo refuse-if-up
 	$(BIN)/python -m bench --ci $(@:bench-%=%)
 
 bench-page: venv ## the dashboard's page with 200 rows that change ten times a second
 	$(BIN)/python -m bench --page $(ARGS)
+
+bench-desk: venv ## how long the desk without a cluster takes, with caches empty and as they are (root)
+	$(BIN)/python -m bench --desk
 
 # ---------------------------------------------------------------------------------------------------- demo
 DEMO := $(BIN)/python -m te_demo

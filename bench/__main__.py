@@ -1,7 +1,7 @@
 """`python -m bench`: brings the product up, measures, writes its part of docs/benchmarks.md, takes everything down.
 
 With `--ci` it measures instead how long a fresh clone takes to build and to check, with `--page` how the dashboard's
-page bears a busy market.
+page bears a busy market, with `--desk` how long the desk without a cluster takes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from te_devcluster.errors import DevclusterError
 from te_devcluster.paths import checkout
 from te_devcluster.tools import KUBERNETES_VERSION
 
-from bench import checking, measure, page
+from bench import checking, desk, measure, page
 
 LOGIN = "bench"
 TARGET = Path("docs") / "benchmarks.md"
@@ -133,6 +133,7 @@ def main() -> int:
     parser.add_argument("--orders", type=int, default=200, help="how many orders to time")
     parser.add_argument("--ci", choices=["cold", "warm"], help="time .ci/run on a fresh clone instead")
     parser.add_argument("--page", action="store_true", help="look at the dashboard's page in a busy market instead")
+    parser.add_argument("--desk", action="store_true", help="time the desk without a cluster instead")
     parser.add_argument("--heap-minutes", type=int, default=10, help="how long to look at the page's memory")
     parsed = parser.parse_args()
     try:
@@ -146,6 +147,10 @@ def main() -> int:
             about = "Debian's Chromium without a graphics card, the tests' own api behind the real page."
             found = page.rows(parsed.heap_minutes)
             title, body = "The page", section("make bench-page", about, found, load_before)
+        elif parsed.desk:
+            load_before = os.getloadavg()[1]
+            about = "A clone of its own; simulated prices."
+            title, body = "The desk without a cluster", section("make bench-desk", about, desk.rows(5), load_before)
         else:
             title, body = "The running product", run(parsed.idle_seconds, parsed.orders)
     except DevclusterError as error:
