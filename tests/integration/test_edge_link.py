@@ -178,7 +178,7 @@ async def test_an_order_beyond_a_limit_in_rupees_is_rejected_and_both_planes_say
     book = await book_on_disk(edge.state_dir)
     for order, order_id in zip(cloud[:2], ids, strict=False):
         assert order["reason"]["code"] == "order_value"
-        assert order["reason"]["message"].endswith("of at most 500000.00 rupees")
+        assert order["reason"]["message"].endswith("of at most ₹5,00,000.00.")
         assert order["reason"] == msgspec.to_builtins(book.orders[order_id].reason)
     tags = {broker_tag(order_id) for order_id in ids}
     assert [row.filled for row in paper_rows(edge.state_dir) if row.tag in tags] == [1]

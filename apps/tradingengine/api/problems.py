@@ -114,9 +114,9 @@ class Problem(BaseModel):
                     "type": "/problems/bad_tick",
                     "title": "The request has a value that is not allowed",
                     "status": 422,
-                    "detail": "The price is not a whole number of ticks: 2500.03, tick 0.05",
+                    "detail": "The price is not a whole number of ticks: ₹2,500.03, tick ₹0.05.",
                     "field": "price",
-                    "mend": "Round the price to the tick size",
+                    "mend": "Round the price to the tick size.",
                 }
             ]
         }

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from tradingengine.domain.money import show_count
 from tradingengine.domain.orders import OrderRequest, OrderType, Product, Purpose, Validity
 from tradingengine.domain.positions import Position, reduces
 from tradingengine.domain.reasons import Fault, ReasonCode, fault
@@ -80,5 +81,5 @@ def adds_risk(request: OrderRequest, position: Position | None) -> Fault | None:
         return None
     held = position.quantity if position is not None else 0
     code = ReasonCode.NO_POSITION if held * request.side.sign >= 0 else ReasonCode.EXCEEDS_POSITION
-    detail = f"{request.purpose} {request.side} {request.quantity}, position {held}"
+    detail = f"{request.purpose} {request.side} {show_count(request.quantity)}, position {show_count(held)}"
     return fault("purpose", code, detail, "Use purpose ENTRY for what opens a position, or at most its quantity")

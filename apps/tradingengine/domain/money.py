@@ -31,9 +31,25 @@ def parse_rupees(value: str | int | Decimal) -> Paise:
 
 
 def format_rupees(paise: Paise) -> str:
-    """Rupees as text with two decimals: 1235 -> "12.35"."""
+    """Rupees as text with two decimals for programs: 1235 -> "12.35". People read `show_rupees`."""
     sign = "-" if paise < 0 else ""
     return f"{sign}{abs(paise) // 100}.{abs(paise) % 100:02d}"
+
+
+def show_count(number: int) -> str:
+    """A whole number for people, grouped the Indian way: 1234567 -> "12,34,567"."""
+    digits = str(abs(number))
+    head, groups = digits[:-3], [digits[-3:]]
+    while head:
+        head, group = head[:-2], head[-2:]
+        groups.insert(0, group)
+    return ("\u2212" if number < 0 else "") + ",".join(groups)
+
+
+def show_rupees(paise: Paise) -> str:
+    """An amount for people: 123456789 -> "₹12,34,567.89"; the minus stands before the sign, as on the page."""
+    sign = "\u2212" if paise < 0 else ""
+    return f"{sign}₹{show_count(abs(paise) // 100)}.{abs(paise) % 100:02d}"
 
 
 def is_on_tick(price: Paise, tick: Paise) -> bool:

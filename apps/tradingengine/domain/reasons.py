@@ -1,4 +1,8 @@
-"""Why an order was refused or ended: one code, one sentence, one way to mend it."""
+"""Why an order was refused or ended: one code, one sentence, one way to mend it.
+
+Traders read them: they name no field of the resource and no command. What an administrator would set is called by what
+it does ("the limit per order"); which field that is stands in the guides.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -77,19 +81,22 @@ REASONS: Final[Mapping[ReasonCode, tuple[str, str]]] = MappingProxyType(
         ReasonCode.NOT_SUPPORTED_YET: ("This version cannot do that yet", "Use one of the supported values"),
         ReasonCode.EXPIRED: ("The order reached the edge after it expired; it was not sent", "Place it again"),
         ReasonCode.HALTED: ("Trading is halted: new risk is refused", "Release the halt, or only reduce positions"),
-        ReasonCode.REDUCING: ("Only orders that reduce a position are taken now", "Reduce, or wait for ACTIVE"),
+        ReasonCode.REDUCING: (
+            "Only orders that reduce a position are taken now",
+            "Reduce, or wait until new risk is taken again",
+        ),
         ReasonCode.ORDER_RATE: ("Too many orders within one second", "Send fewer orders per second"),
         ReasonCode.ORDER_VALUE: (
             "The order is worth more than one order may be",
-            "Order less, or have spec.risk.cash.order raised",
+            "Order less, or ask whoever runs the desk to raise the limit per order",
         ),
         ReasonCode.POSITION_VALUE: (
             "With it the position would be worth more than one may be",
-            "Order less, reduce or cancel first, or have spec.risk.cash.position raised",
+            "Order less, reduce or cancel first, or ask whoever runs the desk to raise the limit per position",
         ),
         ReasonCode.DAILY_LOSS: (
             "The day's loss has reached its limit: new risk is refused",
-            "Only reduce positions, or have spec.risk.dailyLoss raised",
+            "Only reduce positions, or ask whoever runs the desk to raise the limit of the day's loss",
         ),
         ReasonCode.SESSION_CLOSED: ("The market of this segment is closed", "Wait for the next session"),
         ReasonCode.NOT_RECOVERED: ("The edge is still checking its orders with the broker", "Wait a few seconds"),
@@ -100,7 +107,7 @@ REASONS: Final[Mapping[ReasonCode, tuple[str, str]]] = MappingProxyType(
         ),
         ReasonCode.JOURNAL_FAILED: (
             "The edge cannot write its journal: new risk is refused",
-            "Free or replace the journal's disk, then restart the edge pod",
+            "Only reduce positions, and ask whoever runs the desk to free or replace the edge's disk",
         ),
         ReasonCode.NO_POSITION: ("There is no position that this order could reduce", "Check the open positions"),
         ReasonCode.ALREADY_WORKING: (
@@ -129,7 +136,7 @@ REASONS: Final[Mapping[ReasonCode, tuple[str, str]]] = MappingProxyType(
         ReasonCode.NOT_DELIVERED: ("The order did not reach the edge before it expired", "Place it again"),
     }
 )
-"""Code -> (message, mend)."""
+"""Code -> (message, mend), both without the full stop that `reason` and `fault` set."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,10 +155,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 def reason(code: ReasonCode, detail: str = "") -> Reason:
     """The reason of a code; `detail` (values, limits) is added to its sentence."""
     message, mend = REASONS[code]
-    return Reason(str(code), f"{message}: {detail}" if detail else message, mend)
+    return Reason(str(code), _sentence(f"{message}: {detail}" if detail else message), _sentence(mend))
 
 
 def fault(field: str, code: ReasonCode, detail: str = "", mend: str = "") -> Fault:
     """A fault of `field`; the text comes from the table, `detail` is added and `mend` replaces the table's."""
     base = reason(code, detail)
-    return Fault(field=field, code=code, message=base.message, mend=mend or base.mend)
+    return Fault(field=field, code=code, message=base.message, mend=_sentence(mend) or base.mend)
+
+
+def _sentence(text: str) -> str:
+    return f"{text}." if text and not text.endswith((".", "!", "?")) else text

@@ -8,7 +8,7 @@ from datetime import date, datetime
 import msgspec
 
 from tradingengine.domain.clock import IST
-from tradingengine.domain.money import Paise, format_rupees
+from tradingengine.domain.money import Paise, show_rupees
 from tradingengine.domain.orders import OrderRequest, Side
 from tradingengine.domain.positions import Position
 from tradingengine.domain.quotes import Quote
@@ -76,7 +76,7 @@ def value_refusal(limits: Limits, *, price: Paise, quantity: int, resulting: int
         (ReasonCode.POSITION_VALUE, resulting, limits.position_paise),
     ):
         if units * price > limit:
-            return reason(code, f"{format_rupees(units * price)} of at most {format_rupees(limit)} rupees")
+            return reason(code, f"{show_rupees(units * price)} of at most {show_rupees(limit)}")
     return None
 
 
@@ -84,5 +84,5 @@ def loss_refusal(limits: Limits, pnl: Paise) -> Reason | None:
     """Why the day's P&L lets no new risk through, None when it does."""
     if min(pnl, 0) > -limits.daily_loss_paise:  # a limit of 0 is reached by a day without a loss
         return None
-    detail = f"P&L {format_rupees(pnl)}, loss limit {format_rupees(limits.daily_loss_paise)} rupees"
+    detail = f"P&L {show_rupees(pnl)}, loss limit {show_rupees(limits.daily_loss_paise)}"
     return reason(ReasonCode.DAILY_LOSS, detail)

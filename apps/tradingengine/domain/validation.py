@@ -5,7 +5,7 @@ The api refuses by them with 422, the edge's gate repeats them, since an order m
 
 from tradingengine.domain.capabilities import unsupported
 from tradingengine.domain.instruments import Instrument
-from tradingengine.domain.money import Paise, format_rupees, is_on_tick
+from tradingengine.domain.money import Paise, is_on_tick, show_count, show_rupees
 from tradingengine.domain.orders import OrderRequest, OrderType, Side, Validity
 from tradingengine.domain.reasons import Fault, ReasonCode, fault
 
@@ -28,11 +28,14 @@ def check_quantity(request: OrderRequest, instrument: Instrument) -> Fault | Non
     """Whole lots, above zero, not above the freeze quantity."""
     quantity = request.quantity
     if quantity <= 0:
-        return fault("quantity", ReasonCode.BAD_QUANTITY, str(quantity))
+        return fault("quantity", ReasonCode.BAD_QUANTITY, show_count(quantity))
     if quantity % instrument.lot_size:
-        return fault("quantity", ReasonCode.BAD_LOT, f"{quantity}, lot size {instrument.lot_size}")
-    if instrument.freeze_quantity and quantity > instrument.freeze_quantity:
-        return fault("quantity", ReasonCode.FREEZE_QUANTITY, f"{quantity} is above {instrument.freeze_quantity}")
+        return fault(
+            "quantity", ReasonCode.BAD_LOT, f"{show_count(quantity)}, lot size {show_count(instrument.lot_size)}"
+        )
+    most = instrument.freeze_quantity
+    if most and quantity > most:
+        return fault("quantity", ReasonCode.FREEZE_QUANTITY, f"{show_count(quantity)} is above {show_count(most)}")
     if request.disclosed_quantity < 0 or request.disclosed_quantity > quantity:
         return fault("disclosed_quantity", ReasonCode.BAD_QUANTITY, mend="Disclose between zero and the quantity")
     return None
@@ -59,14 +62,14 @@ def check_prices(request: OrderRequest, instrument: Instrument) -> Fault | None:
 
 def _check_price(field: str, price: Paise, instrument: Instrument) -> Fault | None:
     if price <= 0:
-        return fault(field, ReasonCode.BAD_PRICE, format_rupees(price))
+        return fault(field, ReasonCode.BAD_PRICE, show_rupees(price))
     if not is_on_tick(price, instrument.tick_paise):
-        tick = format_rupees(instrument.tick_paise)
-        return fault(field, ReasonCode.BAD_TICK, f"{format_rupees(price)}, tick {tick}")
+        tick = show_rupees(instrument.tick_paise)
+        return fault(field, ReasonCode.BAD_TICK, f"{show_rupees(price)}, tick {tick}")
     low, high = instrument.lower_band_paise, instrument.upper_band_paise
     if (low is not None and price < low) or (high is not None and price > high):
-        band = f"{format_rupees(low or 0)} to {format_rupees(high) if high is not None else 'none'}"
-        return fault(field, ReasonCode.PRICE_BAND, f"{format_rupees(price)}, band {band}")
+        band = f"{show_rupees(low or 0)} to {show_rupees(high) if high is not None else 'none'}"
+        return fault(field, ReasonCode.PRICE_BAND, f"{show_rupees(price)}, band {band}")
     return None
 
 

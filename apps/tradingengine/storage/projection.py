@@ -199,7 +199,7 @@ def _order_alert(event: EdgeEvent, order: Order, before: Order | None) -> Alert 
         return None
     what = f"{order.side} {order.quantity} {order.symbol} {order.product}"
     if order.state is OrderState.REJECTED and not order.dry_run:
-        message = order.reason.message if order.reason else "no reason was given"
+        message = order.reason.message if order.reason else reason(ReasonCode.NONE).message
         mend = order.reason.mend if order.reason else None
         return _alert(event, order, "warning", f"Rejected: {what}", message, mend)
     if order.state is OrderState.UNKNOWN:

@@ -21,7 +21,7 @@ from tradingengine.domain.capabilities import adds_risk
 from tradingengine.domain.errors import DomainError
 from tradingengine.domain.ids import is_id, new_id, parse_id
 from tradingengine.domain.instruments import Instrument, InstrumentKind
-from tradingengine.domain.money import parse_rupees
+from tradingengine.domain.money import parse_rupees, show_count
 from tradingengine.domain.orders import (
     Delivery,
     Order,
@@ -79,7 +79,7 @@ def to_request(body: NewOrder, default_broker: str) -> OrderRequest:
         if getattr(body, name) is not None:
             raise OrderRefusedError(fault(name, ReasonCode.NOT_SUPPORTED_YET, f"{name} on an order"))
     if body.quantity > 10**9:
-        raise OrderRefusedError(fault("quantity", ReasonCode.BAD_QUANTITY, str(body.quantity)))
+        raise OrderRefusedError(fault("quantity", ReasonCode.BAD_QUANTITY, show_count(body.quantity)))
     return OrderRequest(
         symbol=body.symbol,
         side=Side(body.side),

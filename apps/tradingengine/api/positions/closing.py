@@ -1,6 +1,7 @@
 """What of a position can still be closed; every exit is held against it while the position's row is locked."""
 
 from tradingengine.api.problems import NoPositionError, OrderRefusedError
+from tradingengine.domain.money import show_count
 from tradingengine.domain.orders import Side
 from tradingengine.domain.positions import PositionKey
 from tradingengine.domain.reasons import ReasonCode, fault
@@ -31,12 +32,14 @@ async def closing(
     leaving = await orders.pending_exit_quantity(connection, key, closes) if units else 0
     left = abs(units) - leaving
     if left <= 0:
-        detail = f"{leaving} units are being closed already." if units else "The position is flat."
+        detail = f"{show_count(leaving)} units are being closed already." if units else "The position is flat."
         raise NoPositionError(f"{key.symbol} {key.product}: {detail}")
     if side is not None and side is not closes:
-        wrong = fault("side", ReasonCode.NO_POSITION, f"{side} adds to a position of {units}", f"Use {closes}")
+        wrong = fault(
+            "side", ReasonCode.NO_POSITION, f"{side} adds to a position of {show_count(units)}", f"Use {closes}"
+        )
         raise OrderRefusedError(wrong)
     if quantity is not None and quantity > left:
-        detail = f"{quantity}, {left} can be closed"
-        raise OrderRefusedError(fault("quantity", ReasonCode.BAD_QUANTITY, detail, f"At most {left}"))
+        detail = f"{show_count(quantity)}, {show_count(left)} can be closed"
+        raise OrderRefusedError(fault("quantity", ReasonCode.BAD_QUANTITY, detail, f"At most {show_count(left)}"))
     return closes, quantity or left

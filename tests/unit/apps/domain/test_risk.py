@@ -131,9 +131,9 @@ def test_the_reasons_say_how_much_and_what_to_do() -> None:
     assert order is not None
     assert position is not None
     assert loss is not None
-    assert order.message.endswith("1000.10 of at most 1000.00 rupees")
-    assert position.message.endswith("3100.00 of at most 3000.00 rupees")
-    assert loss.message.endswith("P&L -50.00, loss limit 50.00 rupees")
+    assert order.message.endswith("₹1,000.10 of at most ₹1,000.00.")
+    assert position.message.endswith("₹3,100.00 of at most ₹3,000.00.")
+    assert loss.message.endswith("P&L \u2212₹50.00, loss limit ₹50.00.")
     assert all(found.mend for found in (order, position, loss))
 
 

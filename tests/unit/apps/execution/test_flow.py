@@ -267,7 +267,7 @@ async def test_an_exit_of_a_part_leaves_what_already_works_alone(edge: Edge) -> 
     assert state_of(edge, more) == ("REJECTED", 0, "already_working")
     found = edge.engine.book.orders[more.id].reason
     assert found is not None
-    assert {resting.id, stop.id} == set(found.message.rpartition(": ")[2].split(", "))
+    assert {resting.id, stop.id} == set(found.message.rstrip(".").rpartition(": ")[2].split(", "))
     assert (state_of(edge, resting)[0], state_of(edge, stop)[0]) == ("OPEN", "OPEN")
 
 

@@ -127,7 +127,7 @@ export function Fno() {
       rows=${2}
       note="market time"
       isEmpty=${(data) => !data.market.sessions.length}
-      empty=${{ text: "This engine trades no segment.", step: "Set spec.segments of the resource." }}
+      empty=${{ text: "This engine trades no segment.", step: "Ask whoever runs the desk to add one." }}
     >${() => html`<${Session} />`}<//>
     <${Panel}
       name="instruments"

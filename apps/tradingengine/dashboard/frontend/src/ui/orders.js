@@ -31,7 +31,8 @@ export function timeline(order) {
 
 /** The state in words, with reason and mend. @param {any} order */
 export function verdict(order) {
-  const why = order.reason ? `: ${order.reason.message}${order.reason.mend ? `; ${order.reason.mend}` : ""}` : "";
+  const { message, mend } = order.reason ?? {};
+  const why = message ? `: ${message}${mend ? ` ${mend}` : ""}` : "";
   const partly = order.filled_quantity ? ` ${count(order.filled_quantity)} of ${count(order.quantity)}` : "";
   switch (order.state) {
     case "FILLED":
