@@ -14,9 +14,6 @@ _FAILURE = re.compile(
     r"|to mend",
     re.IGNORECASE,
 )
-#: Phases of a first start and of a release that goes well.
-STARTING_PHASES = ("", "Pending", "Preparing", "Running")
-RELEASING_PHASES = ("Running", "Releasing")
 
 
 def failure_words(status: Mapping[str, Any]) -> list[str]:

@@ -133,6 +133,8 @@ class OperatorProcess:
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": str(ROOT / "operator"),
             "POD_NAMESPACE": rig.namespace,
+            # Coverage of processes that tests start, when it is asked for.
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }
         with rig.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
@@ -152,8 +154,9 @@ class OperatorProcess:
         await self.kill()
 
     async def terminate(self, timeout: float = 20.0) -> int:
-        """SIGTERM, and the exit code."""
-        self.process.terminate()
+        """SIGTERM, and the exit code; of one that ended already, that."""
+        if self.process.returncode is None:
+            self.process.terminate()
         async with asyncio.timeout(timeout):
             return await self.process.wait()
 

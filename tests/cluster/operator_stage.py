@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import re
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from tradingengine_operator.builders import names
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.errors import ApiError
 from tradingengine_operator.flows.sight import labels_of
+from tradingengine_operator.flows.state import render_time
 from tradingengine_operator.plan import kinds
 
 TICK_SECONDS = 0.3
@@ -39,6 +41,7 @@ class StagedPod:
     requests: int = 0
     web_sockets: int = 0
     idle: bool = True
+    born: float = field(default_factory=time.monotonic)
     documents: list[Manifest] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
 
@@ -56,9 +59,13 @@ class Stage:
         self.unready: set[str] = set()
         self.held: set[str] = set()
         self.gateway_accepts = True
+        #: Seconds that a pod is Pending, then runs without answering, then answers without being ready.
+        self.pace = 0.0
         self.prometheus_port = 0
-        self.token = ""
-        self._addresses = 0
+        #: A control token that pods do not know yet.
+        self.foreign_token = ""
+        self._numbers: dict[str, int] = {}
+        self._first_seen: dict[str, float] = {}
         self._prometheus: web.AppRunner | None = None
 
     async def run(self) -> None:
@@ -107,11 +114,37 @@ class Stage:
             await self._finish_job_pod(pod)
             return
         uid = pod["metadata"]["uid"]
+        if uid not in self.pods and not await self._comes_up(pod):
+            return
         if uid not in self.pods:
             self.pods[uid] = await self._serve(pod, component)
         release = labels_of(pod).get(names.LABEL_RELEASE, "")
         ready = release not in self.unready and component not in self.unready
         await self._say_ready(pod, self.pods[uid], ready=ready)
+
+    async def _comes_up(self, pod: Manifest) -> bool:
+        """Plays a pod's first moments at the stage's pace: taken up, running, started; True once it listens."""
+        metadata = pod["metadata"]
+        age = time.monotonic() - self._first_seen.setdefault(metadata["uid"], time.monotonic())
+        if age < self.pace:
+            return False
+        if age < 2 * self.pace:
+            if not (pod.get("status") or {}).get("containerStatuses"):
+                own = container_status(pod, ready=False, restarts=0) | {"started": False}
+                await self.set_status(metadata["name"], self._running(pod, own, ready=False))
+            return False
+        return True
+
+    def _running(self, pod: Manifest, own: Manifest, *, ready: bool) -> Manifest:
+        """Status of a pod that its node runs."""
+        word, address = "True" if ready else "False", self._address(pod)
+        return {
+            "phase": "Running",
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "conditions": [{"type": "Ready", "status": word}, {"type": "ContainersReady", "status": word}],
+            "containerStatuses": [own],
+        }
 
     async def _say_ready(self, pod: Manifest, staged: StagedPod, *, ready: bool) -> None:
         word = "True" if ready else "False"
@@ -119,16 +152,8 @@ class Stage:
         if any(entry["type"] == "Ready" and entry["status"] == word for entry in conditions):
             return
         restarts = (pod["status"].get("containerStatuses") or [{}])[0].get("restartCount", 0)
-        await self.set_status(
-            pod["metadata"]["name"],
-            {
-                "phase": "Running",
-                "podIP": staged.address,
-                "podIPs": [{"ip": staged.address}],
-                "conditions": [{"type": "Ready", "status": word}, {"type": "ContainersReady", "status": word}],
-                "containerStatuses": [container_status(pod, ready=ready, restarts=restarts)],
-            },
-        )
+        own = container_status(pod, ready=ready, restarts=restarts)
+        await self.set_status(pod["metadata"]["name"], self._running(pod, own, ready=ready))
 
     async def restart_container(self, staged: StagedPod) -> None:
         """A container of the pod ended and was started again."""
@@ -176,9 +201,13 @@ class Stage:
         status = {"status": {"parents": [parent]}}
         await self.client.merge_patch(kinds.ROUTE, self.namespace, name, status, subresource="status")
 
+    def _address(self, pod: Manifest) -> str:
+        """A loopback address of its own for each pod."""
+        number = self._numbers.setdefault(pod["metadata"]["uid"], len(self._numbers) + 1)
+        return f"127.77.{number // 250}.{number % 250 + 1}"
+
     async def _serve(self, pod: Manifest, component: str) -> StagedPod:
-        self._addresses += 1
-        address = f"127.77.{self._addresses // 250}.{self._addresses % 250 + 1}"
+        address = self._address(pod)
         app = web.Application()
         runner = web.AppRunner(app, access_log=None)
         metadata, labels = pod["metadata"], labels_of(pod)
@@ -198,6 +227,8 @@ class Stage:
 
     def _control(self, pod: StagedPod) -> Callable[[web.Request], Any]:
         async def answer(request: web.Request) -> web.Response:
+            if request.headers.get("Authorization") == f"Bearer {self.foreign_token}":
+                return web.json_response({"title": "no"}, status=401)
             if not request.headers.get("Authorization", "").startswith("Bearer ") or pod.component in self.broken:
                 return web.json_response({"title": "no"}, status=401)
             call = request.match_info["call"]
@@ -210,7 +241,8 @@ class Stage:
                 if body["release"] != pod.release:
                     return web.json_response({"title": "release-gone"}, status=409)
             pod.state = {"withdraw": "withdrawn", "drain": "draining", "resume": "serving"}.get(call, pod.state)
-            return web.json_response(control_state(pod), status=200 if call == "state" else 202)
+            opening = time.monotonic() - pod.born < self.pace
+            return web.json_response(control_state(pod, opening=opening), status=200 if call == "state" else 202)
 
         return answer
 
@@ -222,10 +254,10 @@ class Stage:
         return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
 
 
-def control_state(pod: StagedPod) -> Manifest:
-    """The pod's state as the contract has it."""
+def control_state(pod: StagedPod, *, opening: bool) -> Manifest:
+    """The pod's state as the contract has it; an edge that is `opening` its journal cannot say anything of it."""
     edge = None
-    if pod.component == "edge":
+    if pod.component == "edge" and not opening:
         edge = {
             "epoch": 1,
             "sequence": 10,
@@ -246,6 +278,7 @@ def control_state(pod: StagedPod) -> Manifest:
         "requests": {"total": pod.requests},
         "websockets": pod.web_sockets,
         "edge": edge,
+        "unready": {"edge": "the journal is being opened"} if opening else {},
     }
 
 
@@ -259,7 +292,7 @@ def container_status(pod: Manifest, *, ready: bool, restarts: int) -> Manifest:
         "ready": ready,
         "started": True,
         "restartCount": restarts,
-        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+        "state": {"running": {"startedAt": render_time(datetime.now(UTC))}},
     }
 
 

@@ -24,6 +24,7 @@ from te_devcluster.paths import STATE_ROOT, admin_kubeconfig, checkout
 from te_devcluster.storage import journal_path
 
 from tests.host_network import Network, read_network
+from tests.status_watch import StatusWatch
 
 LOGIN = "tester"
 ARTEFACTS = checkout() / "build" / "e2e"
@@ -37,6 +38,8 @@ class Desk:
     person: Person
     disk: EdgeDisk
     password: str
+    start: StatusWatch | None
+    """What `kubectl get te -w` saw from before the apply on; None when the demo was up already."""
 
 
 REUSE = "TE_E2E_REUSE"
@@ -73,25 +76,30 @@ def cluster_up(reused: bool, host_before: Network) -> Iterator[Kubectl]:
 @pytest.fixture(scope="module")
 def desk(cluster_up: Kubectl, reused: bool) -> Iterator[Desk]:
     """The demo's engine, running."""
-    product = Product(cluster_up) if reused else bring_up(build_all())
-    if not reused:
+    if reused:
+        with opened(Product(cluster_up), None) as made:
+            yield made
+        return
+    product = bring_up(build_all())
+    with StatusWatch(cluster_up.kubeconfig, product.namespace) as watch:
         try:
             start_engine(product, images.project_version())
         except BaseException:
             collect(product, ARTEFACTS / "start")
             raise
-    with opened(product) as made:
-        yield made
+        watch.mark()
+        with opened(product, watch) as made:
+            yield made
 
 
 @contextmanager
-def opened(product: Product) -> Iterator[Desk]:
+def opened(product: Product, start: StatusWatch | None) -> Iterator[Desk]:
     """A person at the running engine, once prices are there."""
     password = product.set_user(LOGIN, "admin")
     with Person(HTTP_PORT) as person:
         person.log_in(LOGIN, password)
         person.wait_status("live prices", lambda found: found["feed"]["state"] == "live", timeout=60)
-        yield Desk(product, person, EdgeDisk(journal_path(product.namespace, product.engine)), password)
+        yield Desk(product, person, EdgeDisk(journal_path(product.namespace, product.engine)), password, start)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -10,6 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -27,14 +28,18 @@ from te_devcluster.console import say
 from te_devcluster.errors import CommandError
 
 from tests.e2e.conftest import LOGIN, Desk
+from tests.healthy import event_words, failure_words, phases, told
 from tests.host_network import Network, changes, read_network
 from tests.recordings import swinging_price, write_swinging_day
+from tests.status_watch import StatusWatch
 
 pytestmark = pytest.mark.e2e
 
 SYMBOL = "NSE:RELIANCE"
 LIVING_STATES = {"OPEN", "PARTIALLY_FILLED"}
 CUT_SECONDS = 120
+#: How long after it runs a healthy engine is watched for a word of failure.
+HEALTHY_SECONDS = 60
 
 
 def test_get_te_shows_phase_version_weight_and_edge(desk: Desk) -> None:
@@ -126,6 +131,31 @@ def test_a_bad_order_is_answered_422_with_its_field(desk: Desk, change: dict[str
     assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert answer.json()["field"] == field
     assert answer.json()["detail"]
+
+
+def engine_events(product: Product, since: str) -> list[dict[str, Any]]:
+    """Events of the engine itself from this time on (RFC 3339 in UTC), as `kubectl describe te` shows them."""
+    selector = "involvedObject.kind=TradingEngine"
+    listed = product.kubectl.get("--namespace", product.namespace, "events", "--field-selector", selector)
+    return [event for event in listed["items"] if event["metadata"]["creationTimestamp"] >= since]
+
+
+def words_of_failure(product: Product, watch: StatusWatch) -> list[str]:
+    """Everything in any status that the watch saw, and in any event since it began, that speaks of failure."""
+    watch.caught_up(product.get()["metadata"]["resourceVersion"])
+    for line in told(watch.statuses()):
+        say(f"  {line}")
+    words = [entry for status in watch.statuses() for entry in failure_words(status)]
+    return words + event_words(engine_events(product, watch.began))
+
+
+def test_from_the_apply_to_a_minute_after_running_no_status_held_a_word_of_failure(desk: Desk) -> None:
+    if desk.start is None:
+        pytest.skip("the demo was up already")
+    desk.start.rest(HEALTHY_SECONDS)
+    assert words_of_failure(desk.product, desk.start) == []
+    assert phases(desk.start.statuses()) == ["Preparing", "Running"]
+    desk.start.stop()
 
 
 def kill(product: Product, component: str) -> None:
@@ -260,7 +290,24 @@ def with_operator_killed(desk: Desk, act: Callable[[], None]) -> None:
     kill(desk.product, "operator")
 
 
-def test_a_good_release_is_promoted_though_the_operator_is_killed_in_it(desk: Desk, visitor: Person) -> None:
+@pytest.fixture(scope="module")
+def release_watch(desk: Desk) -> Iterator[StatusWatch]:
+    """What `kubectl get te -w` saw from before the good release on."""
+    with StatusWatch(desk.product.kubectl.kubeconfig, desk.product.namespace) as watch:
+        yield watch
+
+
+@pytest.fixture(scope="module")
+def bad_version(desk: Desk) -> str:
+    """A version that answers 500 after a while, in the nodes."""
+    bad = next_versions(current_version(desk))[0]
+    load(bad_release(bad))
+    return bad
+
+
+def test_a_good_release_is_promoted_though_the_operator_is_killed_in_it(
+    desk: Desk, visitor: Person, release_watch: StatusWatch
+) -> None:
     good, _bad = next_versions(current_version(desk))
     old = stable_release(desk)
     load(good_release(good))
@@ -279,12 +326,24 @@ def test_a_good_release_is_promoted_though_the_operator_is_killed_in_it(desk: De
         "edge updated", lambda status: (status.get("edge") or {}).get("version") == good, timeout=180, tell=say
     )
     desk.person.wait_status("edge connected", lambda found: found["edge"]["state"] == "connected", timeout=60)
+    release_watch.mark()
 
 
-def test_a_bad_release_is_withdrawn_before_many_notice(desk: Desk, visitor: Person) -> None:
-    stable, bad = current_version(desk), next_versions(current_version(desk))[0]
+def test_neither_the_good_release_nor_the_minute_after_it_held_a_word_of_failure(
+    desk: Desk, release_watch: StatusWatch, bad_version: str
+) -> None:
+    release_watch.rest(HEALTHY_SECONDS)
+    words = words_of_failure(desk.product, release_watch)
+    release_watch.stop()
+    assert words == []
+    assert bad_version != current_version(desk)
+    assert [phase for phase in phases(release_watch.statuses()) if phase not in ("Running", "Releasing")] == []
+    assert phases(release_watch.statuses())[-2:] == ["Releasing", "Running"]
+
+
+def test_a_bad_release_is_withdrawn_before_many_notice(desk: Desk, visitor: Person, bad_version: str) -> None:
+    stable, bad = current_version(desk), bad_version
     release = stable_release(desk)
-    load(bad_release(bad))
     outcome = withdraw(desk.product, visitor, bad)
     assert outcome.fault_to_zero is not None
     assert outcome.tally.failures() < outcome.tally.total() / 4
