@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tradingengine_operator.clients.control import ControlClient
 from tradingengine_operator.clients.prometheus import PrometheusClient, error_rate_query
-from tradingengine_operator.errors import ControlError
+from tradingengine_operator.errors import ControlError, TokenRefusedError
 from tradingengine_operator.flows.observation import Kind
 
 pytestmark = pytest.mark.unit
@@ -119,6 +119,7 @@ async def test_anything_else_is_one_kind_of_error_without_the_token(
     pod[0].status, pod[0].answer = status, answer
     with pytest.raises(ControlError) as caught:
         await ControlClient(session, port=pod[1]).state("127.0.0.1", TOKEN)
+    assert isinstance(caught.value, TokenRefusedError) is (status == 401), "a pod with another token runs"
     assert TOKEN not in str(caught.value)
     assert TOKEN not in caplog.text
 

@@ -1,0 +1,134 @@
+"""The loops of several engines: woken by what changed, deaf to their own echoes, ended before their data is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tradingengine_operator.builders import names
+from tradingengine_operator.errors import LeaseLostError
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime import fleet as fleets
+from tradingengine_operator.runtime.fleet import STUCK_SECONDS, Fleet
+
+from .fake_api import NAMESPACE
+from .rig import Bench
+
+pytestmark = pytest.mark.unit
+
+
+@asynccontextmanager
+async def tended(bench: Bench) -> AsyncIterator[tuple[Fleet, asyncio.Task[None]]]:
+    """A fleet that looks after the bench's engine."""
+    fleet = Fleet(bench.engine._tools)
+    stopped = asyncio.Event()
+    uid = bench.api.objects[kinds.ENGINE.kind, "desk"]["metadata"]["uid"]
+    task = asyncio.create_task(fleet.tend(NAMESPACE, "desk", uid, stopped))
+    await until(lambda: passes(bench) >= 1)
+    try:
+        yield fleet, task
+    finally:
+        stopped.set()
+        await task
+
+
+async def until(check: Callable[[], bool]) -> None:
+    """Waits for something that another task does."""
+    async with asyncio.timeout(20):
+        while not check():
+            await asyncio.sleep(0.01)
+
+
+def count(bench: Bench, name: str, labels: dict[str, str]) -> float:
+    """A counter of the operator."""
+    return bench.metrics.registry.get_sample_value(f"tradingengine_operator_{name}", labels) or 0.0
+
+
+def passes(bench: Bench) -> float:
+    """Passes that went well."""
+    return count(bench, "reconcile_total", {"namespace": NAMESPACE, "engine": "desk", "result": "ok"})
+
+
+def wakes(bench: Bench, cause: str) -> float:
+    """Wake-ups by a cause."""
+    return count(bench, "wake_total", {"cause": cause})
+
+
+def child(version: str, instance: str = "desk") -> dict[str, Any]:
+    """A Deployment as a watch shows it."""
+    labels = {names.LABEL_INSTANCE: instance}
+    metadata = {"name": "desk-api-a", "namespace": NAMESPACE, "labels": labels, "resourceVersion": version}
+    return {"metadata": metadata}
+
+
+async def test_a_change_of_the_engine_wakes_and_an_echo_of_its_status_does_not() -> None:
+    bench = Bench()
+    async with tended(bench) as (fleet, _):
+        body = bench.api.objects[kinds.ENGINE.kind, "desk"]
+        fleet.engine_event(body)
+        fleet.engine_event({"metadata": {**body["metadata"], "resourceVersion": "999"}})
+        assert wakes(bench, "engine") == 1
+        annotated = {"metadata": {**body["metadata"], "annotations": {"tradingengine.io/abort": "1"}}}
+        fleet.engine_event(annotated)
+        assert wakes(bench, "engine") == 2
+        await until(lambda: passes(bench) >= 2)
+        fleet.engine_event({"metadata": {**body["metadata"], "name": "another"}})
+        assert wakes(bench, "engine") == 2, "engines that nobody looks after are read whole when somebody does"
+
+
+async def test_a_change_of_a_child_wakes_its_engine_alone() -> None:
+    bench = Bench()
+    async with tended(bench) as (fleet, _):
+        fleet.child_event(kinds.DEPLOYMENT.kind, child("another-version"))
+        fleet.child_event(kinds.DEPLOYMENT.kind, child("another-version", "other"))
+        assert wakes(bench, kinds.DEPLOYMENT.kind) == 1
+
+
+async def test_a_pass_that_hangs_shows() -> None:
+    bench = Bench()
+    async with tended(bench) as (fleet, _):
+        assert fleet.stuck() == []
+        member = fleet._members[NAMESPACE, "desk"]
+        member.loop.beat.since = time.monotonic() - STUCK_SECONDS - 1
+        assert fleet.stuck() == [f"{NAMESPACE}/desk"]
+        member.loop.beat.since = None
+
+
+async def test_the_loop_ends_before_the_data_of_a_deleted_engine_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(deletionPolicy="delete")
+    await bench.settle()
+    order: list[str] = []
+    plain = fleets.settle_data
+
+    async def settle(client: Any, engine: dict[str, Any]) -> None:
+        order.append("running" if not task.done() and not ended.is_set() else "ended")
+        await plain(client, engine)
+
+    monkeypatch.setattr(fleets, "settle_data", settle)
+    async with tended(bench) as (fleet, task):
+        ended = fleet._members[NAMESPACE, "desk"].ended
+        engine = bench.api.objects[kinds.ENGINE.kind, "desk"]
+        engine["metadata"]["deletionTimestamp"] = "2026-11-21T09:00:00Z"
+        await fleet.bury(engine)
+    assert order == ["ended"]
+    assert "desk-database" not in bench.names(kinds.SECRET)
+    assert bench.status["phase"] == "Deleting"
+    assert passes(bench) == 0, "its figures are forgotten"
+
+
+async def test_a_lost_lease_ends_a_loop_without_a_word_of_a_bug(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+
+    async def lost(*_arguments: object) -> None:
+        raise LeaseLostError("the lease is too old")
+
+    bench.api.get = lost  # type: ignore[method-assign, assignment]
+    fleet = Fleet(bench.engine._tools)
+    await asyncio.wait_for(fleet.tend(NAMESPACE, "desk", "uid", asyncio.Event()), 5)
+    assert "the lease is too old" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert fleet._members == {}
