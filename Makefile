@@ -85,6 +85,14 @@ integration: venv ## real Postgres, Redis and browser on loopback, servers from 
 	$(DEVCLUSTER) images --frontend > /dev/null
 	$(COVERED).integration $(PYTEST) $(SPREAD) -m integration tests/integration --cov --cov-report= $(ARGS)
 
+# A new seed each time, printed with what it found; SEED=n tries that one again.
+.PHONY: fuzz
+fuzz: SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**31))')
+fuzz: EXAMPLES ?= 300
+fuzz: venv ## the API tried long by schemathesis with a new seed; SEED=n, EXAMPLES=n for each call (root)
+	$(DEVCLUSTER) images --rootfs postgres redis > /dev/null
+	@seed=$(SEED); echo "seed $$seed, $(EXAMPLES) examples for each call"; TE_FUZZ_SEED=$$seed TE_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) -m integration -s tests/integration/api/test_fuzz.py $(ARGS)
+
 .PHONY: cluster
 cluster: venv ## a real API server in a network namespace of its own, also beside a running demo (root)
 	$(DEVCLUSTER) build --only etcd --only kubernetes --only helm --only gateway-api

@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Any, Final
+from typing import Final
 
-from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, Response
 
@@ -14,9 +14,11 @@ from tradingengine.api.alerts.endpoints import router as alerts
 from tradingengine.api.candles.endpoints import router as candles
 from tradingengine.api.halt.endpoints import router as halt
 from tradingengine.api.instruments.endpoints import router as instruments
+from tradingengine.api.openapi import openapi_document
 from tradingengine.api.orders.endpoints import router as orders
+from tradingengine.api.parameters import known_parameters
 from tradingengine.api.positions.endpoints import router as positions
-from tradingengine.api.problems import Problem, add_handlers, problems
+from tradingengine.api.problems import add_handlers
 from tradingengine.api.quotes.endpoints import router as quotes
 from tradingengine.api.release.endpoints import router as release
 from tradingengine.api.responses import Json
@@ -59,6 +61,7 @@ def create_app(control: ControlState) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        dependencies=[Depends(known_parameters)],
         generate_unique_id_function=lambda route: route.name,
         middleware=[
             Middleware(SecurityHeaders, headers=HEADERS),
@@ -68,30 +71,10 @@ def create_app(control: ControlState) -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
+    app.state.routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
     app.include_router(_documents(app))
     add_handlers(app)
     return app
-
-
-def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the problem's schema that all errors refer to; made once."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title,
-            version=app.version,
-            description=app.description,
-            routes=app.routes,
-            openapi_version="3.1.0",
-        )
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(unused, None)
-        for call in (call for calls in document["paths"].values() for call in calls.values()):
-            if "422" in call["responses"]:
-                call["responses"]["422"] = problems(422)[422]
-        app.openapi_schema = document
-    return app.openapi_schema
 
 
 def _documents(app: FastAPI) -> APIRouter:

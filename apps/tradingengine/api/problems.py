@@ -1,19 +1,29 @@
 """How errors become answers: the one place that formats them."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from tradingengine.api.responses import ProblemJson
+from tradingengine.api.schemas import PRINTABLE
 from tradingengine.domain.errors import DomainError
-from tradingengine.domain.reasons import Fault
-from tradingengine.errors import ConflictError, InvalidInputError, TradingEngineError, UnavailableError
+from tradingengine.domain.reasons import Fault, ReasonCode
+from tradingengine.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    TradingEngineError,
+    UnavailableError,
+)
+from tradingengine.telemetry.request_id import stamp
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +114,35 @@ class OrderRefusedError(InvalidInputError):
         return {**super().problem(), "type": f"/problems/{self.fault_code}"}
 
 
+class BadJsonError(TradingEngineError):
+    """The body is no JSON at all."""
+
+    code = "bad_json"
+    status = 400
+    title = "The body is no JSON"
+
+
+class MediaTypeError(TradingEngineError):
+    """The body is of a kind that is not read."""
+
+    code = "media_type"
+    status = 415
+    title = "Only JSON is read"
+
+
+class UnknownInstrumentError(NotFoundError):
+    """There is no instrument of that symbol."""
+
+    code = str(ReasonCode.UNKNOWN_INSTRUMENT)
+    title = "There is no such instrument"
+
+
 class Problem(BaseModel):
     """RFC 9457 problem document."""
 
+    # Some problems say more, such as the order that was stored; readers ignore what they do not know.
     model_config = ConfigDict(
+        extra="allow",
         json_schema_extra={
             "examples": [
                 {
@@ -117,34 +152,49 @@ class Problem(BaseModel):
                     "detail": "The price is not a whole number of ticks: ₹2,500.03, tick ₹0.05.",
                     "field": "price",
                     "mend": "Round the price to the tick size.",
+                    "request_id": "5f2b0e0e6c0d4f0d9a3c8f6b1f7a2d11",
                 }
             ]
-        }
+        },
     )
 
-    type: str
+    type: str = Field(description="Ends in the code.", pattern=r"^/problems/[a-z][a-z0-9_-]*$")
     title: str
-    status: int
+    status: int = Field(ge=400, le=599)
     detail: str
-    field: str | None = None
-    mend: str | None = None
+    field: str = Field("", description="What of the request is wrong.")
+    mend: str = Field("", description="How to mend it.")
+    request_id: str = Field("", description="The name of the request in our log.")
 
 
-_TEXTS: Final = {
+PROBLEM_TEXTS: Final = {
+    400: "The body is no JSON.",
     401: "There is no session, or it is over.",
     403: "The person may not do this, or the request came from another site's page.",
     404: "There is nothing under that name.",
-    409: "The present state does not allow this.",
+    409: "The present state does not allow this; `release-gone` asks to load the page again.",
+    413: "The body is longer than 64 KiB.",
+    415: "The body does not say that it is JSON.",
     422: "A value is not allowed; `field` names it and `mend` says what is.",
     429: "Too many failed logins; `Retry-After` says how long to wait.",
+    500: "The server failed; the error was logged under `request_id`.",
     503: "The database, the cache or the edge does not answer.",
 }
 
 
-def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for the problems that an endpoint may answer with; 503 is always one of them."""
+def problem_answer(code: int) -> dict[str, Any]:
+    """The OpenAPI entry of a problem."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {code: {"description": _TEXTS[code], "content": content} for code in (*codes, 503)}
+    answer: dict[str, Any] = {"description": PROBLEM_TEXTS[code], "content": content}
+    if code == TooManyAttemptsError.status:
+        seconds = {"type": "integer", "minimum": 1, "maximum": 86_400}
+        answer["headers"] = {"Retry-After": {"description": "Seconds.", "required": True, "schema": seconds}}
+    return answer
+
+
+def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for problems that do not follow from what a call is (`openapi.py` adds those)."""
+    return {code: problem_answer(code) for code in codes}
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -156,29 +206,54 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unknown)
 
 
+def _answer(document: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    return ProblemJson(stamp(document), status_code=document["status"], headers=headers)
+
+
 async def _on_known(request: Request, error: Exception) -> Response:
     assert isinstance(error, TradingEngineError)  # noqa: S101 - registered for this class alone
-    return ProblemJson(error.problem(), status_code=error.status, headers=error.headers)
+    return _answer(error.problem(), error.headers)
 
 
 async def _on_domain(request: Request, error: Exception) -> Response:
-    return ProblemJson(InvalidInputError(str(error)).problem(), status_code=422)
+    return _answer(InvalidInputError(str(error)).problem())
 
 
 async def _on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
     first = error.errors()[0]
-    loc = first["loc"]
-    place = [str(part) for part in (loc[1:] if loc[0] in ("body", "query", "path", "header", "cookie") else loc)]
-    field = ".".join(place) or "body"
+    if first["type"] == "json_invalid":
+        return _answer(_bad_json(str(first.get("ctx", {}).get("error", ""))).problem())
+    field = _field(first["loc"])
+    what = "control characters are not allowed" if _is_control(first) else first["msg"]
     more = len(error.errors()) - 1
-    detail = f"{field}: {first['msg']}" + (f" (and {more} more)" if more else "")
-    mend = "Remove it." if first["type"] == "extra_forbidden" else None
-    return ProblemJson(InvalidInputError(detail, field=field, mend=mend).problem(), status_code=422)
+    detail = f"{field}: {what}" + (f" (and {more} more)" if more else "")
+    mend = MENDS.get(field) or ("Remove it." if first["type"] == "extra_forbidden" else None)
+    return _answer(InvalidInputError(detail, field=field, mend=mend).problem())
+
+
+MENDS: Final = {
+    "Idempotency-Key": "Send a new UUID for a new order, and the same one when you repeat the request.",
+}
+
+
+def _field(loc: Sequence[Any]) -> str:
+    place = [str(part) for part in (loc[1:] if loc[0] in ("body", "query", "path", "header", "cookie") else loc)]
+    return ".".join(place)[:64] or "body"
+
+
+def _is_control(fault: Mapping[str, Any]) -> bool:
+    return bool(fault["type"] == "string_pattern_mismatch" and fault.get("ctx", {}).get("pattern") == PRINTABLE)
+
+
+def _bad_json(why: str) -> BadJsonError:
+    return BadJsonError(f"The body is no JSON{f': {why}' if why else '.'}", field="body", mend="Send a JSON document.")
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    if error.status_code == BadJsonError.status:  # bytes that are no text, numbers of thousands of digits, deep nesting
+        return _answer(_bad_json("").problem())
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http")
     document = {
         "type": f"/problems/{code}",
@@ -186,10 +261,20 @@ async def _on_http(request: Request, error: Exception) -> Response:
         "status": error.status_code,
         "detail": f"{request.method} {request.url.path}: {error.detail}",
     }
-    return ProblemJson(document, status_code=error.status_code, headers=error.headers)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == 405:
+        headers["allow"] = ", ".join(_allowed(request))
+    return _answer(document, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of a path: the framework names those of the first call that has it, and of no other."""
+    known: list[Route] = request.app.state.routes
+    here = [route for route in known if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in here for method in route.methods or ()})
 
 
 async def _on_unknown(request: Request, error: Exception) -> Response:
     log.error("an endpoint failed", extra={"route": request.url.path}, exc_info=error)
     known = TradingEngineError("The server failed; the error was logged.", mend="Try again; then look at the log.")
-    return ProblemJson(known.problem(), status_code=500)
+    return _answer(known.problem())

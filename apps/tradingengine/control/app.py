@@ -14,6 +14,7 @@ from tradingengine.control.documents import ReleaseDocument, ServeRequest, Withd
 from tradingengine.control.state import ControlState
 from tradingengine.errors import InvalidInputError, TradingEngineError
 from tradingengine.telemetry.metrics import CONTENT_TYPE
+from tradingengine.telemetry.request_id import stamp
 
 MAX_BODY = 256 * 1024
 PROBLEM_JSON = "application/problem+json"
@@ -150,4 +151,4 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def problem_response(document: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     """An RFC 9457 answer with the document's own status."""
-    return JSONResponse(document, status_code=document["status"], headers=headers, media_type=PROBLEM_JSON)
+    return JSONResponse(stamp(document), status_code=document["status"], headers=headers, media_type=PROBLEM_JSON)

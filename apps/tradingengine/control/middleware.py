@@ -7,6 +7,7 @@ from typing import Any, Final
 from tradingengine.control.state import ControlState
 from tradingengine.errors import ConflictError, TradingEngineError
 from tradingengine.telemetry.middleware import ASGIApp, Message, Receive, Scope, Send
+from tradingengine.telemetry.request_id import stamp
 
 RELEASE_HEADER: Final = b"x-te-release"
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -140,7 +141,7 @@ def is_safe(method: str) -> bool:
 
 async def send_problem(send: Send, error: TradingEngineError) -> None:
     """Answer with an error's problem document."""
-    body = json.dumps(error.problem()).encode()
+    body = json.dumps(stamp(error.problem())).encode()
     headers: list[tuple[bytes, bytes]] = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),

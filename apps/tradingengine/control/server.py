@@ -15,6 +15,7 @@ from tradingengine.control.app import create_control_app
 from tradingengine.control.state import ControlState, run_hooks
 from tradingengine.errors import TradingEngineError
 from tradingengine.telemetry.metrics import measure_loop_lag
+from tradingengine.telemetry.request_id import RequestId
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ def _bind(listeners: Sequence[Listener]) -> list[socket.socket]:
 def _server(listener: Listener) -> _Server:
     return _Server(
         uvicorn.Config(
-            listener.app,
+            RequestId(listener.app),
             host=listener.host,
             port=listener.port,
             log_config=None,

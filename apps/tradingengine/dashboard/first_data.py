@@ -56,7 +56,7 @@ class StorageSource:
         self._state = state
         self._shared: asyncio.Future[dict[str, Any]] | None = None
         self._shared_at = 0.0
-        self._known: list[dict[str, Any]] = []
+        self._known: dict[str, Any] = {"items": [], "next_cursor": None}
         self._known_at = 0.0
 
     async def person(self, token: str) -> Person | None:
@@ -81,20 +81,20 @@ class StorageSource:
                 "summary": reads.summary,
                 "positions": lambda: items(reads.positions()),
                 "orders": lambda: reads.orders("all", cursor=None, limit=FIRST_ORDERS),
-                "alerts": lambda: items(reads.alerts()),
-                "instruments": lambda: items(self._instruments()),
+                "alerts": reads.alerts,
+                "instruments": self._instruments,
                 "quotes": self._quotes,
             }
         )
 
     async def _quotes(self) -> dict[str, Any]:
         found = await self._instruments()
-        return await items(self._reads.quotes([instrument["symbol"] for instrument in found]))
+        return await items(self._reads.quotes([instrument["symbol"] for instrument in found["items"]]))
 
-    async def _instruments(self) -> list[dict[str, Any]]:
+    async def _instruments(self) -> dict[str, Any]:
         now = asyncio.get_running_loop().time()
-        if not self._known or now - self._known_at > KNOWN_SECONDS:
-            self._known, self._known_at = await self._reads.instruments("", FIRST_INSTRUMENTS), now
+        if not self._known["items"] or now - self._known_at > KNOWN_SECONDS:
+            self._known, self._known_at = await self._reads.instruments("", limit=FIRST_INSTRUMENTS), now
         return self._known
 
     def _user_release(self) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Candles (OHLCV bars), prices in paise, stamped with the epoch second (UTC) at which the bar starts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -8,7 +10,20 @@ import msgspec
 from tradingengine.domain.errors import DomainError
 from tradingengine.domain.money import Paise
 
-INTERVALS: Final = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86400}
+
+class Interval(StrEnum):
+    """Length of a bar."""
+
+    M1 = "1m"
+    M5 = "5m"
+    M15 = "15m"
+    H1 = "1h"
+    D1 = "1d"
+
+
+INTERVALS: Final[Mapping[str, int]] = MappingProxyType(
+    {Interval.M1: 60, Interval.M5: 300, Interval.M15: 900, Interval.H1: 3600, Interval.D1: 86400}
+)
 """Interval name -> seconds."""
 
 _IST_OFFSET: Final = 19800

@@ -12,6 +12,8 @@ from uuid import UUID
 
 from tradingengine.domain.errors import DomainError
 
+ID_PATTERN: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+"""The canonical text of a UUIDv7, as a regular expression of any dialect."""
 TAG_LENGTH: Final = 20
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _TIME_BITS: Final = 42  # milliseconds until the year 2109; the six bits above are zero until then

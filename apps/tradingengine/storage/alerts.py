@@ -36,6 +36,19 @@ async def newest(connection: Connection, *, limit: int, since: datetime | None =
     return rows
 
 
+async def page(connection: Connection, *, limit: int, after: tuple[datetime, str] | None) -> list[Mapping[str, Any]]:
+    """The newest alerts first; with `after` only those behind the alert of that time and id."""
+    at, ref = after or (None, None)
+    rows: list[Mapping[str, Any]] = await connection.fetch(
+        "select id, severity, title, detail, mend, at from alerts "
+        "where $2::timestamptz is null or at < $2 or (at = $2 and id > $3::uuid) order by at desc, id limit $1",
+        limit,
+        at,
+        ref,
+    )
+    return rows
+
+
 async def by_id(connection: Connection, ref: str) -> Mapping[str, Any] | None:
     """One alert."""
     row: Mapping[str, Any] | None = await connection.fetchrow(

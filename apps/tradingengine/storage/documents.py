@@ -119,6 +119,12 @@ def position_document(stored: StoredPosition, last: int | None, *, today: bool) 
     }
 
 
+def position_order(document: Mapping[str, Any]) -> str:
+    """What positions are listed by: open ones first, then by symbol."""
+    key = " ".join(document[name] for name in ("symbol", "product", "account", "broker"))
+    return f"{0 if document['quantity'] else 1} {key}"
+
+
 def quote_document(quote: Quote, at: str | None) -> dict[str, Any]:
     """Quote; `at` is the wall time (text) at which the edge sent it."""
     change = quote.last - quote.previous_close

@@ -52,6 +52,12 @@ async def instrument(connection: Connection, symbol: str) -> Instrument | None:
     return instrument_of(row) if row is not None else None
 
 
+async def known_symbols(connection: Connection, symbols: Sequence[str]) -> set[str]:
+    """Those of the symbols that are, or ever were, an instrument here."""
+    rows = await connection.fetch("select symbol from instruments where symbol = any($1::text[])", list(symbols))
+    return {row["symbol"] for row in rows}
+
+
 async def search_instruments(connection: Connection, query: str, *, limit: int) -> list[Instrument]:
     """Active instruments that `domain.search` finds for a query, best match first; indices and shares for now.
 

@@ -9,14 +9,15 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from tradingengine.config import EngineConfig
-from tradingengine.domain.candles import INTERVALS, bar_start, resample
+from tradingengine.domain.candles import INTERVALS, Interval, bar_start, resample
 from tradingengine.domain.clock import IST, rfc3339
 from tradingengine.domain.instruments import Instrument
 from tradingengine.domain.money import format_rupees
 from tradingengine.domain.risk import day_pnl, market_day
-from tradingengine.errors import DatabaseUnavailableError, InvalidInputError, NotFoundError
-from tradingengine.storage import alerts, documents, halts, market, orders, positions, quotes, streams
+from tradingengine.errors import DatabaseUnavailableError, NotFoundError
+from tradingengine.storage import alerts, documents, halts, market, orders, paging, positions, quotes, streams
 from tradingengine.storage.heartbeat import Heartbeat, read_heartbeat
+from tradingengine.storage.paging import Page
 from tradingengine.storage.postgres import Connection, Database
 from tradingengine.storage.quotes import Priced
 from tradingengine.storage.records import StoredPosition
@@ -82,11 +83,17 @@ class Reads:
         async with self.database.connection() as connection:
             return await market.instrument(connection, symbol)
 
-    async def instruments(self, query: str, limit: int) -> list[dict[str, Any]]:
-        """Search by symbol and name."""
+    async def known_symbols(self, symbols: Sequence[str]) -> set[str]:
+        """Those of the symbols that are, or ever were, an instrument here."""
         async with self.database.connection() as connection:
-            found = await market.search_instruments(connection, query, limit=min(limit, MAX_PAGE))
-        return [documents.instrument_document(instrument) for instrument in found]
+            return await market.known_symbols(connection, symbols)
+
+    async def instruments(self, query: str, *, cursor: str | None = None, limit: int) -> Page:
+        """A page of a search by symbol and name, best match first."""
+        start, limit = int(cursor or 0), max(1, min(limit, MAX_PAGE))
+        async with self.database.connection() as connection:
+            found = await market.search_instruments(connection, query, limit=start + limit + 1)
+        return paging.by_offset([documents.instrument_document(item) for item in found], cursor, limit)
 
     async def order(self, order_id: str) -> dict[str, Any]:
         """One order; NotFoundError when there is none."""
@@ -102,8 +109,8 @@ class Reads:
             timelines = await orders.timelines(connection, list(stored))
         return [documents.order_document(stored[i], timelines.get(i, ())) for i in ids if i in stored]
 
-    async def orders(self, state: str, *, cursor: str | None, limit: int) -> dict[str, Any]:
-        """A page of orders, newest first: `{"items", "next_cursor"}`."""
+    async def orders(self, state: str, *, cursor: str | None, limit: int) -> Page:
+        """A page of orders, newest first."""
         limit = max(1, min(limit, MAX_PAGE))
         async with self.database.connection() as connection:
             stored = await orders.page(connection, state, before=cursor, limit=limit + 1)
@@ -179,11 +186,15 @@ class Reads:
         async with self.database.connection() as connection:
             await positions.add_sample(connection, bucket, pnl)
 
-    async def alerts(self, *, limit: int = 50) -> list[dict[str, Any]]:
-        """The newest alerts first."""
+    async def alerts(self, *, cursor: str | None = None, limit: int = 50) -> Page:
+        """A page of alerts, newest first; a cursor is one of ours (`paging.ALERT_CURSOR`)."""
+        limit = max(1, min(limit, MAX_PAGE))
+        after = paging.split_time_cursor(cursor) if cursor is not None else None
         async with self.database.connection() as connection:
-            rows = await alerts.newest(connection, limit=max(1, min(limit, MAX_PAGE)))
-        return [documents.alert_document(row) for row in rows]
+            rows = await alerts.page(connection, limit=limit + 1, after=after)
+        shown = rows[:limit]
+        more = paging.time_cursor(shown[-1]["at"], shown[-1]["id"]) if len(rows) > limit else None
+        return {"items": [documents.alert_document(row) for row in shown], "next_cursor": more}
 
     async def halt(self) -> dict[str, Any] | None:
         """The halt that is not released, None when there is none."""
@@ -201,32 +212,27 @@ class Reads:
         row = await halts.active(connection)
         return documents.halt_document(row, self.now()) if row is not None else None
 
-    async def candles(self, symbol: str, interval: str, *, limit: int, before: int | None) -> dict[str, Any]:
-        """Bars of the current run that start before `before` (epoch seconds), oldest first.
-
-        InvalidInputError for an unknown interval.
-        """
-        if interval not in INTERVALS:
-            raise InvalidInputError(
-                f"{interval!r} is not an interval.", field="interval", mend=f"Use one of {', '.join(INTERVALS)}."
-            )
+    async def candles(self, symbol: str, interval: Interval, *, limit: int, before: int | None) -> Page:
+        """Bars of the current run that start before `before` (epoch seconds), oldest first; the next page is older."""
         limit = max(1, min(limit, MAX_CANDLES))
         heartbeat = await self.heartbeat()
         async with self.database.connection() as connection:
             run = heartbeat.run if heartbeat is not None else await market.latest_run(connection)
-            newest = await market.newest_candle_time(connection, symbol, run, before)
+            page: Page = {"symbol": symbol, "interval": interval, "run": run, "items": [], "next_cursor": None}
+            end = bar_start(before, interval) if before is not None else None
+            newest = await market.newest_candle_time(connection, symbol, run, end)
             if newest is None:
-                return {"symbol": symbol, "interval": interval, "run": run, "items": []}
+                return page
             seconds = INTERVALS[interval]
             # Nights and holidays hold no bars: look back over twice the span, bounded by whole days for short ones.
             since = bar_start(newest - max(2 * limit * seconds, 4 * 86_400), interval)
-            end = bar_start(before, interval) if before is not None else None
             minutes = await market.candles(
                 connection, symbol, run, since=since, before=end, limit=min((limit + 1) * (seconds // 60), MAX_MINUTES)
             )
-        bars = resample(minutes, interval)[-limit:]
-        items = [documents.candle_document(bar) for bar in bars]
-        return {"symbol": symbol, "interval": interval, "run": run, "items": items}
+            bars = resample(minutes, interval)[-limit:]
+            older = await market.newest_candle_time(connection, symbol, run, bars[0].time) if bars else None
+        more = str(bars[0].time) if older is not None else None
+        return {**page, "items": [documents.candle_document(bar) for bar in bars], "next_cursor": more}
 
     async def status(self, release: dict[str, Any] | None, user_release: dict[str, Any]) -> dict[str, Any]:
         """Mode, market, feed, edge, brokers, halt and release; `release` and `user_release` are the pod's own."""

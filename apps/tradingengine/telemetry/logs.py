@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from pythonjsonlogger.json import JsonFormatter
 
+from tradingengine.telemetry.request_id import RequestIdFilter
+
 REDACTED: Final = "[redacted]"
 _SECRET_NAME: Final = re.compile(
     r"(pass(word|wd|phrase)?|secret|token|authorization|cookie|credential|api_?key|database_url|cache_url|dsn|totp|otp)$",
@@ -22,7 +24,13 @@ _PATTERNS: Final = (
         r"\g<keep>[redacted]",
     ),
 )
-_QUIET: Final = {"uvicorn": "WARNING", "uvicorn.error": "WARNING", "uvicorn.access": "ERROR", "asyncio": "WARNING"}
+_QUIET: Final = {
+    "asgi_correlation_id": "ERROR",
+    "uvicorn": "WARNING",
+    "uvicorn.error": "WARNING",
+    "uvicorn.access": "ERROR",
+    "asyncio": "WARNING",
+}
 
 
 def redact_text(text: str) -> str:
@@ -53,8 +61,12 @@ class _RedactingFormatter(JsonFormatter):
 
 
 def configure_logging(*, component: str, level: str = "INFO", release: str = "", slot: str = "", pod: str = "") -> None:
-    """Send all logs to standard output as JSON with component, release, slot and pod on each line."""
+    """Send all logs to standard output as JSON with component, release, slot and pod on each line.
+
+    Lines about a request also hold its `request_id`.
+    """
     handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(RequestIdFilter())
     static = {"component": component, "release": release, "slot": slot, "pod": pod}
     handler.setFormatter(
         _RedactingFormatter(

@@ -66,12 +66,13 @@ async def test_the_same_key_is_the_same_order_also_when_asked_ten_times_at_once(
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"symbol": "NSE:NOSUCH"}, "symbol", "unknown_instrument"),
     ({"symbol": "NSE:NIFTY"}, "symbol", "not_tradable"),
-    ({"quantity": 0}, "quantity", "bad_quantity"),
+    ({"quantity": 0}, "quantity", "invalid"),
     ({"quantity": 200_000}, "quantity", "freeze_quantity"),
     ({"quantity": "10"}, "quantity", "invalid"),
     ({"side": "HOLD"}, "side", "invalid"),
     ({"price": "2500.03"}, "price", "bad_tick"),
-    ({"price": "-1"}, "price", "bad_price"),
+    ({"price": "-1"}, "price", "invalid"),
+    ({"price": "0"}, "price", "bad_price"),
     ({"price": "12.345"}, "price", "invalid"),
     ({"price": None}, "price", "bad_price"),
     ({"type": "MARKET"}, "price", "bad_price"),
@@ -108,7 +109,7 @@ async def test_an_order_needs_a_key_a_role_and_json(trader: Person, stranger: Pe
     assert (refused.status_code, refused.json()["type"]) == (403, "/problems/forbidden")
     assert (await stranger.http.get("/v1/orders")).status_code == 200
     headers = {"idempotency-key": "k", "content-type": "application/json"}
-    assert (await trader.http.post("/v1/orders", content="{", headers=headers)).status_code == 422
+    assert (await trader.http.post("/v1/orders", content="{", headers=headers)).status_code == 400
     long = await trader.http.post("/v1/orders", content=b"x" * 70_000, headers=headers)
     assert (long.status_code, long.json()["type"]) == (413, "/problems/body_too_long")
 

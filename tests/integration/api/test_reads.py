@@ -4,7 +4,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from tradingengine.api.app import create_app, openapi_document
+from tradingengine.api.app import create_app
+from tradingengine.api.openapi import openapi_document
 from tradingengine.control.state import ControlState
 from tradingengine.storage import streams
 

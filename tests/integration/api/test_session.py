@@ -105,7 +105,9 @@ async def test_control_characters_are_refused_with_their_field(stranger: Person,
     for field, answer in refused.items():
         assert (answer.status_code, answer.json()["field"]) == (422, field)
     assert (await trader.http.get("/v1/candles", params={"symbol": nul})).status_code == 422
-    odd = await trader.http.post("/v1/positions/exit", json={"symbol": "NSE RELIANCE", "product": "MIS"})
+    odd = await trader.http.post(
+        "/v1/positions/exit", json={"symbol": "NSE RELIANCE", "product": "MIS"}, headers={"idempotency-key": "k"}
+    )
     assert (odd.status_code, odd.json()["field"]) == (422, "symbol")
 
 

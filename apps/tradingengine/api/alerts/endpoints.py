@@ -7,14 +7,17 @@ from starlette.responses import Response
 
 from tradingengine.api.alerts.schemas import AlertList
 from tradingengine.api.auth import Reader
-from tradingengine.api.problems import problems
+from tradingengine.api.parameters import Limit
 from tradingengine.api.responses import Json
 from tradingengine.api.state import State
+from tradingengine.storage.paging import ALERT_CURSOR
 
 router = APIRouter(prefix="/v1/alerts", tags=["status"])
 
+AlertCursor = Annotated[str | None, Query(pattern=ALERT_CURSOR, description="`next_cursor` of the page before.")]
 
-@router.get("", response_model=AlertList, summary="List alerts", responses=problems(401, 422))
-async def list_alerts(user: Reader, state: State, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> Response:
+
+@router.get("", response_model=AlertList, summary="List alerts")
+async def list_alerts(user: Reader, state: State, cursor: AlertCursor = None, limit: Limit = 50) -> Response:
     """Newest first."""
-    return Json({"items": await state.reads.alerts(limit=limit), "next_cursor": None})
+    return Json(await state.reads.alerts(cursor=cursor, limit=limit))

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from tradingengine.api.schemas import Document, Time
+from tradingengine.api.schemas import Cursor, Document, Time
 
 
 class Alert(Document):
@@ -17,7 +17,7 @@ class Alert(Document):
 
 
 class AlertList(Document):
-    """Alerts, newest first."""
+    """A page of alerts, newest first."""
 
     items: list[Alert]
-    next_cursor: None = None
+    next_cursor: Cursor

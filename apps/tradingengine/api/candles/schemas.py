@@ -1,27 +1,27 @@
 """What candles look like from outside."""
 
-from typing import Literal
-
 from pydantic import Field
 
-from tradingengine.api.schemas import Document, Rupees, Symbol
+from tradingengine.api.schemas import Count, Document, EpochSeconds, Rupees, Symbol
+from tradingengine.domain.candles import Interval
 
 
 class Candle(Document):
     """One bar."""
 
-    time: int = Field(description="Epoch seconds (UTC) of the bar's start, market time.")
+    time: EpochSeconds = Field(description="Epoch seconds (UTC) of the bar's start, market time.")
     open: Rupees
     high: Rupees
     low: Rupees
     close: Rupees
-    volume: int
+    volume: Count
 
 
 class CandleList(Document):
-    """Bars, oldest first."""
+    """Bars, oldest first; the next page holds older ones."""
 
     symbol: Symbol
-    interval: Literal["1m", "5m", "15m", "1h", "1d"]
+    interval: Interval
     run: str = Field(description="Run id of the tape; empty for real prices.")
     items: list[Candle]
+    next_cursor: str | None = Field(description="Give it as `cursor` for older bars; null when there are none.")

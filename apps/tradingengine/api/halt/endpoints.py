@@ -8,7 +8,7 @@ from starlette.responses import Response
 from tradingengine.api.auth import Halter, Reader, Releaser
 from tradingengine.api.halt.schemas import Halt, HaltRequest
 from tradingengine.api.halt.service import HaltService
-from tradingengine.api.problems import problems
+from tradingengine.api.parameters import REDUCES_RISK
 from tradingengine.api.responses import Json
 from tradingengine.api.state import State
 
@@ -23,8 +23,8 @@ router = APIRouter(prefix="/v1/halt", tags=["halt"])
     responses={
         200: {"model": Halt, "description": "Trading is halted already: that halt."},
         202: {"description": "Stored and queued; follow its state."},
-        **problems(401, 403, 422),
     },
+    openapi_extra=REDUCES_RISK,
 )
 async def halt(user: Halter, state: State, body: Annotated[HaltRequest | None, Body()] = None) -> Response:
     """Closes the edge's gate and cancels what adds risk; stops and exits stay. Survives any restart.
@@ -35,7 +35,7 @@ async def halt(user: Halter, state: State, body: Annotated[HaltRequest | None, B
     return Json(document, status_code=202 if is_new else 200)
 
 
-@router.get("", response_model=Halt | None, summary="The newest halt", responses=problems(401))
+@router.get("", response_model=Halt | None, summary="The newest halt")
 async def get_halt(user: Reader, state: State) -> Response:
     """Released or not; null when there never was one."""
     return Json(await state.reads.latest_halt())
@@ -46,10 +46,7 @@ async def get_halt(user: Reader, state: State) -> Response:
     status_code=202,
     response_model=Halt,
     summary="Release the halt",
-    responses={
-        202: {"description": "Queued for 30 s; the halt ends when the edge says so."},
-        **problems(401, 403, 409),
-    },
+    responses={202: {"description": "Queued for 30 s; the halt ends when the edge says so."}},
 )
 async def release(user: Releaser, state: State) -> Response:
     """Asks the edge to take new risk again. It must listen: 503 `edge_unreachable` otherwise, and the halt stays."""

@@ -4,20 +4,20 @@ from typing import Literal
 
 from pydantic import Field
 
-from tradingengine.api.schemas import Body, Document, Time
+from tradingengine.api.schemas import PRINTABLE, Body, Count, Document, Time
 
 
 class HaltRequest(Body):
     """Why trading is halted."""
 
-    reason: str | None = Field(None, max_length=200, examples=["Prices look wrong"])
+    reason: str | None = Field(None, max_length=200, pattern=PRINTABLE, examples=["Prices look wrong"])
 
 
 class HaltEntries(Document):
     """Entries that were open when the gate closed, and those that the broker's book confirmed as cancelled."""
 
-    total: int
-    cancelled: int
+    total: Count
+    cancelled: Count
 
 
 class Halt(Document):

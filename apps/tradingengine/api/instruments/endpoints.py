@@ -7,20 +7,22 @@ from starlette.responses import Response
 
 from tradingengine.api.auth import Reader
 from tradingengine.api.instruments.schemas import InstrumentList
-from tradingengine.api.problems import problems
+from tradingengine.api.parameters import Limit, OffsetCursor
 from tradingengine.api.responses import Json
-from tradingengine.api.schemas import Text
+from tradingengine.api.schemas import PRINTABLE
 from tradingengine.api.state import State
 
 router = APIRouter(prefix="/v1/instruments", tags=["prices"])
 
+Words = Annotated[
+    str,
+    Query(max_length=64, pattern=PRINTABLE, description="Words of symbol or name; empty lists all.", examples=["tcs"]),
+]
 
-@router.get("", response_model=InstrumentList, summary="Search instruments", responses=problems(401, 422))
+
+@router.get("", response_model=InstrumentList, summary="Search instruments")
 async def search_instruments(
-    user: Reader,
-    state: State,
-    query: Annotated[Text, Query(max_length=64, description="Words of symbol or name; empty lists all.")] = "",
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    user: Reader, state: State, query: Words = "", cursor: OffsetCursor = None, limit: Limit = 50
 ) -> Response:
     """Indices and shares whose symbol or name holds every word."""
-    return Json({"items": await state.reads.instruments(query, limit), "next_cursor": None})
+    return Json(await state.reads.instruments(query, cursor=cursor, limit=limit))

@@ -1,10 +1,9 @@
 """What an instrument looks like from outside."""
 
-from typing import Literal
-
 from pydantic import Field
 
-from tradingengine.api.schemas import Document, Rupees, Symbol
+from tradingengine.api.schemas import MAX_NUMBER, Count, Cursor, Document, Rupees, Symbol
+from tradingengine.domain.instruments import InstrumentKind, Segment
 
 
 class Instrument(Document):
@@ -12,17 +11,17 @@ class Instrument(Document):
 
     symbol: Symbol
     exchange: str
-    segment: Literal["NSE_EQ", "NSE_FO", "NSE_INDEX", "MCX"]
+    segment: Segment
     name: str
-    kind: Literal["equity", "index", "future", "option"]
-    lot_size: int
+    kind: InstrumentKind
+    lot_size: int = Field(ge=1, le=MAX_NUMBER)
     tick_size: Rupees
-    freeze_quantity: int = Field(description="Units; 0 when none is known.")
+    freeze_quantity: Count = Field(description="Units; 0 when none is known.")
     tradable: bool
 
 
 class InstrumentList(Document):
-    """Found instruments, best match first."""
+    """A page of found instruments, best match first."""
 
     items: list[Instrument]
-    next_cursor: None = None
+    next_cursor: Cursor

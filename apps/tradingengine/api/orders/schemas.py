@@ -1,39 +1,65 @@
 """What an order looks like from outside."""
 
-from typing import Literal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from tradingengine.api.schemas import Body, Document, OrderId, Rupees, Symbol, Time
+from tradingengine.api.schemas import (
+    MAX_NUMBER,
+    MAX_UNITS,
+    Body,
+    Count,
+    Cursor,
+    Document,
+    Lax,
+    Name,
+    OrderId,
+    Price,
+    Rupees,
+    Symbol,
+    Time,
+    Units,
+    json_integer,
+)
+from tradingengine.domain.orders import (
+    Delivery,
+    OrderState,
+    OrderType,
+    Product,
+    Purpose,
+    Side,
+    Source,
+    Validity,
+)
 
-SideName = Literal["BUY", "SELL"]
-TypeName = Literal["LIMIT", "MARKET", "SL", "SL_M"]
-ProductName = Literal["CNC", "MIS", "NRML", "MTF"]
-ValidityName = Literal["DAY", "IOC"]
-PurposeName = Literal["ENTRY", "STOP", "TARGET", "EXIT", "HEDGE", "ADOPTED"]
+MAX_SLICES = 1000
 
 
 class NewOrder(Body):
     """An order to place. Prices are rupees as text; what this version cannot do yet is refused with 422."""
 
     symbol: Symbol
-    side: SideName
-    quantity: int = Field(description="Units, whole lots.", examples=[10])
-    type: TypeName = "LIMIT"
-    price: str | None = Field(None, description="LIMIT and SL: rupees.", examples=["2500.05"], max_length=20)
-    trigger_price: str | None = Field(None, description="SL and SL_M: rupees.", max_length=20)
-    product: ProductName = "MIS"
-    validity: ValidityName = "DAY"
-    disclosed_quantity: int = 0
-    amo: bool = False
-    purpose: PurposeName = "ENTRY"
-    parent_id: str | None = None
-    group_id: str | None = None
-    slice: int = Field(0, ge=0)
-    stop: str | None = Field(None, description="Not supported yet.")
-    target: str | None = Field(None, description="Not supported yet.")
-    account: str = Field("default", max_length=64)
-    broker: str | None = Field(None, description="Default: the engine's first broker.", max_length=64)
+    side: Annotated[Side, Lax]
+    quantity: Units = Field(description="Units, whole lots.")
+    type: Annotated[OrderType, Lax] = OrderType.LIMIT
+    price: Price | None = Field(None, description="LIMIT and SL: rupees.")
+    trigger_price: Price | None = Field(None, description="SL and SL_M: rupees.")
+    product: Annotated[Product, Lax] = Product.MIS
+    validity: Annotated[Validity, Lax] = Validity.DAY
+    disclosed_quantity: Annotated[int, Field(ge=0, le=MAX_UNITS), BeforeValidator(json_integer)] = Field(
+        0, description="Not supported yet."
+    )
+    amo: bool = Field(False, description="After-market order. Not supported yet.")
+    purpose: Annotated[Purpose, Lax] = Purpose.ENTRY
+    parent_id: OrderId | None = Field(None, description="Not supported yet.")
+    group_id: OrderId | None = Field(None, description="Not supported yet.")
+    slice: Annotated[int, Field(ge=0, le=MAX_SLICES), BeforeValidator(json_integer)] = Field(
+        0, description="Not supported yet."
+    )
+    stop: Price | None = Field(None, description="Not supported yet.")
+    target: Price | None = Field(None, description="Not supported yet.")
+    account: Name = "default"
+    broker: Name | None = Field(None, description="Default: the engine's first broker.")
     dry_run: bool = Field(False, description="Travels the whole path and stops at the edge's gate.")
 
 
@@ -48,10 +74,10 @@ class Reason(Document):
 class TimelineEntry(Document):
     """One step of an order."""
 
-    state: str
+    state: OrderState
     at: Time
-    ms: int = Field(description="Milliseconds since the first step.")
-    quantity: int | None = None
+    ms: Count = Field(description="Milliseconds since the first step.")
+    quantity: Count | None = None
     price: Rupees | None = None
 
 
@@ -62,29 +88,26 @@ class Order(Document):
     account: str
     broker: str
     symbol: Symbol
-    side: SideName
-    type: TypeName
-    product: ProductName
-    validity: ValidityName
-    quantity: int
-    filled_quantity: int
+    side: Side
+    type: OrderType
+    product: Product
+    validity: Validity
+    quantity: int = Field(ge=1, le=MAX_NUMBER)
+    filled_quantity: Count
     price: Rupees | None
     trigger_price: Rupees | None
     average_price: Rupees | None
-    disclosed_quantity: int
+    disclosed_quantity: Count
     amo: bool
-    purpose: PurposeName
+    purpose: Purpose
     parent_id: str | None
     group_id: str | None
-    slice: int
-    state: Literal[
-        "INTENT", "SENT", "OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "REJECTED", "EXPIRED", "UNKNOWN",
-        "NOT_DELIVERED", "DRY_RUN",
-    ]  # fmt: skip
-    delivery: Literal["pending", "delivered", "unknown", "not_delivered"]
+    slice: Count
+    state: OrderState
+    delivery: Delivery
     cancel_requested: bool
     reason: Reason | None
-    source: Literal["person", "strategy"]
+    source: Source
     strategy: str | None
     placed_by: str | None
     dry_run: bool
@@ -99,7 +122,7 @@ class OrderPage(Document):
     """A page of orders, newest first."""
 
     items: list[Order]
-    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last one.")
+    next_cursor: Cursor
 
 
 NEW_ORDER_EXAMPLES = {

@@ -21,7 +21,7 @@ from tradingengine.domain.capabilities import adds_risk
 from tradingengine.domain.errors import DomainError
 from tradingengine.domain.ids import is_id, new_id, parse_id
 from tradingengine.domain.instruments import Instrument, InstrumentKind
-from tradingengine.domain.money import parse_rupees, show_count
+from tradingengine.domain.money import parse_rupees
 from tradingengine.domain.orders import (
     Delivery,
     Order,
@@ -30,9 +30,7 @@ from tradingengine.domain.orders import (
     OrderType,
     Product,
     Purpose,
-    Side,
     Source,
-    Validity,
 )
 from tradingengine.domain.positions import PositionKey, key_of
 from tradingengine.domain.reasons import ReasonCode, fault, reason
@@ -52,7 +50,6 @@ MARKET_LIFETIME: Final = timedelta(seconds=5)
 LIMIT_LIFETIME: Final = timedelta(seconds=30)
 SESSION_LIFETIME: Final = timedelta(hours=12)
 """Cancels and exits stay good for the session; this is longer than any."""
-MAX_KEY: Final = 128
 _PROTECTS: Final = frozenset({Purpose.STOP, Purpose.TARGET})
 _DERIVATIVES: Final = frozenset({InstrumentKind.FUTURE, InstrumentKind.OPTION})
 
@@ -62,36 +59,23 @@ def request_hash(operation: str, body: Any) -> bytes:
     return hashlib.sha256(f"{operation} {audit.canonical(body)}".encode()).digest()
 
 
-def check_key(key: str | None) -> str:
-    """The Idempotency-Key header; InvalidInputError when it is missing or too long."""
-    if not key or len(key) > MAX_KEY or not key.isprintable():
-        raise InvalidInputError(
-            f"The header Idempotency-Key is needed, 1 to {MAX_KEY} printable characters.",
-            field="Idempotency-Key",
-            mend="Send a new UUID for a new order, and the same one when you repeat the request.",
-        )
-    return key
-
-
 def to_request(body: NewOrder, default_broker: str) -> OrderRequest:
     """The order that is asked for; OrderRefusedError or InvalidInputError names the first wrong field."""
     for name in ("stop", "target"):
         if getattr(body, name) is not None:
             raise OrderRefusedError(fault(name, ReasonCode.NOT_SUPPORTED_YET, f"{name} on an order"))
-    if body.quantity > 10**9:
-        raise OrderRefusedError(fault("quantity", ReasonCode.BAD_QUANTITY, show_count(body.quantity)))
     return OrderRequest(
         symbol=body.symbol,
-        side=Side(body.side),
+        side=body.side,
         quantity=body.quantity,
-        type=OrderType(body.type),
+        type=body.type,
         price_paise=_paise("price", body.price),
         trigger_price_paise=_paise("trigger_price", body.trigger_price),
-        product=Product(body.product),
-        validity=Validity(body.validity),
+        product=body.product,
+        validity=body.validity,
         disclosed_quantity=body.disclosed_quantity,
         amo=body.amo,
-        purpose=Purpose(body.purpose),
+        purpose=body.purpose,
         parent_id=_id("parent_id", body.parent_id),
         group_id=_id("group_id", body.group_id),
         slice=body.slice,

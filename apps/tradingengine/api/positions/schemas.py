@@ -1,9 +1,22 @@
 """What a position looks like from outside."""
 
+from typing import Annotated
+
 from pydantic import Field
 
-from tradingengine.api.orders.schemas import ProductName
-from tradingengine.api.schemas import Body, Document, Rupees, Symbol
+from tradingengine.api.schemas import (
+    MAX_NUMBER,
+    Body,
+    Cursor,
+    Document,
+    Lax,
+    Name,
+    Percent,
+    Rupees,
+    Symbol,
+    Units,
+)
+from tradingengine.domain.orders import Product
 
 
 class Position(Document):
@@ -12,12 +25,12 @@ class Position(Document):
     account: str
     broker: str
     symbol: Symbol
-    product: ProductName
-    quantity: int = Field(description="Units, negative when short.")
+    product: Product
+    quantity: int = Field(description="Units, negative when short.", ge=-MAX_NUMBER, le=MAX_NUMBER)
     average_price: Rupees
     last: Rupees | None
     pnl: Rupees | None
-    pnl_percent: str | None = Field(description="Of the cost of what is open.")
+    pnl_percent: Percent | None = Field(description="Of the cost of what is open.")
     realised: Rupees
     unrealised: Rupees | None
     stop: None = Field(description="Not supported yet.")
@@ -25,17 +38,17 @@ class Position(Document):
 
 
 class PositionList(Document):
-    """All positions."""
+    """A page of positions: open ones first, then by symbol."""
 
     items: list[Position]
-    next_cursor: None = None
+    next_cursor: Cursor
 
 
 class ExitRequest(Body):
     """Close a position, or part of it."""
 
     symbol: Symbol
-    product: ProductName
-    quantity: int | None = Field(None, description="Units; all that is not being closed already when left out.", gt=0)
-    account: str = Field("default", max_length=64)
-    broker: str | None = Field(None, max_length=64)
+    product: Annotated[Product, Lax]
+    quantity: Units | None = Field(None, description="Units; all that is not being closed already when left out.")
+    account: Name = "default"
+    broker: Name | None = Field(None, description="Default: the engine's first broker.")

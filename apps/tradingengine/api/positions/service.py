@@ -6,7 +6,7 @@ from tradingengine.api.orders.service import OrderService, request_hash
 from tradingengine.api.positions import closing
 from tradingengine.api.positions.schemas import ExitRequest
 from tradingengine.api.state import ApiState
-from tradingengine.domain.orders import OrderRequest, OrderType, Product, Purpose, Side
+from tradingengine.domain.orders import OrderRequest, OrderType, Purpose, Side
 from tradingengine.domain.positions import PositionKey
 from tradingengine.storage import placing
 from tradingengine.storage.users import User
@@ -27,7 +27,7 @@ class ExitService:
         """
         digest = request_hash("exit", body.model_dump())
         broker = body.broker or self._state.settings.engine.brokers[0].name
-        position = PositionKey(body.account, broker, body.symbol, Product(body.product))
+        position = PositionKey(body.account, broker, body.symbol, body.product)
         async with self._state.database.transaction() as connection:
             held = await closing.lock(connection, position)
             # After the lock: the request that had it may have been the same one.

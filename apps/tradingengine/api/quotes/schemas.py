@@ -1,6 +1,6 @@
 """What a quote looks like from outside."""
 
-from tradingengine.api.schemas import Document, Rupees, Symbol, Time
+from tradingengine.api.schemas import Count, Cursor, Document, Percent, Rupees, Symbol, Time
 
 
 class Quote(Document):
@@ -9,21 +9,22 @@ class Quote(Document):
     symbol: Symbol
     last: Rupees
     change: Rupees
-    change_percent: str | None
+    change_percent: Percent | None
     open: Rupees
     high: Rupees
     low: Rupees
     previous_close: Rupees
-    volume: int
+    volume: Count
     bid: Rupees
     ask: Rupees
-    bid_quantity: int
-    ask_quantity: int
+    bid_quantity: Count
+    ask_quantity: Count
     at: Time | None
     market_time: Time
 
 
 class QuoteList(Document):
-    """Quotes in the order asked for; symbols without a price are left out."""
+    """A page of quotes in the order asked for; symbols that have no price yet are left out."""
 
     items: list[Quote]
+    next_cursor: Cursor

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from tradingengine.api.schemas import Document, Time
 
 
@@ -16,14 +18,14 @@ class SlotRelease(Document):
 class Weights(Document):
     """Percent of new visitors by slot."""
 
-    a: float
-    b: float
+    a: float = Field(ge=0, le=100)
+    b: float = Field(ge=0, le=100)
 
 
 class Step(Document):
     """One step; null holds until somebody promotes."""
 
-    weight: float
+    weight: float = Field(ge=0, le=100)
     hold_seconds: float | None
 
 
@@ -43,7 +45,7 @@ class ReleaseDocument(Document):
     stable: SlotRelease | None
     canary: SlotRelease | None
     weights: Weights
-    step: int
+    step: int = Field(ge=0, le=20)
     steps: list[Step]
     step_started_at: Time | None
     reason: str

@@ -25,7 +25,7 @@ def _secure(request: Request) -> bool:
     response_model=Session,
     summary="Log in",
     dependencies=[Depends(same_origin_only)],
-    responses=problems(401, 403, 422, 429),
+    responses=problems(401, 429),
 )
 async def log_in(request: Request, state: State, body: Login) -> Response:
     """Sets the cookie `te-session`. Five failures within five minutes from one place are borne."""
@@ -36,7 +36,7 @@ async def log_in(request: Request, state: State, body: Login) -> Response:
     return Json(service.session_document(state, user), headers={"set-cookie": cookie})
 
 
-@router.get("", response_model=Session, summary="Who is logged in", responses=problems(401))
+@router.get("", response_model=Session, summary="Who is logged in")
 async def get_session(user: CurrentUser, state: State) -> Response:
     """The person, and the release that serves the page."""
     return Json(service.session_document(state, user))
@@ -48,7 +48,6 @@ async def get_session(user: CurrentUser, state: State) -> Response:
     response_class=Response,
     summary="Log out",
     dependencies=[Depends(same_origin_only)],
-    responses=problems(403),
 )
 async def log_out(request: Request, state: State) -> Response:
     """Ends the session, if there is one."""

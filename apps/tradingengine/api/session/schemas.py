@@ -4,14 +4,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from tradingengine.api.schemas import Body, Document
+from tradingengine.api.schemas import PRINTABLE, Body, Document
 
 
 class Login(Body):
     """Who logs in."""
 
-    login: str = Field(min_length=1, max_length=64, pattern=r"^\s*[A-Za-z0-9][A-Za-z0-9.-]*\s*$", examples=["asha"])
-    password: str = Field(min_length=1, max_length=256, examples=["correct horse battery"], repr=False)
+    login: str = Field(min_length=1, max_length=64, pattern=r"^ *[A-Za-z0-9][A-Za-z0-9.-]* *$", examples=["asha"])
+    password: str = Field(
+        min_length=1, max_length=256, pattern=PRINTABLE, examples=["correct horse battery"], repr=False
+    )
 
 
 class SessionUser(Document):

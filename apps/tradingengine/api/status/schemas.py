@@ -4,7 +4,8 @@ from typing import Literal
 
 from tradingengine.api.halt.schemas import Halt
 from tradingengine.api.release.schemas import ReleaseDocument
-from tradingengine.api.schemas import Document, Time
+from tradingengine.api.schemas import Count, Document, Time
+from tradingengine.domain.orders import TradingState
 
 
 class TradingSession(Document):
@@ -29,17 +30,17 @@ class Feed(Document):
     """Age of the prices."""
 
     state: Literal["live", "stale", "down"]
-    age_ms: int | None
+    age_ms: Count | None
 
 
 class Edge(Document):
     """The edge as the cloud sees it."""
 
     state: Literal["connected", "unreachable"]
-    age_ms: int | None
-    epoch: int | None
-    trading_state: Literal["ACTIVE", "REDUCING", "HALTED"] | None
-    unshipped: int | None
+    age_ms: Count | None
+    epoch: Count | None
+    trading_state: TradingState | None
+    unshipped: Count | None
     version: str | None
 
 

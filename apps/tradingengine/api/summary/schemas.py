@@ -4,14 +4,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from tradingengine.api.schemas import Document, Rupees
+from tradingengine.api.schemas import Count, Document, Percent, Rupees
 
 
 class Pnl(Document):
     """The market day's P&L; percent is of the cash position limit."""
 
     value: Rupees
-    percent: str | None
+    percent: Percent | None
     loss_limit: Rupees
     sparkline: list[Rupees] = Field(description="One value each 15 s, oldest first.")
 
@@ -26,11 +26,11 @@ class Exposure(Document):
 class OrderCounts(Document):
     """Orders since midnight IST."""
 
-    filled: int
-    open: int
-    rejected: int
-    total: int
-    median_ack_ms: int | None = Field(description="Creation to the broker's acknowledgement.")
+    filled: Count
+    open: Count
+    rejected: Count
+    total: Count
+    median_ack_ms: Count | None = Field(description="Creation to the broker's acknowledgement.")
 
 
 class StrategyItem(Document):
@@ -40,14 +40,14 @@ class StrategyItem(Document):
     state: Literal["running", "paused"]
     symbol: str | None
     pnl: Rupees | None
-    orders: int
+    orders: Count
 
 
 class Strategies(Document):
     """All strategies."""
 
-    running: int
-    paused: int
+    running: Count
+    paused: Count
     items: list[StrategyItem]
 
 

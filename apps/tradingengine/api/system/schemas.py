@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from tradingengine.api.schemas import Document, Time
+from tradingengine.api.schemas import Count, Cursor, Document, Time
 
 
 class SystemItem(Document):
@@ -11,12 +11,13 @@ class SystemItem(Document):
     name: str
     state: Literal["ok", "degraded", "down", "absent"]
     since: Time | None
-    latency_ms: int | None
+    latency_ms: Count | None
     detail: str
     mend: str | None
 
 
 class SystemList(Document):
-    """All parts."""
+    """A page of parts."""
 
     items: list[SystemItem]
+    next_cursor: Cursor

@@ -12,7 +12,7 @@ import pytest
 from tradingengine_operator.builders import names
 from tradingengine_operator.errors import LeaseLostError
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime.deletion import settle_data
+from tradingengine_operator.runtime import fleet as fleets
 from tradingengine_operator.runtime.fleet import STUCK_SECONDS, Fleet
 
 from .fake_api import NAMESPACE
@@ -102,13 +102,13 @@ async def test_the_loop_ends_before_the_data_of_a_deleted_engine_is_settled(monk
     bench = Bench(deletionPolicy="delete")
     await bench.settle()
     order: list[str] = []
-    plain = settle_data
+    plain = fleets.settle_data
 
     async def settle(client: Any, engine: dict[str, Any]) -> None:
         order.append("running" if not task.done() and not ended.is_set() else "ended")
         await plain(client, engine)
 
-    monkeypatch.setattr("tradingengine_operator.runtime.fleet.settle_data", settle)
+    monkeypatch.setattr(fleets, "settle_data", settle)
     async with tended(bench) as (fleet, task):
         ended = fleet._members[NAMESPACE, "desk"].ended
         engine = bench.api.objects[kinds.ENGINE.kind, "desk"]
