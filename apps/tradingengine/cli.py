@@ -27,7 +27,8 @@ _DATA_EXAMPLES = """examples:
   te data check recordings
   te data check recordings --output json
 
-Exit code 0: every file is sound; 1: at least one is not, and the text says where and how to mend it; 2: wrong usage."""
+Exit code 0: every file is sound; 1: at least one is not, and the text says where and how to mend it; 2: wrong usage.
+The first line is the verdict; the last lines say for each symbol and day how many minutes of the session it holds."""
 
 _ROOT_EXAMPLES = """examples:
   te migrate                     bring the database to the schema of this version

@@ -107,6 +107,11 @@ class Calendar:
         coverage = self._of(segment).covers
         return coverage.first <= day <= coverage.last
 
+    def is_certain(self, segment: Segment, day: date) -> bool:
+        """Whether the hours of that date are facts: inside the years that the file covers, and not provisional."""
+        special = self._days[segment.calendar].get(day)
+        return self.covers(segment, day) and not (special is not None and special.provisional)
+
     def phases(self, segment: Segment, day: date) -> tuple[Phase, ...]:
         """The stretches of one IST date, in order; empty on a holiday or an ordinary weekend."""
         calendar = self._of(segment)

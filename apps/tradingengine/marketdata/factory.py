@@ -57,7 +57,7 @@ def _replay(config: MarketData, data_dir: Path | None, calendar: Calendar) -> Ta
             "replay needs a folder of recordings and none is mounted",
             "Name the claim that holds it, or set TE_DATA_DIR.",
         )
-    return ReplayTape(open_folder(data_dir), calendar, _start(config.replay.start))
+    return ReplayTape(open_folder(data_dir, calendar=calendar), calendar, _start(config.replay.start))
 
 
 def _start(text: str) -> date | None:

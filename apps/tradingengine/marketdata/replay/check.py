@@ -1,21 +1,34 @@
-"""`te data check FOLDER`: a verdict on each file of a data folder before an engine replays it."""
+"""`te data check FOLDER`: a verdict on each file of a data folder, and the minutes that it holds, before a replay."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from tradingengine.marketdata.replay.folder import DataFolder, FileReport, inspect_folder
+from tradingengine.domain.calendar import load_calendar
+from tradingengine.marketdata.errors import Defect
+from tradingengine.marketdata.replay.folder import DataFolder, FileReport, inspect_folder, unlisted_text
+from tradingengine.marketdata.replay.sessions import Held, held_minutes
 
 EXAMPLES = """examples:
   te data check recordings
   te data check recordings --output json
 
-Exit code 0: every file is sound; 1: at least one is not; 2: wrong usage. Files of other kinds are left alone."""
+Exit code 0: every file is sound; 1: at least one is not; 2: wrong usage. The first line is the verdict; then come the
+files, and how many minutes of the session each day holds: days with gaps first of all, the rest in one line. All days
+and symbols are in the JSON. Files of other kinds are left alone."""
+
+MOST_DAYS = 20
+MOST_SYMBOLS = 3
+MOST_STRETCHES = 3
+FEW_ROWS = 12
+PROGRESS_EVERY_S = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,53 +51,101 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(path: Path, output: str) -> int:
-    """Check one folder and print the verdict; 0 when every file is sound, else 1."""
-    folder = inspect_folder(path)
-    text = json.dumps(_document(folder), indent=2) if output == "json" else _text(folder)
+    """Check one folder and print the verdict; 0 when every file is sound, else 1.
+
+    What takes longer than a second says on standard error which file is being read.
+    """
+    calendar = load_calendar()
+    folder = inspect_folder(path, calendar=calendar, progress=_Progress())
+    held = held_minutes(calendar, folder.minutes)
+    text = json.dumps(_document(folder, held), indent=2) if output == "json" else "\n".join(_text(folder, held))
     sys.stdout.write(text + "\n")
     return 1 if folder.defects else 0
 
 
-def _document(folder: DataFolder) -> dict[str, Any]:
+class _Progress:
+    """Names the file in hand, once a second at most, so that a quick check stays quiet."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def __call__(self, name: str, number: int, count: int) -> None:
+        now = time.monotonic()
+        if now - self._said >= PROGRESS_EVERY_S:
+            self._said = now
+            sys.stderr.write(f"reading {name} ({number} of {count})\n")
+            sys.stderr.flush()
+
+
+def _document(folder: DataFolder, held: list[Held]) -> dict[str, Any]:
     return {
         "folder": str(folder.path),
         "ok": not folder.defects,
         "days": [day.isoformat() for day in folder.days],
         "defects": [_defect(defect) for defect in folder.folder_defects],
-        "files": [
+        "files": [_file(report) for report in folder.reports],
+        "left_alone": folder.left_alone,
+        "not_listed": folder.unlisted,
+        "minutes": [
             {
-                "file": report.file,
-                "kind": report.kind,
-                "ok": report.ok,
-                "rows": report.rows,
-                "symbols": report.symbols,
-                "first": None if report.first is None else report.first.isoformat(),
-                "last": None if report.last is None else report.last.isoformat(),
-                "defects": [_defect(defect) for defect in report.defects],
+                "day": entry.day.isoformat(),
+                "symbol": entry.ticker,
+                "session": entry.session,
+                "held": entry.held,
+                "missing": list(entry.missing),
+                "outside": entry.outside,
             }
-            for report in folder.reports
+            for entry in held
         ],
     }
 
 
-def _defect(defect: Any) -> dict[str, str]:
+def _file(report: FileReport) -> dict[str, Any]:
+    return {
+        "file": report.file,
+        "kind": report.kind,
+        "ok": report.ok,
+        "rows": report.rows,
+        "symbols": report.symbols,
+        "first": None if report.first is None else report.first.isoformat(),
+        "last": None if report.last is None else report.last.isoformat(),
+        "defects": [_defect(defect) for defect in report.defects],
+    }
+
+
+def _defect(defect: Defect) -> dict[str, str]:
     return {"file": defect.file, "where": defect.where, "what": defect.what, "mend": defect.mend}
 
 
-def _text(folder: DataFolder) -> str:
-    lines = [str(defect) for defect in folder.folder_defects]
+def _text(folder: DataFolder, held: list[Held]) -> list[str]:
+    lines = [_verdict(folder, held), *(f"  {defect}" for defect in folder.folder_defects)]
     for report in folder.reports:
         lines.append(_line(report))
         lines += [f"  {defect}" for defect in report.defects]
-    bad = sum(not report.ok for report in folder.reports)
+    if folder.unlisted:
+        lines.append(f"note     {unlisted_text(folder)}.")
+    if folder.left_alone:
+        names = folder.left_alone
+        more = f" and {len(names) - MOST_SYMBOLS} more" if len(names) > MOST_SYMBOLS else ""
+        lines.append(f"note     Left alone: {', '.join(names[:MOST_SYMBOLS])}{more}.")
+    return lines + _minutes(held)
+
+
+def _verdict(folder: DataFolder, held: list[Held]) -> str:
     if folder.defects:
-        count = len(folder.defects)
+        count, bad = len(folder.defects), sum(not report.ok for report in folder.reports)
         found = f"{count} defect{'s' if count != 1 else ''}"
-        lines.append(f"Refused: {found}; {bad} of {len(folder.reports)} files are not sound.")
-    else:
-        days = folder.days
-        lines.append(f"Sound: {len(folder.reports)} files, {len(days)} days from {days[0]} to {days[-1]}.")
-    return "\n".join(lines)
+        return f"Refused: {found}; {bad} of {len(folder.reports)} files are not sound."
+    days = folder.days
+    whole, some = sum(entry.held for entry in held), sum(entry.session for entry in held)
+    return (
+        f"Sound: {_count(len(folder.reports), 'file')}, {_count(len(days), 'day')} from {days[0]} to {days[-1]}, "
+        f"{whole} of {some} minutes of the sessions."
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _line(report: FileReport) -> str:
@@ -93,3 +154,34 @@ def _line(report: FileReport) -> str:
         "" if report.first is None or report.last is None else f", {report.first:%Y-%m-%d} to {report.last:%Y-%m-%d}"
     )
     return f"{verdict:8} {report.file}: {report.kind}, {report.rows} rows, {report.symbols} symbols{extent}"
+
+
+def _minutes(held: list[Held]) -> list[str]:
+    """Every day and symbol of a small folder; of a larger one the days with most gaps, and how many are whole."""
+    if len(held) <= FEW_ROWS:
+        return [f"{entry.day}  {_one(entry)}" for entry in held]
+    days = [(day, list(entries)) for day, entries in groupby(held, key=lambda entry: entry.day)]
+    gaps = [(day, entries) for day, entries in days if not all(entry.whole for entry in entries)]
+    worst = sorted(gaps, key=lambda item: -sum(entry.session - entry.held for entry in item[1]))[:MOST_DAYS]
+    lines = [
+        f"{_count(len(days) - len(gaps), 'day')} of {len(days)} hold every minute of the session for every symbol."
+    ]
+    for day, entries in sorted(worst):
+        odd = sorted((entry for entry in entries if not entry.whole), key=lambda entry: entry.held - entry.session)
+        more = f"; and {len(odd) - MOST_SYMBOLS} more" if len(odd) > MOST_SYMBOLS else ""
+        named = "; ".join(_one(entry) for entry in odd[:MOST_SYMBOLS])
+        lines.append(f"{day}  {len(entries) - len(odd)} of {_count(len(entries), 'symbol')} whole; {named}{more}")
+    if len(gaps) > len(worst):
+        lines.append(f"and {_count(len(gaps) - len(worst), 'day')} with fewer gaps; --output json has all of them.")
+    return lines
+
+
+def _one(entry: Held) -> str:
+    if not entry.session:
+        return f"{entry.ticker} {_count(entry.outside, 'minute')} on a day without a session"
+    outside = f", and {entry.outside} outside" if entry.outside else ""
+    if entry.whole:
+        return f"{entry.ticker} {entry.held} of {entry.session}{outside}"
+    gaps = ", ".join(entry.missing[:MOST_STRETCHES])
+    more = f" and {len(entry.missing) - MOST_STRETCHES} more" if len(entry.missing) > MOST_STRETCHES else ""
+    return f"{entry.ticker} {entry.held} of {entry.session}: {gaps}{more} missing{outside}"

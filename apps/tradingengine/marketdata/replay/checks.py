@@ -1,12 +1,13 @@
 """Validation of recorded ticks and bars: every row, in batches, so that memory does not grow with the file.
 
-A row is named by its number in the file, the first data row being 1. Checks are done on whole columns by Arrow; only
-the rows that fail come to Python.
+A row is named by its number in the file, the first data row being 1. Checks are done on whole columns by Arrow; of the
+rows that fail only the first comes to Python: one defect says how many there are. The order of bars does not matter;
+minutes that come twice are compared later, over all files (`overlap`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,35 +17,56 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tradingengine.marketdata.errors import Defect
+from tradingengine.marketdata.replay import columns as read
+from tradingengine.marketdata.replay.columns import Layout
 
 BATCH_ROWS = 65_536
-DEFECTS_PER_FILE = 20
 IST_OFFSET_S = 19_800
 DAY_S = 86_400
-EARLIEST_TS = 631_152_000  # 1990-01-01; anything before or after the bounds is a unit slip, such as milliseconds
-LATEST_TS = 4_102_444_800  # 2100-01-01
-PAISE_TOLERANCE = 1e-3
+DAY_MINUTES = 1_440
 
-TICK_COLUMNS = ("symbol", "ts", "ltp", "day_volume")
-BAR_COLUMNS = ("symbol", "ts", "open", "high", "low", "close")
 MEND_COPY = "Copy the file again from its source, whole"
 MEND_ROW = "Correct or remove the row, or copy the file again from its source"
+MEND_PAISE = "Write the prices as they were traded, in rupees: not adjusted, not averaged, not in another unit"
+MEND_DOUBLE = "Write prices as double from their source: single precision has lost the paise"
+MEND_SORT = "Sort the rows by ts, those of one second in the order of the trades"
+MEND_UNIT = "Write all of ts in one unit: epoch seconds UTC"
+MEND_SYMBOL = "Write the exchange's symbol: letters, digits and & - . _ + * as in M&M or BAJAJ-AUTO"
+_TICKER = r"^[A-Z0-9&._+*-]{1,40}$"
+
+DayKey = tuple[int, str]
+"""IST date as days since 1970-01-01, and ticker."""
 
 
 @dataclass(slots=True)
 class TableFindings:
     """What one pass over one Parquet file found.
 
-    `days` maps the IST date's ordinal since 1970-01-01 and the symbol to the number of rows.
-    `tick_paise` is the price step of each symbol: 5 when all its prices are multiples of 0.05, else 1.
+    `days` has the number of rows of each IST date (ordinal since 1970-01-01) and ticker, `minutes` its minutes of the
+    day as bits of a number. `again` are the days of bars in which a row does not come after all before it. `spellings`
+    are the symbols that the file has for a ticker. `tick_paise` is the price step of each ticker: 5 when all its prices
+    are multiples of 0.05, else 1.
     """
 
     rows: int = 0
     first_ts: int | None = None
     last_ts: int | None = None
-    days: dict[tuple[int, str], int] = field(default_factory=dict)
+    days: dict[DayKey, int] = field(default_factory=dict)
+    minutes: dict[DayKey, int] = field(default_factory=dict)
+    again: set[DayKey] = field(default_factory=set)
+    spellings: dict[str, set[str]] = field(default_factory=dict)
     tick_paise: dict[str, int] = field(default_factory=dict)
     defects: list[Defect] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Slip:
+    """One kind of fault: where it was first seen, and in how many rows."""
+
+    where: str
+    what: str
+    mend: str
+    count: int
 
 
 @dataclass(slots=True)
@@ -52,197 +74,237 @@ class _Pass:
     """State of one pass over one file."""
 
     name: str
-    bars: bool
+    layout: Layout
+    ticker: Callable[[str], str]
     offset: int = 0
-    last_seen: dict[str, int] = field(default_factory=dict)
+    newest: dict[str, int] = field(default_factory=dict)
+    slips: dict[str, _Slip] = field(default_factory=dict)
     found: TableFindings = field(default_factory=TableFindings)
 
-    def report(self, row: int | None, what: str, mend: str = MEND_ROW) -> None:
-        """Note a defect; `row` counts from 0 within the current batch."""
-        if len(self.found.defects) < DEFECTS_PER_FILE:
-            where = "" if row is None else f"row {self.offset + row + 1}"
-            self.found.defects.append(Defect(self.name, where, what, mend))
+    def report(self, kind: str, row: int, what: str, mend: str, count: int = 1) -> None:
+        """Note rows of one kind of fault; `row`, the first, counts from 0 within the current batch."""
+        slip = self.slips.get(kind)
+        if slip is None:
+            self.slips[kind] = _Slip(f"row {self.offset + row + 1}", what, mend, count)
+        else:
+            slip.count += count
+
+    def flag(self, mask: Any, text: str, mend: str = MEND_ROW, **values: Any) -> bool:
+        """Report the rows where `mask` is true; `{name}` in `text` stands for that column's value in the first."""
+        rows = pc.indices_nonzero(pc.fill_null(mask, False))
+        if not len(rows):
+            return False
+        first = rows[0].as_py()
+        self.report(text, first, text.format(**{name: values[name][first] for name in values}), mend, len(rows))
+        return True
+
+    def finish(self) -> TableFindings:
+        """The findings, with one defect for each kind of fault."""
+        for slip in self.slips.values():
+            more = "" if slip.count == 1 else f" (and {slip.count - 1} more row{'s' if slip.count > 2 else ''} like it)"
+            self.found.defects.append(Defect(self.name, slip.where, slip.what + more, slip.mend))
+        return self.found
 
 
-def inspect_table(path: Path, *, bars: bool) -> TableFindings:
-    """Check every row of a file of bars or ticks.
+def inspect_table(path: Path, *, bars: bool, ticker: Callable[[str], str] = str) -> TableFindings:
+    """Check every row of a file of bars or ticks; `ticker` names a recorded symbol as the product does.
 
-    Returns counts, extent and defects (at most 20); never raises for a bad file: an unreadable one is a defect.
+    Returns counts, extent and defects (one for each kind of fault); never raises for a bad file: an unreadable one is a
+    defect.
     """
-    state = _Pass(path.name, bars)
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        state.report(None, f"not a readable Parquet file ({_first_line(error)})", MEND_COPY)
-        return state.found
+        return _refused(path.name, f"not a readable Parquet file ({first_line(error)})", MEND_COPY)
     with file:
-        columns = _columns(state, file.schema_arrow, bars=bars)
-        if columns is None:
-            return state.found
+        layout = open_layout(file, bars=bars)
+        if not isinstance(layout, Layout):
+            defects = [Defect(path.name, "", slip.what, slip.mend) for slip in layout]
+            return TableFindings(rows=file.metadata.num_rows, defects=defects)
+        state = _Pass(path.name, layout, ticker)
         try:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(layout.names.values())):
                 _inspect_batch(state, batch)
                 state.offset += batch.num_rows
         except (pa.ArrowException, OSError) as error:
-            state.report(0, f"the file cannot be read from here on ({_first_line(error)})", MEND_COPY)
+            state.report("read", 0, f"the file cannot be read from here on ({first_line(error)})", MEND_COPY)
     state.found.rows = state.offset
-    if state.offset == 0 and not state.found.defects:
-        state.report(None, "the file holds no rows", MEND_COPY)
-    return state.found
+    if state.offset == 0 and not state.slips:
+        return _refused(path.name, "the file holds no rows", MEND_COPY)
+    return state.finish()
 
 
-def _first_line(error: BaseException) -> str:
+def open_layout(file: Any, *, bars: bool) -> Layout | list[read.LayoutSlip]:
+    """The layout of an open Parquet file, or what is wrong with its columns."""
+
+    def first(name: str) -> Any:
+        try:
+            batch = next(file.iter_batches(batch_size=1, columns=[name]), None)
+        except (pa.ArrowException, OSError):
+            return None  # the pass over all rows says where the file cannot be read
+        return None if batch is None or not batch.num_rows else batch[0][0].as_py()
+
+    return read.read_layout(file.schema_arrow, first, bars=bars)
+
+
+def _refused(name: str, what: str, mend: str) -> TableFindings:
+    return TableFindings(defects=[Defect(name, "", what, mend)])
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text."""
     text = str(error).strip().splitlines()
     return text[0].rstrip(".") if text else type(error).__name__
 
 
-def _columns(state: _Pass, schema: Any, *, bars: bool) -> list[str] | None:
-    """Names of the columns to read, or None after reporting what is wrong with the schema."""
-    wanted = list(BAR_COLUMNS if bars else TICK_COLUMNS)
-    missing = [name for name in wanted if name not in schema.names]
-    if missing:
-        state.report(None, f"column {', '.join(missing)} is missing (found: {', '.join(schema.names)})", MEND_COPY)
-        return None
-    if bars and "volume" in schema.names:
-        wanted.append("volume")
-    wrong = [_type_slip(schema.field(name)) for name in wanted]
-    for slip in filter(None, wrong):
-        state.report(None, slip, "Write the column with the type that the documentation of market data gives")
-    return None if any(wrong) else wanted
-
-
-def _type_slip(column: Any) -> str | None:
-    """Sentence about a column of the wrong type, or None."""
-    kind = column.type
-    if column.name == "symbol":
-        fits, wanted = pa.types.is_string(kind) or pa.types.is_large_string(kind), "text"
-    elif column.name in ("ts", "volume", "day_volume"):
-        fits, wanted = pa.types.is_integer(kind), "whole numbers"
-    else:
-        fits, wanted = pa.types.is_floating(kind) or pa.types.is_integer(kind), "numbers"
-    return None if fits else f"column {column.name} has type {kind}; needed: {wanted}"
-
-
 def _inspect_batch(state: _Pass, batch: Any) -> None:
-    before = len(state.found.defects)
-    for name in batch.schema.names:
-        _flag(state, pc.is_null(batch[name], nan_is_null=True), f"{name} is empty")
-    if len(state.found.defects) > before:
+    layout, columns = state.layout, {name: batch[held] for name, held in state.layout.names.items()}
+    needed = ("symbol", "ts", *layout.prices, *(() if layout.bars else ("day_volume",)))
+    empty = [name for name in needed if state.flag(_empty(columns[name]), f"{name} is empty")]
+    if empty:
         return
-    _flag(state, pc.equal(pc.utf8_length(batch["symbol"]), 0), "symbol is empty")
-    ts = pc.cast(batch["ts"], pa.int64())
-    _flag(
-        state,
-        pc.or_(pc.less(ts, EARLIEST_TS), pc.greater_equal(ts, LATEST_TS)),
-        "ts {ts} is not a time in epoch seconds UTC",
-        ts=ts,
+    times = read.raw_times(columns["ts"])
+    ts = read.seconds(times, layout)
+    outside = pc.or_(pc.less(ts, read.EARLIEST_TS), pc.greater_equal(ts, read.LATEST_TS))
+    unit = next(name for name, number in _UNITS.items() if number == layout.units)
+    broken = state.flag(
+        outside, f"ts {{ts}} is not a time in epoch {unit} UTC, as the first row is", MEND_UNIT, ts=times
     )
-    _check_prices(state, batch)
-    if len(state.found.defects) > before:
+    if layout.bars:
+        uneven = pc.and_(pc.not_equal(modulo(times, 60 * layout.units), 0), pc.invert(outside))
+        broken |= state.flag(uneven, "ts {ts} is not the start of a minute", ts=times)
+    symbols = read.plain_text(columns["symbol"])
+    tickers = read.rename(symbols, state.ticker)
+    broken |= state.flag(pc.equal(tickers, ""), "symbol is empty")
+    nameless = pc.and_(pc.not_equal(tickers, ""), pc.invert(pc.match_substring_regex(tickers, _TICKER)))
+    broken |= state.flag(nameless, "symbol {symbol} is no ticker", MEND_SYMBOL, symbol=symbols)
+    prices = _check_prices(state, columns)
+    if broken or prices is None:
         return
-    _check_order(state, batch["symbol"], ts)
-    _count(state, batch, ts)
+    _check_order(state, tickers, ts)
+    _count(state, symbols, tickers, ts, prices)
 
 
-def _flag(state: _Pass, mask: Any, text: str, **columns: Any) -> None:
-    """Report the rows where `mask` is true; `{name}` in `text` stands for that column's value in the row."""
-    for row in pc.indices_nonzero(mask)[:DEFECTS_PER_FILE].to_pylist():
-        state.report(row, text.format(**{name: column[row] for name, column in columns.items()}))
+_UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000, "nanoseconds": 1_000_000_000}
 
 
-def _check_prices(state: _Pass, batch: Any) -> None:
-    prices = ("open", "high", "low", "close") if state.bars else ("ltp",)
-    for name in prices:
-        column = pc.cast(batch[name], pa.float64())
-        _flag(state, pc.less_equal(column, 0), name + " {value} is not above zero", value=column)
-        paise = pc.multiply(column, 100)
-        off = pc.greater(pc.abs(pc.subtract(paise, pc.round(paise))), PAISE_TOLERANCE)
-        infinite = pc.is_inf(column)
-        _flag(
-            state,
-            pc.or_(pc.fill_null(off, True), infinite),
-            name + " {value} is not a whole number of paise",
-            value=column,
+def _empty(column: Any) -> Any:
+    return pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
+
+
+def _check_prices(state: _Pass, columns: dict[str, Any]) -> dict[str, Any] | None:
+    """The prices in whole paise, None when they cannot all be had so."""
+    prices, sound = {}, True
+    for name in state.layout.prices:
+        single = pa.types.is_float32(columns[name].type)
+        values = read.rupees(columns[name])
+        wild = pc.or_(pc.is_inf(values), pc.greater(values, read.MOST_RUPEES))
+        bad = state.flag(pc.less_equal(values, 0), name + " {value} is not above zero", value=values)
+        bad |= state.flag(wild, name + " {value} is not a price in rupees", value=values)
+        bad |= state.flag(
+            read.too_coarse(values, single=single),
+            name + " {value} in single precision has no paise",
+            MEND_DOUBLE,
+            value=values,
         )
-    if state.bars:
-        _check_extremes(state, batch)
-    volume = "volume" if state.bars else "day_volume"
-    if volume in batch.schema.names:
-        _flag(state, pc.less(batch[volume], 0), volume + " {value} is below zero", value=batch[volume])
+        if bad:
+            sound = False
+            continue
+        prices[name] = read.paise(values)
+        off = read.off_paise(values, prices[name], single=single)
+        sound &= not state.flag(off, name + " {value} is not a whole number of paise", MEND_PAISE, value=values)
+    volume = columns.get(state.layout.volume)
+    if volume is not None:
+        what = state.layout.volume + " {value} is not a whole number from zero up"
+        sound &= not state.flag(read.broken_volume(volume), what, value=volume)
+    if sound and state.layout.bars:
+        sound = _check_extremes(state, prices, columns)
+    return prices if sound else None
 
 
-def _check_extremes(state: _Pass, batch: Any) -> None:
-    high, low, first, last = (pc.cast(batch[name], pa.float64()) for name in ("high", "low", "open", "close"))
-    _flag(state, pc.less(high, low), "high {high} is below low {low}", high=high, low=low)
+def _check_extremes(state: _Pass, prices: dict[str, Any], columns: dict[str, Any]) -> bool:
+    """Whether high and low hold open and close; compared in paise, since binary fractions differ in the last digits."""
+    high, low, first, last = (prices[name] for name in ("high", "low", "open", "close"))
+    said = {"high": columns["high"], "low": columns["low"], "first": columns["open"], "last": columns["close"]}
     ordered = pc.greater_equal(high, low)
-    _flag(
-        state,
-        pc.and_(ordered, pc.less(high, pc.max_element_wise(first, last))),
-        "high {high} is below open {first} or close {last}",
-        high=high,
-        first=first,
-        last=last,
-    )
-    _flag(
-        state,
-        pc.and_(ordered, pc.greater(low, pc.min_element_wise(first, last))),
-        "low {low} is above open {first} or close {last}",
-        low=low,
-        first=first,
-        last=last,
-    )
+    wrong = state.flag(pc.invert(ordered), "high {high} is below low {low}", **said)
+    above = pc.and_(ordered, pc.less(high, pc.max_element_wise(first, last)))
+    wrong |= state.flag(above, "high {high} is below open {first} or close {last}", **said)
+    below = pc.and_(ordered, pc.greater(low, pc.min_element_wise(first, last)))
+    wrong |= state.flag(below, "low {low} is above open {first} or close {last}", **said)
+    return not wrong
 
 
-def _groups(symbols: Any) -> Iterator[tuple[str, Any]]:
+def groups(symbols: Any) -> Iterator[tuple[str, Any]]:
     """Each symbol of a batch with the row numbers it has, in order."""
     encoded = pc.dictionary_encode(symbols)
     for code, symbol in enumerate(encoded.dictionary.to_pylist()):
         yield symbol, pc.indices_nonzero(pc.equal(encoded.indices, code))
 
 
-def _check_order(state: _Pass, symbols: Any, ts: Any) -> None:
-    """Times of one symbol must rise; ticks may share a second, bars may not share a minute."""
-    for symbol, rows in _groups(symbols):
+def _check_order(state: _Pass, tickers: Any, ts: Any) -> None:
+    """Ticks of one ticker must not go back. Bars may come in any order: the days in which they do are noted."""
+    for symbol, rows in groups(tickers):
         times = pc.take(ts, rows)
-        previous = state.last_seen.get(symbol)
-        if previous is not None and (times[0].as_py() < previous or (state.bars and times[0].as_py() == previous)):
-            state.report(rows[0].as_py(), _order_text(symbol, times[0].as_py(), previous))
-        if len(times) > 1:
-            later, earlier = times[1:], times[:-1]
-            wrong = pc.less_equal(later, earlier) if state.bars else pc.less(later, earlier)
-            for at in pc.indices_nonzero(wrong)[:DEFECTS_PER_FILE].to_pylist():
-                state.report(rows[at + 1].as_py(), _order_text(symbol, later[at].as_py(), earlier[at].as_py()))
-        state.last_seen[symbol] = times[-1].as_py()
-    if state.bars:
-        _flag(state, pc.not_equal(_modulo(ts, 60), 0), "ts {ts} is not the start of a minute", ts=ts)
+        start = state.newest.get(symbol, -1)
+        newest = pc.max_element_wise(pc.cumulative_max(times), start)
+        before = pa.concat_arrays([pa.array([start], pa.int64()), newest[:-1]])
+        wrong = pc.indices_nonzero(pc.less_equal(times, before) if state.layout.bars else pc.less(times, before))
+        state.newest[symbol] = newest[-1].as_py()
+        if not len(wrong):
+            continue
+        if state.layout.bars:
+            state.found.again.update((day, symbol) for day in pc.unique(days_of(pc.take(times, wrong))).to_pylist())
+        else:
+            at = wrong[0].as_py()
+            what = f"ts {times[at]} of {symbol} is before one of a row above ({before[at]})"
+            state.report("order", rows[at].as_py(), what, MEND_SORT, len(wrong))
 
 
-def _order_text(symbol: str, ts: int, previous: int) -> str:
-    relation = "repeats" if ts == previous else "is before"
-    return f"ts {ts} of {symbol} {relation} the one of its row above ({previous})"
-
-
-def _modulo(values: Any, divisor: int) -> Any:
+def modulo(values: Any, divisor: int) -> Any:
+    """The rest of whole numbers from zero up."""
     return pc.subtract(values, pc.multiply(pc.divide(values, divisor), divisor))
 
 
-def _count(state: _Pass, batch: Any, ts: Any) -> None:
+def days_of(ts: Any) -> Any:
+    """IST dates of epoch seconds, as days since 1970-01-01."""
+    return pc.divide(pc.add(ts, IST_OFFSET_S), DAY_S)
+
+
+def _count(state: _Pass, symbols: Any, tickers: Any, ts: Any, prices: dict[str, Any]) -> None:
     found = state.found
     extent = pc.min_max(ts).as_py()
     found.first_ts = extent["min"] if found.first_ts is None else min(found.first_ts, extent["min"])
     found.last_ts = extent["max"] if found.last_ts is None else max(found.last_ts, extent["max"])
-    days = pc.divide(pc.add(ts, IST_OFFSET_S), DAY_S)
-    prices = [batch[name] for name in (("open", "high", "low", "close") if state.bars else ("ltp",))]
-    for symbol, rows in _groups(batch["symbol"]):
-        for entry in pc.value_counts(pc.take(days, rows)).to_pylist():
+    days = days_of(ts)
+    for symbol, rows in groups(tickers):
+        found.spellings.setdefault(symbol, set()).update(pc.unique(pc.take(symbols, rows)).to_pylist())
+        times, own_days = pc.take(ts, rows), pc.take(days, rows)
+        for entry in pc.value_counts(own_days).to_pylist():
             key = (entry["values"], symbol)
             found.days[key] = found.days.get(key, 0) + entry["counts"]
+        _note_minutes(found, symbol, times)
         step = found.tick_paise.get(symbol, 5)
-        if step == 5 and any(_off_five(pc.take(column, rows)) for column in prices):
+        if step == 5 and any(_off_five(pc.take(column, rows)) for column in prices.values()):
             step = 1
         found.tick_paise[symbol] = step
 
 
+def _note_minutes(found: TableFindings, symbol: str, times: Any) -> None:
+    """Set the bits of the minutes that have rows. Only the ends of stretches without a gap come to Python."""
+    minutes = pc.unique(pc.divide(pc.add(times, IST_OFFSET_S), 60))
+    minutes = pc.take(minutes, pc.sort_indices(minutes))
+    breaks = pc.indices_nonzero(pc.greater(pc.subtract(minutes[1:], minutes[:-1]), 1)).to_pylist()
+    starts = [0, *(at + 1 for at in breaks)]
+    for start, end in zip(starts, [*breaks, len(minutes) - 1], strict=True):
+        first, last = minutes[start].as_py(), minutes[end].as_py()
+        while first <= last:
+            day = first // DAY_MINUTES
+            until = min(last, (day + 1) * DAY_MINUTES - 1)
+            bits = ((1 << (until - first + 1)) - 1) << (first - day * DAY_MINUTES)
+            found.minutes[day, symbol] = found.minutes.get((day, symbol), 0) | bits
+            first = until + 1
+
+
 def _off_five(column: Any) -> bool:
-    paise = pc.cast(pc.round(pc.multiply(pc.cast(column, pa.float64()), 100)), pa.int64())
-    return bool(pc.any(pc.not_equal(_modulo(paise, 5), 0)).as_py())
+    return bool(pc.any(pc.not_equal(modulo(column, 5), 0)).as_py())

@@ -8,30 +8,30 @@ is the end of that recording. Where a symbol has ticks on a day they are played;
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, TypeAlias
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tradingengine.domain.calendar import Calendar
 from tradingengine.domain.candles import Candle
-from tradingengine.domain.clock import IST
 from tradingengine.domain.instruments import Instrument, InstrumentKind, Segment
-from tradingengine.marketdata.errors import DataFolderError, Defect, MarketDataConfigError
+from tradingengine.marketdata.errors import MarketDataConfigError
 from tradingengine.marketdata.port import Source
-from tradingengine.marketdata.replay.checks import BATCH_ROWS, MEND_COPY
+from tradingengine.marketdata.replay.checks import groups
+from tradingengine.marketdata.replay.day import load_bars, load_ticks
 from tradingengine.marketdata.replay.folder import DataFolder
 from tradingengine.marketdata.replay.path import DepthRule, minute_path
 from tradingengine.marketdata.tape import TapePrice, trading_hours
 
 LONGEST_GAP = timedelta(days=10)
 EARLIER_DAYS = 2
-KNOWN_INDICES: Mapping[str, str] = {"NIFTY": "NIFTY 50", "BANKNIFTY": "BANK NIFTY", "INDIA VIX": "INDIA VIX"}
+STRIP_NAMES: Mapping[str, str] = {"NIFTY": "NIFTY 50", "BANKNIFTY": "BANK NIFTY", "INDIAVIX": "INDIA VIX"}
+"""How the index strip names its indices."""
 _MINUTE_MS = 60_000
+_Trade: TypeAlias = tuple[int, str, int, int, int]
+"""Epoch ms, ticker, paise, cumulative units of the day (of a tick), units of the trade (of a bar)."""
 
 
 def choose_days(folder: DataFolder, start: date | None) -> list[date]:
@@ -57,25 +57,28 @@ def choose_days(folder: DataFolder, start: date | None) -> list[date]:
 
 
 def ticker_instrument(folder: DataFolder, ticker: str) -> Instrument:
-    """The instrument of a recorded ticker, named by the masters; its tick is the one that its recorded prices keep."""
-    listed = folder.listed.get(ticker.upper())
-    index = ticker in KNOWN_INDICES or (listed is not None and listed.is_index)
-    name = KNOWN_INDICES.get(ticker) or (listed.name if listed is not None else ticker)
+    """The instrument of a ticker, by what the masters know of it; its tick is the one that its recorded prices keep.
+
+    An index, and what no master lists, can be looked at and not traded.
+    """
+    listed = folder.listed.get(ticker)
+    index = listed is not None and listed.is_index
+    name = ticker if listed is None else listed.name
     return Instrument(
         symbol=symbol_of(ticker),
         exchange="NSE",
         segment=Segment.NSE_INDEX if index else Segment.NSE_EQ,
-        name=name,
+        name=STRIP_NAMES.get(ticker, name) if index else name,
         kind=InstrumentKind.INDEX if index else InstrumentKind.EQUITY,
         tick_paise=folder.tick_paise.get(ticker, 1),
         freeze_quantity=0 if listed is None or index else listed.freeze_quantity,
-        tradable=not index,
+        tradable=listed is not None and not index,
     )
 
 
 def symbol_of(ticker: str) -> str:
-    """`NSE:` and the ticker without blanks: the form of symbols everywhere in the product."""
-    return "NSE:" + ticker.replace(" ", "")
+    """`NSE:` and the ticker, which has no blanks: the form of symbols everywhere in the product."""
+    return f"NSE:{ticker}"
 
 
 class RecordedSession:
@@ -85,10 +88,10 @@ class RecordedSession:
         self._folder = folder
         self._day = day
         self._instruments = {ticker: ticker_instrument(folder, ticker) for ticker in folder.symbols(day)}
-        self._ticks = _load_day(folder, day, folder.ticks.get(day, {}), ["symbol", "ts", "ltp", "day_volume"])
-        with_ticks = folder.ticks.get(day, {})
-        bar_files = {ticker: file for ticker, file in folder.bars.get(day, {}).items() if ticker not in with_ticks}
-        self._bars = _load_bars(folder, day, bar_files)
+        self._ticks = load_ticks(folder, day)
+        held = _tick_minutes(self._ticks)
+        bars = load_bars(folder, day, folder.bars.get(day, {}))
+        self._bars = [(ticker, bar) for ticker, bar in bars if (ticker, bar.time) not in held]
         self._earlier = self._load_earlier()
         self._hours = trading_hours(calendar, Segment.NSE_EQ, day) or self._recorded_hours()
 
@@ -117,20 +120,24 @@ class RecordedSession:
         return self._earlier
 
     def prices(self) -> Iterator[TapePrice]:
-        """Recorded ticks and synthesised ones, merged by time. Records outside trading hours are left out."""
+        """Recorded ticks and synthesised ones, merged by time. Records outside trading hours are left out.
+
+        A minute without ticks is played from its bar, its units on top of the day's volume so far.
+        """
         rules = {
             ticker: DepthRule(instrument.symbol, instrument.tick_paise, tradable=instrument.tradable)
             for ticker, instrument in self._instruments.items()
         }
+        totals: dict[str, int] = {}
         merged = heapq.merge(_tick_trades(self._ticks), self._minute_trades(), key=lambda trade: trade[0])
-        for at_ms, ticker, price, volume in merged:
+        for at_ms, ticker, price, day_volume, units in merged:
+            totals[ticker] = max(totals.get(ticker, 0) + units, day_volume)
             if self.open_ms <= at_ms < self.close_ms:
-                yield rules[ticker].price(at_ms, price, volume)
+                yield rules[ticker].price(at_ms, price, totals[ticker])
 
-    def _minute_trades(self) -> Iterator[tuple[int, str, int, int]]:
-        """(ms, ticker, paise, cumulative units) of the recorded minutes, a minute at a time."""
-        volumes: dict[str, int] = {}
-        minute: list[tuple[int, str, int, int]] = []
+    def _minute_trades(self) -> Iterator[_Trade]:
+        """The trades of recorded minutes, a minute at a time."""
+        minute: list[_Trade] = []
         started = 0
         for ticker, candle in self._bars:
             if candle.time != started:
@@ -139,16 +146,15 @@ class RecordedSession:
             tick = self._instruments[ticker].tick_paise
             path = minute_path(candle.open, candle.high, candle.low, candle.close, candle.volume, tick)
             for offset_ms, price, units in path:
-                volumes[ticker] = volumes.get(ticker, 0) + units
-                minute.append((candle.time * 1000 + offset_ms, ticker, price, volumes[ticker]))
+                minute.append((candle.time * 1000 + offset_ms, ticker, price, 0, units))
         yield from sorted(minute)
 
     def _load_earlier(self) -> list[Candle]:
         days = [day for day in sorted(self._folder.bars) if self._day - LONGEST_GAP <= day < self._day][-EARLIER_DAYS:]
         candles: list[Candle] = []
         for day in days:
-            files = {ticker: file for ticker, file in self._folder.bars[day].items() if ticker in self._instruments}
-            candles += [candle for _, candle in _load_bars(self._folder, day, files)]
+            files = {ticker: held for ticker, held in self._folder.bars[day].items() if ticker in self._instruments}
+            candles += [candle for _, candle in load_bars(self._folder, day, files)]
         return candles
 
     def _recorded_hours(self) -> tuple[int, int]:
@@ -212,8 +218,17 @@ class ReplayTape:
         return RecordedSession(self._folder, self._days[index], self._calendar)
 
 
-def _tick_trades(table: Any) -> Iterator[tuple[int, str, int, int]]:
-    """(ms, ticker, paise, cumulative units) of recorded ticks, those of one second spread over it in their order."""
+def _tick_minutes(table: Any) -> set[tuple[str, int]]:
+    """(ticker, start of the minute) of every minute that has ticks."""
+    found: set[tuple[str, int]] = set()
+    for ticker, rows in groups(table["symbol"].combine_chunks()):
+        minutes = pc.unique(pc.divide(pc.take(table["ts"], rows), 60)).to_pylist()
+        found.update((ticker, minute * 60) for minute in minutes)
+    return found
+
+
+def _tick_trades(table: Any) -> Iterator[_Trade]:
+    """Recorded ticks, those of one second spread over it in their order."""
     group: list[tuple[str, int, int]] = []
     second = 0
     for batch in table.to_batches(max_chunksize=4096):
@@ -222,91 +237,10 @@ def _tick_trades(table: Any) -> Iterator[tuple[int, str, int, int]]:
             if ts != second:
                 yield from _spread(second, group)
                 group, second = [], ts
-            group.append((symbol, round(price * 100), volume))
+            group.append((symbol, price, volume))
     yield from _spread(second, group)
 
 
-def _spread(second: int, group: list[tuple[str, int, int]]) -> Iterator[tuple[int, str, int, int]]:
+def _spread(second: int, group: list[tuple[str, int, int]]) -> Iterator[_Trade]:
     for number, (symbol, price, volume) in enumerate(group):
-        yield second * 1000 + number * 1000 // len(group), symbol, price, volume
-
-
-def _load_bars(folder: DataFolder, day: date, files: Mapping[str, str]) -> list[tuple[str, Candle]]:
-    """Recorded minutes of one day, by time and then ticker."""
-    table = _load_day(folder, day, files, ["symbol", "ts", "open", "high", "low", "close", "volume"])
-    rows = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
-    return [
-        (
-            ticker,
-            Candle(
-                symbol=symbol_of(ticker),
-                interval="1m",
-                time=ts,
-                open=round(first * 100),
-                high=round(high * 100),
-                low=round(low * 100),
-                close=round(last * 100),
-                volume=volume,
-            ),
-        )
-        for ticker, ts, first, high, low, last, volume in rows
-    ]
-
-
-def _load_day(folder: DataFolder, day: date, files: Mapping[str, str], columns: list[str]) -> Any:
-    """One table with the day's rows of each ticker from its file, sorted by ts, then in the files' order."""
-    start = int(datetime.combine(day, time(), tzinfo=IST).astimezone(UTC).timestamp())
-    parts = []
-    for file in sorted(set(files.values())):
-        tickers = [ticker for ticker, holder in files.items() if holder == file]
-        parts += _read_rows(folder.path / file, columns, _selector(start, tickers))
-    if not parts:
-        return pa.table({name: [] for name in columns})
-    table = pa.concat_tables(parts)
-    table = table.append_column("row", pa.array(range(table.num_rows), pa.int64()))
-    return table.take(pc.sort_indices(table, sort_keys=[("ts", "ascending"), ("row", "ascending")])).drop(["row"])
-
-
-def _selector(start: int, tickers: list[str]) -> Callable[[Any], Any]:
-    wanted = pa.array(tickers, pa.string())
-
-    def select(batch: Any) -> Any:
-        inside = pc.and_(pc.greater_equal(batch["ts"], start), pc.less(batch["ts"], start + 86_400))
-        return batch.filter(pc.and_(inside, pc.is_in(batch["symbol"], value_set=wanted)))
-
-    return select
-
-
-def _read_rows(path: Path, columns: list[str], select: Callable[[Any], Any]) -> list[Any]:
-    """The selected rows of a file, with fixed types; a column `volume` that was not recorded is filled with 0."""
-    schema = pa.schema([(name, _TYPES[name]) for name in columns])
-    try:
-        with pq.ParquetFile(path) as file:
-            present = [name for name in columns if name in file.schema_arrow.names]
-            tables = []
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=present):
-                table = pa.Table.from_batches([batch])
-                table = table.set_column(0, "symbol", pc.cast(table["symbol"], pa.string()))
-                if "volume" in columns and "volume" not in present:
-                    table = table.append_column("volume", pa.array([0] * table.num_rows, pa.int64()))
-                chosen = select(table.select(columns))
-                if chosen.num_rows:
-                    tables.append(chosen.cast(schema))
-            return tables
-    except (pa.ArrowException, OSError) as error:
-        raise DataFolderError(
-            [Defect(path.name, "", f"the file cannot be read any more ({error})", MEND_COPY)]
-        ) from error
-
-
-_TYPES: Mapping[str, Any] = {
-    "symbol": pa.string(),
-    "ts": pa.int64(),
-    "ltp": pa.float64(),
-    "day_volume": pa.int64(),
-    "open": pa.float64(),
-    "high": pa.float64(),
-    "low": pa.float64(),
-    "close": pa.float64(),
-    "volume": pa.int64(),
-}
+        yield second * 1000 + number * 1000 // len(group), symbol, price, volume, 0

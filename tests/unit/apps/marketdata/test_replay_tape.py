@@ -87,8 +87,12 @@ def test_recorded_minutes_come_back_as_they_were(recordings: Path, calendar: Cal
 def test_ticks_are_played_where_there_are_ticks(recordings: Path, calendar: Calendar) -> None:
     session = ReplayTape(open_folder(recordings), calendar, date(2021, 5, 11)).session(0)
     prices = [price for price in session.prices() if price.symbol == "NSE:ABC"]
-    assert [price.price for price in prices] == [10_000 + 50 * number for number in range(12)]
-    assert [price.at_ms for price in prices] == [(DAY_TWO + 10 * number) * 1000 for number in range(12)]
+    ticks, synthesised = prices[:12], prices[12:]
+    assert [price.price for price in ticks] == [10_000 + 50 * number for number in range(12)]
+    assert [price.at_ms for price in ticks] == [(DAY_TWO + 10 * number) * 1000 for number in range(12)]
+    # The third minute has no ticks: it comes from its bar, whose volume is on top of the day's.
+    assert {price.at_ms // 60_000 * 60 for price in synthesised} == {DAY_TWO + 120}
+    assert (synthesised[0].day_volume >= 1_100, synthesised[-1].day_volume) == (True, 2_100)
     assert session.previous_close == {"NSE:ABC": 10_020, "NSE:NIFTY": 1_500_020}
     assert {candle.time // 86_400 for candle in session.earlier()} == {DAY_ONE // 86_400}
 
