@@ -40,6 +40,7 @@ class FakeApi:
         self.fail: dict[str, ApiError] = {}
         self.ready = True
         self.gateway_works = True
+        self.jobs_fail = False
         #: How long a pod is Pending, and then how long it runs before its startup probe passes.
         self.pace = timedelta(0)
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -141,7 +142,8 @@ class FakeApi:
                 self._play_workload(name, workload)
         for (kind_name, _), manifest in self.objects.items():
             if kind_name == kinds.JOB.kind:
-                manifest["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+                word = "Failed" if self.jobs_fail else "Complete"
+                manifest["status"] = {"conditions": [{"type": word, "status": "True", "message": "by play"}]}
             if kind_name == kinds.ROUTE.kind and self.gateway_works:
                 manifest["status"] = _accepted(manifest)
         self._collect_pods()
