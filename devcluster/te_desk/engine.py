@@ -13,8 +13,9 @@ from te_desk.changes import ENGINE_FILE
 GATEWAY = """\
 http:
   middlewares:
-    # A process that is started again is away for a second or two: an address that nobody listens on is asked again.
-    patience: {{retry: {{attempts: 12, initialInterval: 100ms}}}}
+    # A process that is started again is away for some seconds: an address that nobody listens on is asked again, each
+    # 100 to 200 ms. What was sent already is never sent twice.
+    patience: {{retry: {{attempts: 120, initialInterval: 100ms}}}}
   routers:
     api: {{rule: "PathPrefix(`/v1`) || PathPrefix(`/ws`)", service: api, middlewares: [patience]}}
     dashboard: {{rule: "PathPrefix(`/`)", service: dashboard, priority: 1, middlewares: [patience]}}

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 from te_demo.person import Person
 from te_devcluster.contexts import frontend
 
@@ -93,6 +94,12 @@ class RunningDesk:
         made = Person(self.port, host="127.0.0.1", timeout=30)
         made.log_in(self.word("login"), self.word("password"))
         return made
+
+    def get(self, path: str) -> str:
+        """What somebody without a session gets at the address."""
+        answer = httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=30, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        return answer.text
 
     def children(self) -> dict[str, int]:
         """Pids of the children by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.integration
 
 STRATEGY = Path("apps/tradingengine/strategies/ema_cross.py")
 ENDPOINT = Path("apps/tradingengine/api/status/endpoints.py")
-TEMPLATE = Path("apps/tradingengine/dashboard/templates/login.html")
+TEMPLATE = Path("apps/tradingengine/dashboard/templates/base.html")
 ALL = {"postgres", "redis", "gateway", "api", "dashboard", "edge"}
 
 
@@ -110,8 +111,7 @@ def follows_the_code(desk: RunningDesk, source: Path) -> None:
 
     edit(source / TEMPLATE, "<!-- a word of the page -->\n")
     desk.until_said(f"dashboard started again for {TEMPLATE}")
-    with desk.person() as person:
-        assert "a word of the page" in person.http.get("/login").text
+    assert "a word of the page" in desk.get("/login")
 
 
 def survives_the_end_of_a_child(desk: RunningDesk) -> None:
@@ -141,22 +141,20 @@ def test_a_front_end_that_does_not_build_is_said_and_the_last_good_one_stays(
 ) -> None:
     desk = RunningDesk(tmp_path / "desk", source)
     desks.append(desk)
-    with desk.person() as person:
-        styles = source / FRONTEND / "src" / "css" / "base.css"
-        script = source / FRONTEND / "src" / "login.js"
-        good, seen = script.read_text(), len(desk.said)
+    desk.words()
+    script, seen = source / FRONTEND / "src" / "login.js", len(desk.said)
+    good = script.read_text()
+    try:
         edit(script, "\nconst = 1;\n")
         said = desk.until_said("what runs goes on until that is mended", seen)
-        assert "src/login.js" in said
-        page = person.http.get("/login").text
-        asset = page.partition('src="/static/login-')[2].partition('"')[0]
-        assert person.http.get(f"/static/login-{asset}").status_code == 200
+    finally:
         script.write_text(good)
-        edit(styles, "\n.of-this-test { color: rgb(1 2 3); }\n")
-        desk.until_said("dashboard started again", seen)
-        page = person.http.get("/login").text
-        sheet = page.partition('href="/static/app-style-')[2].partition('"')[0]
-        assert ".of-this-test" in person.http.get(f"/static/app-style-{sheet}").text
+    assert f"src/login.js:{good.count(chr(10)) + 2}:" in said
+    assert said.count("\n") < 20  # no stack of the build's own
+    assert 'getElementById("login")' in desk.get(asset(desk, "login", "js"))
+    edit(source / FRONTEND / "src" / "css" / "base.css", "\n.of-this-test { color: rgb(1 2 3); }\n")
+    desk.until_said("dashboard started again", seen)
+    assert ".of-this-test" in desk.get(asset(desk, "app-style", "css"))
     folder, started = Path(desk.word("logs")).parent, list(desk.children().values())
     assert folder.is_dir()
     desk.send(signal.SIGINT)
@@ -164,6 +162,13 @@ def test_a_front_end_that_does_not_build_is_said_and_the_last_good_one_stays(
     assert desk.ended() == 0
     assert traces(folder, started) == []
     assert not folder.exists()
+
+
+def asset(desk: RunningDesk, name: str, kind: str) -> str:
+    """The path of a hashed file that the login page names."""
+    found = re.search(rf"/static/{name}-[A-Za-z0-9]+\.{kind}", desk.get("/login"))
+    assert found
+    return found[0]
 
 
 def test_a_desk_that_is_killed_takes_its_children_with_it(
@@ -185,7 +190,7 @@ def test_a_signal_during_the_start_ends_it(desks: list[RunningDesk], source: Pat
     keep = tmp_path / "kept"
     desk = RunningDesk(tmp_path / "desk", source, "--keep", str(keep))
     desks.append(desk)
-    until("Postgres begins", lambda: "postgres" in desk.children() or (keep / "database" / "data").exists())
+    until("Postgres begins", lambda: (keep / "database" / "data").exists() or desk.process.poll() is not None)
     started = list(desk.children().values())
     desk.send(signal.SIGTERM)
     assert desk.ended() == 0

@@ -17,11 +17,21 @@ const BUDGET = 100 * 1024;
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 
+// What is no JavaScript goes on as it is: the bundler names file, line and column.
+const minified = (text) => {
+  try {
+    return minifyTemplates(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return text;
+    throw error;
+  }
+};
+
 const templates = {
   name: "templates",
   setup: (plugin) =>
     plugin.onLoad({ filter: /\/src\/.*\.js$/ }, ({ path }) => ({
-      contents: minifyTemplates(readFileSync(path, "utf8")),
+      contents: minified(readFileSync(path, "utf8")),
       loader: "js",
     })),
 };
@@ -44,7 +54,7 @@ const result = await build({
   assetNames: "[name]-[hash]",
   define: { "process.env.NODE_ENV": '"production"' },
   logLevel: "warning",
-});
+}).catch(() => process.exit(1)); // it has said what is wrong, and where
 
 const manifest = {};
 for (const [file, meta] of Object.entries(result.metafile.outputs)) {
