@@ -67,8 +67,8 @@ class RunningDesk:
         """Wait for the closing words."""
 
         def look() -> str:
-            assert self.process.poll() is None, self.said
             text = self._out.read_text()
+            assert "Ctrl+C" in text or self.process.poll() is None, self.said
             return text if "Ctrl+C" in text else ""
 
         return until("the closing words", look)
