@@ -212,8 +212,8 @@ images: venv ## build all images on a Debian 13 base of our own
 	$(DEVCLUSTER) images
 
 .PHONY: image-contexts
-image-contexts: venv ## write build/images/NAME for `docker build`, on the public bases
-	$(DEVCLUSTER) images --contexts build/images
+image-contexts: venv ## write build/images/NAME for `docker build`; BASES="python=IMAGE@sha256:... postgres=IMAGE@sha256:..."
+	$(DEVCLUSTER) images --contexts build/images $(foreach base,$(BASES),--base "$(base)")
 
 .PHONY: frontend
 frontend: ## build the dashboard's front end

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tarfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
+from te_devcluster import recipes
 from te_devcluster.buildah import Buildah, ImageConfig
 from te_devcluster.commands import run
 from te_devcluster.console import Heartbeat, say, step
@@ -27,6 +31,12 @@ _NO_CLUSTER = (
 _BYTE_CODE = (
     'chroot "$1" python3 -m compileall -q -f -j 2 --invalidation-mode unchecked-hash /usr/lib/python3.13 '
     "/usr/lib/python3/dist-packages"
+)
+# What an image holds can be read from it, or from the file beside the tarball in the cache.
+PACKAGE_LIST = "usr/share/tradingengine/packages.txt"
+_LIST_PACKAGES = (
+    f'mkdir -p "$1/{PACKAGE_LIST.rpartition("/")[0]}" && chroot "$1" dpkg-query --show '
+    f"""--showformat '${{Package}} ${{Version}}\\n' | LC_ALL=C sort > "$1/{PACKAGE_LIST}\""""
 )
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
 
@@ -49,6 +59,7 @@ class Base:
             *(f"--dpkgopt=path-exclude={path}" for path in paths),
             "--dpkgopt=path-include=/usr/share/doc/*/copyright",
             *self.hooks,
+            f"--customize-hook={_LIST_PACKAGES}",
         ]
 
     def key(self) -> str:
@@ -58,6 +69,14 @@ class Base:
     def tarball(self) -> Path:
         """Where the cache keeps it."""
         return cache_root() / "bases" / f"{self.name}-{self.key()}.tar"
+
+    def package_list(self) -> Path:
+        """Where the cache keeps the list of its Debian packages with their versions."""
+        return self.tarball().with_suffix(".packages.txt")
+
+    def labels(self) -> dict[str, str]:
+        """The labels of everything that stands on it."""
+        return {"io.tradingengine.packages": f"/{PACKAGE_LIST}"}
 
     def image(self) -> str:
         """The name of the image that is nothing but this root file system."""
@@ -140,5 +159,37 @@ def ensure_image(buildah: Buildah, base: Base) -> str:
     tarball = ensure_tarball(base)
     if not buildah.image_id(base.image()):
         with step(f"base image {base.name}"):
-            buildah.image_from_files(base.image(), {"/": tarball}, ImageConfig())
+            about = f"Debian {SUITE} with {', '.join(base.packages)}"
+            labels = base.labels() | recipes.labels(f"tradingengine-base-{base.name}", about)
+            buildah.image_from_files(base.image(), {"/": tarball}, ImageConfig(labels=labels))
     return base.image()
+
+
+def packages(base: Base) -> dict[str, str]:
+    """Name and version of every Debian package in a base, which is made when the cache has none."""
+    tarball, listed = ensure_tarball(base), base.package_list()
+    if not listed.is_file():
+        partial = listed.with_suffix(f".{os.getpid()}.partial")
+        with tarfile.open(tarball) as tar, closing(_member(tar, tarball)) as found:
+            partial.write_bytes(found.read())
+        partial.replace(listed)
+    rows = (line.split() for line in listed.read_text().splitlines())
+    return {row[0]: row[1] for row in rows}
+
+
+def _member(tar: tarfile.TarFile, tarball: Path) -> IO[bytes]:
+    try:
+        found = tar.extractfile(f"./{PACKAGE_LIST}")
+    except KeyError:
+        found = None
+    if found is None:
+        raise DevclusterError(f"{tarball} holds no {PACKAGE_LIST}", f"rm {tarball}, then try again")
+    return found
+
+
+def version_of(base: Base, package: str) -> str:
+    """The version of one Debian package in a base."""
+    found = packages(base)
+    if package not in found:
+        raise DevclusterError(f"the base `{base.name}` holds no package {package}")
+    return found[package]

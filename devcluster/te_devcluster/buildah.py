@@ -73,6 +73,10 @@ class Buildah:
         found = self.run("images", "--quiet", "--no-trunc", "--filter", f"reference={name}")
         return found.splitlines()[0] if found else None
 
+    def digest(self, name: str) -> str:
+        """The digest of a stored image's manifest, `sha256:` and 64 hex digits."""
+        return self.run("inspect", "--type", "image", "--format", "{{.FromImageDigest}}", name)
+
     def image_from_files(self, name: str, files: Mapping[str, Path], config: ImageConfig) -> None:
         """Makes an image from nothing but `files` (path in the image -> path on the host; a folder is copied whole).
 

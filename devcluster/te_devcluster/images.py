@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from te_devcluster import bases, contexts
+from te_devcluster import bases, contexts, recipes
 from te_devcluster.buildah import Buildah, ImageConfig
 from te_devcluster.console import say, step
 from te_devcluster.errors import DevclusterError
@@ -22,27 +23,72 @@ _UNUSED_SECONDS = 7 * 86_400.0
 
 @dataclass(frozen=True)
 class Image:
-    """One image. `packages` are import packages (path in the checkout); none means no Python application inside."""
+    """One image.
+
+    `recipe` is the folder below `images/` with its Dockerfile; none means the base and nothing else. `packages` are
+    import packages (path in the checkout), of which `module` runs under the name `command`; none means no program of
+    ours inside. `debian` is the package whose version an image without a Dockerfile carries.
+    """
 
     name: str
     base: str
+    about: str
+    recipe: str = ""
     packages: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    dockerfile: bool = True
+    module: str = ""
+    command: str = ""
+    ports: str = ""
+    debian: str = ""
     with_frontend: bool = False
+
+    def values(self) -> dict[str, str]:
+        """The ARGs of its Dockerfile, without those of the base."""
+        found = {"TITLE": _title(self)[0], "DESCRIPTION": self.about, "VERSION": project_version()}
+        if self.packages:
+            found |= {"MODULE": self.module, "COMMAND": self.command, "PORTS": self.ports}
+        return found
 
 
 IMAGES: dict[str, Image] = {
     image.name: image
     for image in (
-        Image("operator", "python", ("operator/tradingengine_operator",)),
         Image(
-            "apps", "python", ("apps/tradingengine",), ("apps/tradingengine/dashboard/frontend",), with_frontend=True
+            "operator",
+            "python",
+            "The operator that turns one TradingEngine resource into a running trading system",
+            recipe="python",
+            packages=("operator/tradingengine_operator",),
+            module="tradingengine_operator",
+            command="tradingengine-operator",
+            ports="8081",
         ),
-        Image("edge", "python", ("apps/tradingengine",), ("apps/tradingengine/dashboard",)),
-        Image("postgres", "postgres"),
-        Image("redis", "redis", dockerfile=False),
-        Image("prometheus", "prometheus", dockerfile=False),
+        Image(
+            "apps",
+            "python",
+            "API, dashboard and jobs of a Trading Engine",
+            recipe="python",
+            packages=("apps/tradingengine",),
+            left_out=("apps/tradingengine/dashboard/frontend",),
+            module="tradingengine",
+            command="te",
+            ports="8080 8081",
+            with_frontend=True,
+        ),
+        Image(
+            "edge",
+            "python",
+            "The edge of a Trading Engine: execution, strategies and market data",
+            recipe="python",
+            packages=("apps/tradingengine",),
+            left_out=("apps/tradingengine/dashboard",),
+            module="tradingengine",
+            command="te",
+            ports="8081",
+        ),
+        Image("postgres", "postgres", "PostgreSQL that makes its cluster at the first start", recipe="postgres"),
+        Image("redis", "redis", "Redis of Debian", debian="redis-server"),
+        Image("prometheus", "prometheus", "Prometheus of Debian", debian="prometheus"),
     )
 }
 
@@ -70,7 +116,7 @@ def image_named(name: str) -> Image:
 
 def full_name(image: Image, tag: str = "") -> str:
     """`localhost/tradingengine-NAME:TAG`; images of Debian's own packages keep the tag `dev`."""
-    return f"{PREFIX}{image.name}:{(tag or project_version()) if image.dockerfile else FIXED_TAG}"
+    return f"{PREFIX}{image.name}:{(tag or project_version()) if image.recipe else FIXED_TAG}"
 
 
 def build_images(names: Iterable[str] = (), tag: str = "") -> list[Built]:
@@ -98,14 +144,21 @@ def _ensure_keyed(buildah: Buildah, image: Image, key: str) -> str:
     if buildah.image_id(keyed):
         return keyed
     base = bases.BASES[image.base]
-    if not image.dockerfile:
-        buildah.image_from_files(keyed, {"/": bases.ensure_tarball(base)}, ImageConfig(user="10001:10001"))
+    if not image.recipe:
+        tarball = bases.ensure_tarball(base)
+        labels = base.labels() | recipes.labels(*_title(image), bases.version_of(base, image.debian))
+        buildah.image_from_files(keyed, {"/": tarball}, ImageConfig(user="10001:10001", labels=labels))
         return keyed
     context = cache_root() / "contexts" / image.name
     write_context(image, context)
     base_image = bases.ensure_image(buildah, base)
-    buildah.build(keyed, context / "Dockerfile", context, {"BASE_IMAGE": base_image})
+    told = {"BASE_IMAGE": base_image, "BASE_DIGEST": buildah.digest(base_image)}
+    buildah.build(keyed, context / "Dockerfile", context, told)
     return keyed
+
+
+def _title(image: Image) -> tuple[str, str]:
+    return f"tradingengine-{image.name}", image.about
 
 
 def _archive(name: str, key: str) -> Path:
@@ -151,10 +204,11 @@ def _sources(image: Image) -> dict[str, tuple[Path, list[Path]]]:
 def content_key(image: Image) -> str:
     """16 hex digits over everything that decides the image's content. Builds the front end if the image holds it."""
     base = bases.BASES[image.base]
-    if not image.dockerfile:
-        return base.key()
-    folder = checkout() / "images" / image.name
-    parts = [contexts.digest([base.key()], {"image": contexts.files_below(folder)}, folder)]
+    folder = checkout() / "images" / image.recipe
+    if not image.recipe:
+        return contexts.digest([base.key(), *_title(image)], {}, folder)
+    told = json.dumps(image.values(), sort_keys=True)
+    parts = [contexts.digest([base.key(), told], {"image": contexts.files_below(folder)}, folder)]
     if image.packages:
         if image.with_frontend:
             contexts.frontend()
@@ -165,8 +219,11 @@ def content_key(image: Image) -> str:
 
 
 def write_context(image: Image, target: Path) -> None:
-    """Writes a build context that any Dockerfile builder takes, on the public base or on ours."""
-    files: dict[str, Path | tuple[Path, Iterable[Path]]] = {"": checkout() / "images" / image.name}
+    """Writes a build context that any Dockerfile builder takes, on the public base or on ours.
+
+    The Dockerfile in it has the values of its ARGs, but for those of the base.
+    """
+    files: dict[str, Path | tuple[Path, Iterable[Path]]] = {"": checkout() / "images" / image.recipe}
     if image.packages:
         lock = checkout() / "requirements" / f"{image.name}.txt"
         if image.with_frontend:
@@ -174,14 +231,24 @@ def write_context(image: Image, target: Path) -> None:
         files |= {"requirements.txt": lock, "wheels": contexts.wheels(lock)}
         files |= {f"app/{name}": source for name, source in _sources(image).items()}
     contexts.stage(target, files)
+    recipes.fill(target / "Dockerfile", image.values())
 
 
-def write_contexts(target: Path) -> None:
-    """Writes the contexts of all images that have a Dockerfile below `target`, one folder each."""
-    for image in IMAGES.values():
-        if image.dockerfile:
-            write_context(image, target / image.name)
-            say(f"wrote {target / image.name}")
+def write_contexts(target: Path, public: Mapping[str, str]) -> None:
+    """Writes the contexts of all images that have a Dockerfile below `target`, one folder each.
+
+    `public` are images to build on, by the name of the base, each by digest; the Dockerfiles then name them. For a base
+    that is not there the builder has to be told. DevclusterError when an image has no digest, or no base has the name.
+    """
+    recipes_of = [image for image in IMAGES.values() if image.recipe]
+    known = sorted({image.base for image in recipes_of})
+    if unknown := sorted(set(public) - set(known)):
+        raise DevclusterError(f"no image is built on a base `{unknown[0]}`", f"one of: {', '.join(known)}")
+    values = {name: recipes.base_values(image) for name, image in public.items()}
+    for image in recipes_of:
+        write_context(image, target / image.name)
+        recipes.fill(target / image.name / "Dockerfile", values.get(image.base, {}))
+        say(f"wrote {target / image.name}")
 
 
 def rootfs_made(name: str) -> bool:

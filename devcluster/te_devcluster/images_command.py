@@ -9,16 +9,18 @@ import sys
 from pathlib import Path
 
 from te_devcluster import images
-from te_devcluster.bases import SUITE
+from te_devcluster.bases import BASES, SUITE, packages
 from te_devcluster.console import say, step
 from te_devcluster.contexts import frontend
+from te_devcluster.recipes import parse_base
 
 EXAMPLES = (
     "images",
     "images --only apps --only edge --tag 0.2.0",
     "images --only apps --tag 0.2.1 --overlay demo/bad_release",
     "images --rootfs postgres redis",
-    "images --contexts build/images        # then: docker build build/images/apps",
+    "images --contexts build/images --base python=python@sha256:...    # then: docker build build/images/apps",
+    "images --packages",
 )
 SUMMARY = f"build the product's images on Debian ({SUITE}), without network inside; what is there already costs nothing"
 
@@ -39,6 +41,16 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--overlay", type=Path, metavar="FOLDER", help="build FOLDER's Dockerfile on top of one image")
     command.add_argument("--rootfs", nargs="+", default=[], choices=names, metavar="NAME", help="only unpack these")
     command.add_argument("--contexts", type=Path, metavar="FOLDER", help="only write the build contexts")
+    command.add_argument(
+        "--base",
+        action="append",
+        default=[],
+        metavar="NAME=IMAGE@sha256:...",
+        help="a public image by digest that the contexts of base NAME (python, postgres) are to stand on",
+    )
+    command.add_argument(
+        "--packages", action="store_true", help="only say which Debian packages each base holds, in which version"
+    )
     command.add_argument("--frontend", action="store_true", help="only build the dashboard's front end")
     command.add_argument("--load", action="store_true", help="bring the images into the running cluster's nodes too")
     command.add_argument("--output", choices=["text", "json"], default="text")
@@ -46,6 +58,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Runs `devcluster images`; stdout has one line per image (name, archive) or per folder."""
+    if arguments.base and not arguments.contexts:
+        sys.stderr.write("error: --base is for --contexts: images built here stand on Debian of our own\n")
+        return 2
+    if arguments.packages:
+        return _packages(arguments)
     if arguments.frontend or arguments.contexts or arguments.rootfs:
         return _folders(arguments)
     with step("images"):
@@ -74,12 +91,20 @@ def _folders(arguments: argparse.Namespace) -> int:
     if arguments.frontend:
         folders.append(frontend())
     if arguments.contexts:
-        images.write_contexts(arguments.contexts)
+        images.write_contexts(arguments.contexts, dict(parse_base(text) for text in arguments.base))
         folders.append(arguments.contexts)
     folders += [images.extract_rootfs(name) for name in arguments.rootfs]
     say(f"ready: {', '.join(folder.name for folder in folders)}")
     paths = [str(folder) for folder in folders]
     _answer(json.dumps(paths) if arguments.output == "json" else "\n".join(paths))
+    return 0
+
+
+def _packages(arguments: argparse.Namespace) -> int:
+    chosen = {images.image_named(name).base for name in arguments.only} or set(BASES)
+    found = {name: packages(base) for name, base in BASES.items() if name in chosen}
+    rows = [f"{name}\t{package}\t{version}" for name, held in found.items() for package, version in held.items()]
+    _answer(json.dumps(found, indent=1) if arguments.output == "json" else "\n".join(rows))
     return 0
 
 

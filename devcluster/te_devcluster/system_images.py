@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from te_devcluster import recipes
 from te_devcluster.buildah import Buildah, ImageConfig
 from te_devcluster.commands import run
 from te_devcluster.console import say
@@ -34,16 +35,17 @@ class SystemImage:
 
     name: str
     binary: str
+    about: str
     user: str = NOBODY
     edge: bool = True
     helper: bool = False
 
 
 SYSTEM_IMAGES = (
-    SystemImage(PAUSE_IMAGE, "pause"),
-    SystemImage(HELPER_IMAGE, "probe", user="", helper=True),
-    SystemImage(COREDNS_IMAGE, "coredns", edge=False),
-    SystemImage(METRICS_IMAGE, "metrics-server", edge=False),
+    SystemImage(PAUSE_IMAGE, "pause", "Holds the namespaces of a pod"),
+    SystemImage(HELPER_IMAGE, "probe", "A shell and the smallest HTTP client and server", user="", helper=True),
+    SystemImage(COREDNS_IMAGE, "coredns", "CoreDNS", edge=False),
+    SystemImage(METRICS_IMAGE, "metrics-server", "The metrics-server of Kubernetes", edge=False),
 )
 
 
@@ -89,12 +91,13 @@ def make(image: SystemImage, archive: Path) -> None:
     """Makes one image and writes its archive."""
     buildah = Buildah()
     program, *shell = sources_of(image)
+    labels = recipes.labels(image.name.rpartition("/")[2].partition(":")[0], image.about)
     if not shell:
-        config = ImageConfig(entrypoint=[f"/{image.binary}"], user=image.user)
+        config = ImageConfig(entrypoint=[f"/{image.binary}"], user=image.user, labels=labels)
         buildah.image_from_files(image.name, {f"/{image.binary}": program}, config)
     else:
         with busybox_tree(shell[0]) as tree:
-            config = ImageConfig(command=["/bin/sh"], env={"PATH": "/bin"})
+            config = ImageConfig(command=["/bin/sh"], env={"PATH": "/bin"}, labels=labels)
             buildah.image_from_files(image.name, {"/": tree, f"/bin/{image.binary}": program}, config)
     buildah.push(image.name, archive)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from te_devcluster import bases, buildah, contexts, images
+from te_devcluster import bases, buildah, contexts, images, recipes
 from te_devcluster.errors import DevclusterError
 from te_devcluster.paths import checkout
 
@@ -90,16 +93,158 @@ def test_the_mirror_comes_from_the_host_s_own_sources(monkeypatch: pytest.Monkey
     assert bases.sources() == ["deb http://own/debian trixie main", "deb http://own/debian trixie-updates main"]
 
 
-@pytest.mark.parametrize("name", [image.name for image in images.IMAGES.values() if image.dockerfile])
-def test_dockerfiles_build_on_a_public_base_by_default_and_run_unprivileged(name: str) -> None:
+RECIPES = sorted({image.recipe for image in images.IMAGES.values() if image.recipe})
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_dockerfiles_name_no_base_fetch_nothing_and_run_unprivileged(name: str) -> None:
     text = (checkout() / "images" / name / "Dockerfile").read_text()
-    assert "ARG BASE_IMAGE=" in text
-    assert "trixie" in text.split("ARG BASE_IMAGE=")[1].splitlines()[0]
+    assert "\nARG BASE_IMAGE\n" in text
+    assert {line for line in text.splitlines() if line.startswith("FROM ")} <= {
+        "FROM ${BASE_IMAGE}",
+        "FROM ${BASE_IMAGE} AS packages",
+    }
     assert "USER 10001:10001" in text
     assert "apt-get" not in text
     if "pip install" in text:
         assert "--no-index" in text
         assert "--require-hashes" in text
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    ("base", "digest", "built"),
+    [
+        (f"python@{DIGEST}", DIGEST, True),
+        (f"docker.io/library/python:3.13-slim@{DIGEST}", DIGEST, True),
+        ("localhost/tradingengine-base-python:0123456789ab", DIGEST, True),
+        ("python:3.13-slim-trixie", "", False),
+        ("python:3.13-slim-trixie", DIGEST, False),
+        (f"python@{DIGEST}", "", False),
+        (f"python@{DIGEST}", "sha256:" + "0" * 64, False),
+        ("python@latest", "latest", False),
+        ("localhost/python:3.13", DIGEST, False),
+        ("", "", False),
+    ],
+)
+def test_a_dockerfile_refuses_a_base_by_tag(name: str, base: str, digest: str, built: bool) -> None:
+    text = (checkout() / "images" / name / "Dockerfile").read_text()
+    check = text[text.index('case "') : text.index("esac") + 4].replace("\\\n", "\n")
+    answer = subprocess.run(
+        ["/bin/sh", "-euc", check],
+        env={"BASE_IMAGE": base, "BASE_DIGEST": digest},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (answer.returncode == 0) is built, answer.stderr
+    assert ("docs/admin/images.md" in answer.stderr) is not built
+
+
+def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, public: dict[str, str]) -> dict[str, str]:
+    """The Dockerfiles of all contexts; wheels and front end are played."""
+    monkeypatch.setattr(contexts, "wheels", lambda lock: write(tmp_path / "wheels" / lock.stem / "a.whl", "").parent)
+    monkeypatch.setattr(contexts, "frontend", lambda: tmp_path)
+    images.write_contexts(tmp_path / "contexts", public)
+    return {path.parent.name: path.read_text() for path in (tmp_path / "contexts").glob("*/Dockerfile")}
+
+
+def arguments(dockerfile: str) -> dict[str, str]:
+    rows = (line.removeprefix("ARG ").partition("=") for line in dockerfile.splitlines() if line.startswith("ARG "))
+    return {name: value for name, _, value in rows}
+
+
+def test_one_dockerfile_makes_the_three_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {name: arguments(text) for name, text in staged(tmp_path, monkeypatch, {}).items()}
+    assert {name: (told.get("MODULE"), told.get("COMMAND"), told.get("PORTS")) for name, told in found.items()} == {
+        "operator": ('"tradingengine_operator"', '"tradingengine-operator"', '"8081"'),
+        "apps": ('"tradingengine"', '"te"', '"8080 8081"'),
+        "edge": ('"tradingengine"', '"te"', '"8081"'),
+        "postgres": (None, None, None),
+    }
+    for name, told in found.items():
+        assert told["TITLE"] == f'"tradingengine-{name}"'
+        assert told["VERSION"] == f'"{images.project_version()}"'
+        assert (told["BASE_IMAGE"], told["BASE_DIGEST"]) == ("", "")
+
+
+def test_a_public_base_by_digest_is_written_into_the_contexts_that_stand_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = f"docker.io/library/python@{DIGEST}"
+    found = {name: arguments(text) for name, text in staged(tmp_path, monkeypatch, {"python": base}).items()}
+    for name in ("operator", "apps", "edge"):
+        assert (found[name]["BASE_IMAGE"], found[name]["BASE_DIGEST"]) == (f'"{base}"', f'"{DIGEST}"')
+    assert found["postgres"]["BASE_IMAGE"] == ""
+
+
+@pytest.mark.parametrize("image", ["python:3.13-slim-trixie", "python", f"python@{DIGEST[:-1]}", "@" + DIGEST, ""])
+def test_a_public_base_without_a_digest_is_refused(image: str) -> None:
+    with pytest.raises(DevclusterError, match=r"docs/admin/images\.md"):
+        recipes.parse_base(f"python={image}")
+
+
+def test_a_base_that_no_image_stands_on_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(DevclusterError, match="no image is built on a base `redis`"):
+        images.write_contexts(tmp_path / "contexts", {"redis": f"redis@{DIGEST}"})
+    assert not (tmp_path / "contexts").exists()
+
+
+def test_a_value_that_no_dockerfile_takes_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DevclusterError, match="no line `ARG NOTHING`"):
+        recipes.fill(write(tmp_path / "Dockerfile", "ARG SOMETHING\n"), {"NOTHING": "1"})
+
+
+def test_a_key_follows_what_the_dockerfile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contexts, "frontend", lambda: Path())
+    first = {name: images.content_key(image) for name, image in images.IMAGES.items()}
+    monkeypatch.setattr(images, "project_version", lambda: "9.9.9")
+    second = {name: images.content_key(image) for name, image in images.IMAGES.items()}
+    changed = {name for name in first if first[name] != second[name]}
+    assert changed == {"operator", "apps", "edge", "postgres"}
+    redis = images.IMAGES["redis"]
+    assert images.content_key(replace(redis, about="another")) != first["redis"]
+
+
+def test_a_base_holds_the_list_of_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADINGENGINE_CACHE", str(tmp_path))
+    base = bases.Base("x", ("a",))
+    listed = write(tmp_path / "root" / bases.PACKAGE_LIST, "adduser 3.152\nredis-server 5:8.0.2-3\n")
+    base.tarball().parent.mkdir(parents=True)
+    with tarfile.open(base.tarball(), "w") as tar:
+        tar.add(listed, f"./{bases.PACKAGE_LIST}")
+    assert bases.packages(base) == {"adduser": "3.152", "redis-server": "5:8.0.2-3"}
+    assert base.package_list().read_text() == listed.read_text()
+    assert bases.version_of(base, "redis-server") == "5:8.0.2-3"
+    with pytest.raises(DevclusterError, match="holds no package nginx"):
+        bases.version_of(base, "nginx")
+
+
+def test_a_tarball_without_the_list_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADINGENGINE_CACHE", str(tmp_path))
+    base = bases.Base("x", ("a",))
+    base.tarball().parent.mkdir(parents=True)
+    with tarfile.open(base.tarball(), "w") as tar:
+        tar.add(write(tmp_path / "other", "1"), "./other")
+    with pytest.raises(DevclusterError, match=r"holds no usr/share/tradingengine/packages\.txt\s+mend: rm "):
+        bases.packages(base)
+
+
+def test_images_without_a_dockerfile_are_labelled_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, buildah.ImageConfig] = {}
+    monkeypatch.setattr(bases, "ensure_tarball", lambda base: tmp_path / "base.tar")
+    monkeypatch.setattr(bases, "version_of", lambda base, package: f"version of {package}")
+    store = SimpleNamespace(
+        image_id=lambda name: None, image_from_files=lambda name, files, config: made.update({name: config})
+    )
+    for name in ("redis", "prometheus"):
+        keyed = images._ensure_keyed(store, images.IMAGES[name], "k")  # type: ignore[arg-type]
+        labels = made[keyed].labels
+        assert labels["org.opencontainers.image.title"] == f"tradingengine-{name}"
+        assert labels["org.opencontainers.image.version"] == f"version of {images.IMAGES[name].debian}"
+        assert labels["org.opencontainers.image.description"]
+        assert labels["io.tradingengine.packages"] == "/usr/share/tradingengine/packages.txt"
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_a_plain_node_has_neither_label_nor_taint_of_ours(tmp_path: Path) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(node, "node_dir", lambda name: tmp_path / name)
         patch.setattr(node, "require", lambda program: program)
-        patch.setattr(node.host, "create_cgroups", lambda _name: "/root")
+        patch.setattr(host, "create_cgroups", lambda _name: "/root")
         patch.setattr(node.Node, "_start", lambda _self, _program, command: started.append(command))
         edge.dir.mkdir(parents=True)
         edge.start_kubelet()
