@@ -215,6 +215,10 @@ images: venv ## build all images on a Debian 13 base of our own
 image-contexts: venv ## write build/images/NAME for `docker build`; BASES="python=IMAGE@sha256:... postgres=IMAGE@sha256:..."
 	$(DEVCLUSTER) images --contexts build/images $(foreach base,$(BASES),--base "$(base)")
 
+.PHONY: wheel
+wheel: venv ## build/wheel: operator and programs as one wheel, with templates, contract and front end
+	$(DEVCLUSTER) images --wheel build/wheel
+
 .PHONY: frontend
 frontend: ## build the dashboard's front end
 	$(DEVCLUSTER) images --frontend

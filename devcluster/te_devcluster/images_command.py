@@ -13,6 +13,7 @@ from te_devcluster.bases import BASES, SUITE, packages
 from te_devcluster.console import say, step
 from te_devcluster.contexts import frontend
 from te_devcluster.recipes import parse_base
+from te_devcluster.wheel import build_wheel
 
 EXAMPLES = (
     "images",
@@ -21,6 +22,7 @@ EXAMPLES = (
     "images --rootfs postgres redis",
     "images --contexts build/images --base python=python@sha256:...    # then: docker build build/images/apps",
     "images --packages",
+    "images --wheel build/wheel",
 )
 SUMMARY = f"build the product's images on Debian ({SUITE}), without network inside; what is there already costs nothing"
 
@@ -51,6 +53,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--packages", action="store_true", help="only say which Debian packages each base holds, in which version"
     )
+    command.add_argument("--wheel", type=Path, metavar="FOLDER", help="only build the wheel of operator and programs")
     command.add_argument("--frontend", action="store_true", help="only build the dashboard's front end")
     command.add_argument("--load", action="store_true", help="bring the images into the running cluster's nodes too")
     command.add_argument("--output", choices=["text", "json"], default="text")
@@ -63,7 +66,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return 2
     if arguments.packages:
         return _packages(arguments)
-    if arguments.frontend or arguments.contexts or arguments.rootfs:
+    if arguments.frontend or arguments.contexts or arguments.rootfs or arguments.wheel:
         return _folders(arguments)
     with step("images"):
         if arguments.overlay:
@@ -93,6 +96,8 @@ def _folders(arguments: argparse.Namespace) -> int:
     if arguments.contexts:
         images.write_contexts(arguments.contexts, dict(parse_base(text) for text in arguments.base))
         folders.append(arguments.contexts)
+    if arguments.wheel:
+        folders.append(build_wheel(arguments.wheel))
     folders += [images.extract_rootfs(name) for name in arguments.rootfs]
     say(f"ready: {', '.join(folder.name for folder in folders)}")
     paths = [str(folder) for folder in folders]

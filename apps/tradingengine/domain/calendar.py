@@ -201,8 +201,8 @@ def load_calendar(folder: Path | None = None) -> Calendar:
 
 
 def contract_folder() -> Path:
-    """The folder `contract/`: at the clone's root, or beside the packages in an image."""
-    for parent in Path(__file__).resolve().parents[2:4]:
+    """The folder `contract/`: inside the package of a wheel, beside it in an image, or at the clone's root."""
+    for parent in Path(__file__).resolve().parents[1:4]:
         if (parent / "contract" / "calendar").is_dir():
             return parent / "contract"
-    raise DomainError("the folder contract/ is missing: it belongs beside the package's folder or one above it")
+    raise DomainError("the folder contract/ is missing: it belongs into the package's folder, beside it or one above")
