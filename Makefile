@@ -63,6 +63,10 @@ lint-docker: venv ## hadolint over every Dockerfile
 lint-shell lint-yaml lint-docker:
 	$(BIN)/python -m te_checks lint $(@:lint-%=%)
 
+.PHONY: audit
+audit: venv ## known weaknesses of all that the locks name, asked of PyPI, npm and Go; a source that is silent fails it
+	$(BIN)/python -m te_checks audit
+
 # ---------------------------------------------------------------------------------------------------- tests
 PYTEST := $(BIN)/pytest --durations=5 --durations-min=5
 # Processes that share the tests of a target; 0 for none, as a debugger needs it.

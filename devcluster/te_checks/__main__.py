@@ -1,4 +1,4 @@
-"""`python -m te_checks`: what `make lint` runs for files that are no Python."""
+"""`python -m te_checks`: what `make lint` runs for files that are no Python, and `make audit`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import sys
 from te_devcluster.commands import exit_code
 from te_devcluster.paths import checkout
 
+from te_checks.audit import audit
 from te_checks.linters import LINTERS, lint
 
 EXAMPLES = """examples:
   python -m te_checks lint shell         every script, found by its first line
   python -m te_checks lint docker
+  python -m te_checks audit              known weaknesses of all that the locks name; needs a network
 exit codes: 0 clean, 1 findings or something missing (said on stderr with its mend), 2 wrong usage
 """
 
@@ -28,12 +30,15 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("lint", help="one linter over all of its files")
     command.add_argument("kind", choices=list(LINTERS))
+    commands.add_parser("audit", help="known weaknesses of all that the locks name; a source that is silent fails it")
     return top
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one check and returns the exit code."""
     parsed = parser().parse_args(arguments)
+    if parsed.command == "audit":
+        return exit_code(lambda: audit(checkout()), "interrupted")
     return exit_code(lambda: min(lint(parsed.kind, checkout()), 1), "interrupted")
 
 

@@ -1,0 +1,208 @@
+"""An audit is clean only when every source answered about everything: played answers of each program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from te_checks import __main__ as command_line
+from te_checks import audit
+from te_checks.audit import Answer, Check, Finding
+from te_devcluster.errors import DevclusterError, TimedOutError
+from te_devcluster.paths import checkout
+
+pytestmark = pytest.mark.unit
+
+
+def done(out: object = "", err: str = "", code: int = 0) -> CompletedProcess[str]:
+    return CompletedProcess([], code, out if isinstance(out, str) else json.dumps(out), err)
+
+
+PIP_CLEAN = {"dependencies": [{"name": "aiohttp", "version": "3.14.5", "vulns": []}], "fixes": []}
+PIP_FOUND = {
+    "dependencies": [
+        {"name": "aiohttp", "version": "3.14.5", "vulns": [{"id": "PYSEC-1", "fix_versions": ["3.14.6", "3.15.0"]}]},
+        {"name": "kopf", "version": "1.45.2", "vulns": [{"id": "GHSA-2", "fix_versions": []}]},
+    ]
+}
+SKIPPED = {"name": "kopf", "skip_reason": "Dependency not found on PyPI and could not be audited: kopf (1.45.2)"}
+
+
+def test_pip_audit_s_answers() -> None:
+    assert audit.read_pip_audit(done(PIP_CLEAN)) == Answer()
+    assert audit.read_pip_audit(done(PIP_FOUND, code=1)).findings == (
+        Finding("aiohttp", "3.14.5", "PYSEC-1", "3.14.6, 3.15.0"),
+        Finding("kopf", "1.45.2", "GHSA-2", ""),
+    )
+
+
+def test_a_package_that_the_database_does_not_know_is_not_clean() -> None:
+    """pip-audit says `No known vulnerabilities found` and ends with 0 when every package was skipped."""
+    partly = audit.read_pip_audit(done({"dependencies": [*PIP_FOUND["dependencies"][:1], SKIPPED]}))
+    assert len(partly.findings) == 1
+    assert partly.silent.startswith("1 of 2 packages: Dependency not found")
+    assert partly.verdict().startswith("1 found; NO ANSWER: ")
+    assert audit.read_pip_audit(done({"dependencies": [SKIPPED]})).verdict().startswith("NO ANSWER")
+
+
+@pytest.mark.parametrize("answer", [done("", "ERROR:x\nConnectionError: no host", 1), done("<html>", "", 0), done({})])
+def test_pip_audit_without_an_answer(answer: CompletedProcess[str]) -> None:
+    assert audit.read_pip_audit(answer).silent
+    assert not audit.read_pip_audit(answer).findings
+
+
+def npm(vulnerabilities: dict[str, object], total: int = 7) -> CompletedProcess[str]:
+    return done(
+        {"auditReportVersion": 2, "vulnerabilities": vulnerabilities, "metadata": {"dependencies": {"total": total}}}
+    )
+
+
+def test_npm_s_answers() -> None:
+    advisory = {"source": 1, "title": "Escape", "url": "https://example.test/GHSA-3", "range": "<1.2.0"}
+    found = audit.read_npm(
+        npm(
+            {
+                "esbuild": {"via": [advisory], "fixAvailable": {"name": "esbuild", "version": "1.2.0"}},
+                "builder": {"via": ["esbuild"], "fixAvailable": False},
+                "other": {"via": [{**advisory, "url": ""}], "fixAvailable": True},
+                "last": {"via": [advisory], "fixAvailable": False},
+            }
+        )
+    )
+    assert found == Answer(
+        (
+            Finding("esbuild", "<1.2.0", "https://example.test/GHSA-3", "esbuild 1.2.0"),
+            Finding("other", "<1.2.0", "Escape", "npm audit fix"),
+            Finding("last", "<1.2.0", "https://example.test/GHSA-3", ""),
+        )
+    )
+    assert audit.read_npm(npm({})) == Answer()
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (done({"message": "405 Method Not Allowed", "statusCode": 405}, "npm error", 1), "405 Method Not Allowed"),
+        (done({"error": {"code": "ENOLOCK"}}, "npm error needs a lock\n", 1), "code 1: npm error needs a lock"),
+        (done("", "", 1), "code 1"),
+        (npm({}, total=0), "it looked at no package"),
+        (npm({"a": {"via": ["b"]}}), "it names a without an advisory"),
+    ],
+)
+def test_npm_without_an_answer(answer: CompletedProcess[str], why: str) -> None:
+    assert audit.read_npm(answer) == Answer(silent=why)
+
+
+def stream(*messages: object) -> str:
+    return "\n".join(json.dumps(message, indent=2) for message in messages)
+
+
+CONFIG = {"config": {"scanner_name": "govulncheck"}}
+SBOM = {"SBOM": {"modules": [{"path": "stdlib"}]}}
+GO_FINDING = {
+    "finding": {
+        "osv": "GO-2026-1",
+        "fixed_version": "v0.51.1",
+        "trace": [{"module": "golang.org/x/net", "version": "v0.51.0"}],
+    }
+}
+
+
+def test_govulncheck_s_answers() -> None:
+    assert audit.read_govulncheck(done(stream(CONFIG, SBOM, {"progress": {"message": "x"}}))) == Answer()
+    found = audit.read_govulncheck(done(stream(CONFIG, SBOM, {"osv": {"id": "GO-2026-1"}}, GO_FINDING, GO_FINDING)))
+    assert found == Answer((Finding("golang.org/x/net", "v0.51.0", "GO-2026-1", "v0.51.1"),))
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (
+            done(stream(CONFIG, SBOM), "govulncheck: fetching: no such host\nexit status 1\n", 1),
+            "code 1: govulncheck: fetching: no such",
+        ),
+        (done("no JSON"), "its words are no JSON"),
+        (done(stream(CONFIG)), "it looked at no module"),
+        (done(""), "it looked at no module"),
+    ],
+)
+def test_govulncheck_without_an_answer(answer: CompletedProcess[str], why: str) -> None:
+    assert audit.read_govulncheck(answer).silent.startswith(why)
+
+
+def test_every_lock_of_the_checkout_is_asked_about() -> None:
+    root = checkout()
+    asked = {check.lock for check in audit.checks(root)}
+    locks = {*root.glob("requirements/*.txt"), *root.glob("devcluster/tools/*/go.mod")}
+    assert asked == {str(path.relative_to(root)) for path in locks} | {f"{audit.FRONTEND}/package-lock.json"}
+    assert {"requirements/dev.txt", "requirements/uv.txt", "devcluster/tools/govulncheck/go.mod"} <= asked
+
+
+def check(source: str, read: Callable[[CompletedProcess[str]], Answer]) -> Check:
+    return Check(source, f"{source}.lock", (source,), Path(), read)
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, CompletedProcess[str] | Exception]:
+    """What each program says, by name, to be changed by a test; at first all are clean."""
+    answers: dict[str, CompletedProcess[str] | Exception] = {
+        "PyPI": done(PIP_CLEAN),
+        "npm": npm({}),
+        "Go": done(stream(CONFIG, SBOM)),
+    }
+
+    def run(command: list[str], **_: object) -> CompletedProcess[str]:
+        answer = answers[command[0]]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    readers = {"PyPI": audit.read_pip_audit, "npm": audit.read_npm, "Go": audit.read_govulncheck}
+    monkeypatch.setattr(audit, "run", run)
+    monkeypatch.setattr(audit, "checks", lambda root: [check(source, read) for source, read in readers.items()])
+    return answers
+
+
+def test_all_clean_passes(
+    played: dict[str, CompletedProcess[str] | Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line.main(["audit"]) == 0
+    said = capsys.readouterr().out
+    assert [line.split() for line in said.splitlines()] == [
+        ["PyPI", "PyPI.lock", "clean"],
+        ["npm", "npm.lock", "clean"],
+        ["Go", "Go.lock", "clean"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "answer", "said"),
+    [
+        ("PyPI", done(PIP_FOUND, code=1), "FOUND aiohttp 3.14.5: PYSEC-1; fixed in 3.14.6, 3.15.0 (PyPI.lock)"),
+        ("PyPI", done(PIP_FOUND, code=1), "FOUND kopf 1.45.2: GHSA-2; no fix (PyPI.lock)"),
+        ("Go", done("", "no such host", 1), "no answer, or not about everything, from: Go."),
+        ("npm", TimedOutError("npm did not end"), "NO ANSWER: nothing within 300 s"),
+        ("npm", TimedOutError("npm did not end"), "no answer, or not about everything, from: npm."),
+    ],
+)
+def test_a_finding_and_a_silent_source_fail_it_and_are_named(
+    played: dict[str, CompletedProcess[str] | Exception],
+    source: str,
+    answer: CompletedProcess[str] | Exception,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    played[source] = answer
+    assert command_line.main(["audit"]) == 1
+    assert said in capsys.readouterr().out
+
+
+def test_a_missing_program_is_said_with_its_mend(
+    played: dict[str, CompletedProcess[str] | Exception], capsys: pytest.CaptureFixture[str]
+) -> None:
+    played["npm"] = DevclusterError("no program `npm`", "devcluster doctor")
+    assert command_line.main(["audit"]) == 1
+    assert "no program `npm`" in capsys.readouterr().err
