@@ -19,7 +19,7 @@ EXAMPLES = """examples:
   make desk                              simulated prices, and nothing is left after Ctrl+C
   make desk DATA_DIR=recordings          recorded prices of your own
   make desk KEEP=~/my-desk               database, cache and journal stay there, and a later start goes on with them
-  make desk PORT=8090
+  make desk PORT=8089
 exit codes: 0 ended as asked, 1 something is wrong (said on stderr with its mend), 2 wrong usage
 """
 

@@ -16,6 +16,7 @@ from te_devcluster.contexts import frontend
 from te_devcluster.errors import DevclusterError, StoppedError
 from te_devcluster.images import project_version
 from te_devcluster.paths import cache_root
+from te_devcluster.relay import port_taken
 from te_devcluster.tools import traefik
 
 from te_desk.changes import PROCESSES, Imports, Plan
@@ -27,6 +28,8 @@ from te_desk.place import Place
 from te_desk.servers import Launch, Postgres, Redis, free_port
 
 LOGIN = "trader"
+CONSOLE_PORT = 8090
+"""Where the page says that the edge's console is; another one while this is in use."""
 DRAIN_SECONDS = 10.0
 LIVE_SECONDS = 60.0
 COMMAND_SECONDS = 90.0
@@ -43,7 +46,9 @@ class Desk:
         self._http = httpx.AsyncClient(timeout=5.0, trust_env=False)
         self._scope = Scope()
         self._control = {name: free_port() for name in PROCESSES}
-        self._ports = {name: free_port() for name in ("api", "dashboard", "console")}
+        self._ports = {name: free_port() for name in ("api", "dashboard")}
+        self._ports["console"] = CONSOLE_PORT if _is_free(CONSOLE_PORT, options.port) else free_port()
+        self.console = f"http://127.0.0.1:{self._ports['console']}"
         self._postgres = Postgres(place.database, password=place.secrets.database, durable=place.kept, with_parent=True)
         self._redis = Redis(place.cache, password=place.secrets.cache, durable=place.kept, with_parent=True)
         self.children = self._make_children()
@@ -287,6 +292,10 @@ class Desk:
             tell(str(error))
         else:
             tell(f"{name} started again for {because} ({seconds:.1f} s)")
+
+
+def _is_free(port: int, wanted: int) -> bool:
+    return port != wanted and not port_taken(port)
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -141,6 +141,7 @@ No releases, no operator, and not for money.
   address     {desk.address}
   login       {LOGIN}
   password    {desk.place.secrets.login}
+  edge's own  {desk.console}
   logs        {desk.place.logs}
 
 Three things to try next:
