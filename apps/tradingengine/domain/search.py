@@ -2,7 +2,9 @@
 
 A query is split into words; each must be found: in the ticker, at the start of a word of the name, or as an everyday
 short form ("bn" for BANK NIFTY). Order: whole ticker, short form, whole name, ticker by prefix, name by prefix, words
-of the name, inside the ticker; among equals indices come first, then the shorter ticker.
+of the name, inside the ticker, without its `&`; among equals indices come first, then the shorter ticker. Other signs
+do not count, and "and" is the same as "&": BAJAJ-AUTO is found by "bajaj auto" and by "nse:bajaj-auto", M&M by "m&m",
+"mahindra and mahindra" and "mm".
 """
 
 import re
@@ -30,7 +32,7 @@ def search(instruments: Iterable[Instrument], query: str, limit: int = 20) -> li
 
     Case, blanks and punctuation do not matter; only the first 64 characters of the query are read.
     """
-    words = _WORD.findall(query[:MOST_QUERY].lower())
+    words = _words(query[:MOST_QUERY])
     ranked = []
     for instrument in instruments:
         rank = _rank(instrument, words)
@@ -48,15 +50,20 @@ def ticker_of(instrument: Instrument) -> str:
     return instrument.symbol.partition(":")[2]
 
 
+def _words(text: str) -> list[str]:
+    return ["&" if word == "and" else word for word in _WORD.findall(text.lower())]
+
+
 def _rank(instrument: Instrument, words: list[str]) -> int | None:
     """0 is best; None is no match."""
     if not words:
         return 0
-    ticker = ticker_of(instrument).lower()
-    name_words = _WORD.findall(instrument.name.lower())
+    ticker = "".join(_WORD.findall(ticker_of(instrument).lower()))
+    name_words = _words(instrument.name)
     name, query = "".join(name_words), "".join(words)
+    plain = query.replace("&", "")
     checks = (
-        query in (ticker, instrument.symbol.lower().replace(":", "")),
+        query in (ticker, instrument.exchange.lower() + ticker),
         any(ticker.upper() in SHORT_FORMS.get(form, ()) for form in (query, " ".join(words))),
         name == query,
         ticker.startswith(query),
@@ -64,6 +71,7 @@ def _rank(instrument: Instrument, words: list[str]) -> int | None:
         sorted(words) == sorted(name_words),
         all(_at_word(word, ticker, name_words) for word in words),
         len(query) >= 3 and query in ticker,
+        len(plain) >= 2 and any(text.replace("&", "").startswith(plain) for text in (ticker, name)),
     )
     return next((rank for rank, holds in enumerate(checks) if holds), None)
 

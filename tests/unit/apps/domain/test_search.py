@@ -2,7 +2,7 @@
 
 import pytest
 from tradingengine.domain.calendar import load_calendar
-from tradingengine.domain.instruments import Instrument
+from tradingengine.domain.instruments import Instrument, InstrumentKind, Segment
 from tradingengine.domain.search import search
 from tradingengine.marketdata.simulator.tape import SimulatorTape
 
@@ -65,3 +65,45 @@ def test_an_empty_query_lists_indices_first_and_the_limit_holds(instruments: lis
     assert [one.tradable for one in everything] == [False] * 4 + [True] * 16
     assert search(instruments, "", limit=3) == everything[:3]
     assert search(instruments, "rel", limit=0) == []
+
+
+def _made(symbol: str, name: str, kind: InstrumentKind = InstrumentKind.EQUITY) -> Instrument:
+    segment = Segment.NSE_INDEX if kind is InstrumentKind.INDEX else Segment.NSE_EQ
+    return Instrument(symbol=symbol, exchange="NSE", segment=segment, name=name, kind=kind)
+
+
+WITH_SIGNS = [
+    _made("NSE:M&M", "Mahindra & Mahindra"),
+    _made("NSE:M&MFIN", "M&M Financial Services"),
+    _made("NSE:BAJAJ-AUTO", "Bajaj Auto"),
+    _made("NSE:BAJFINANCE", "Bajaj Finance"),
+    _made("NSE:J&KBANK", "Jammu & Kashmir Bank"),
+    _made("NSE:LT", "Larsen & Toubro"),
+    _made("NSE:NIFTY", "NIFTY 50", InstrumentKind.INDEX),
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("m&m", ["M&M", "M&MFIN"]),
+        ("M & M", ["M&M", "M&MFIN"]),
+        ("mm", ["M&M", "M&MFIN"]),
+        ("nse:m&m", ["M&M"]),
+        ("m and m", ["M&M", "M&MFIN"]),
+        ("mahindra and mahindra", ["M&M"]),
+        ("m&m fin", ["M&MFIN"]),
+        ("bajaj-auto", ["BAJAJ-AUTO"]),
+        ("Bajaj Auto", ["BAJAJ-AUTO"]),
+        ("nse:bajaj-auto", ["BAJAJ-AUTO"]),
+        ("bajajauto", ["BAJAJ-AUTO"]),
+        ("bajaj", ["BAJAJ-AUTO", "BAJFINANCE"]),
+        ("jk bank", ["J&KBANK"]),
+        ("j&k", ["J&KBANK"]),
+        ("larsen and toubro", ["LT"]),
+        ("nifty-50", ["NIFTY"]),
+        ("NIFTY 50", ["NIFTY"]),
+    ],
+)
+def test_signs_in_names_are_no_hindrance(query: str, found: list[str]) -> None:
+    assert [instrument.symbol[4:] for instrument in search(WITH_SIGNS, query)] == found
