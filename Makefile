@@ -168,12 +168,18 @@ bench-desk: venv ## how long the desk without a cluster takes, with caches empty
 
 # ---------------------------------------------------------------------------------------------------- demo
 DEMO := $(BIN)/python -m te_demo
+# On the cluster of the current kubeconfig context; docs/admin/existing-cluster.md says what each of these is.
+AT = $(if $(CLUSTER),--cluster "$(CLUSTER)")
+THERE = $(if $(REGISTRY),--registry "$(REGISTRY)") $(if $(IMAGES),--images "$(IMAGES)") \
+	$(if $(GATEWAY),--gateway "$(GATEWAY)") $(if $(GATEWAY_SERVICE),--gateway-service "$(GATEWAY_SERVICE)") \
+	$(if $(DESK_HOST),--host "$(DESK_HOST)") $(if $(EDGE_NODE),--edge-node "$(EDGE_NODE)") \
+	$(if $(YES),--yes) $(if $(DRY_RUN),--dry-run)
 
 .PHONY: demo
-demo: ## a live dashboard on a real Kubernetes; DATA_DIR=folder replays recorded prices (root)
-	$(PYTHON) -m te_demo check
+demo: ## a live dashboard on a real Kubernetes; DATA_DIR=folder replays recorded prices (root); CLUSTER=current on yours
+	$(if $(CLUSTER),,$(PYTHON) -m te_demo check)
 	$(MAKE) --no-print-directory venv
-	$(DEMO) up $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
+	$(DEMO) up $(if $(DATA_DIR),--data-dir "$(DATA_DIR)") $(AT) $(if $(CLUSTER),$(THERE))
 
 .PHONY: desk
 desk: ## api, dashboard and edge without a cluster, started again when code changes; DATA_DIR=, KEEP=, PORT= (root)
@@ -181,15 +187,15 @@ desk: ## api, dashboard and edge without a cluster, started again when code chan
 
 .PHONY: demo-canary
 demo-canary: venv ## a good release promoted, a bad one withdrawn, while a client keeps asking
-	$(DEMO) canary
+	$(DEMO) canary $(AT)
 
 .PHONY: demo-cut
 demo-cut: venv ## the edge's link cut for two minutes while the strategy trades; SECONDS_CUT=n for another time
-	$(DEMO) cut $(if $(SECONDS_CUT),--seconds $(SECONDS_CUT))
+	$(DEMO) cut $(if $(SECONDS_CUT),--seconds $(SECONDS_CUT)) $(AT)
 
 .PHONY: demo-down
-demo-down: venv ## everything away: engine, cluster, processes
-	$(DEMO) down
+demo-down: venv ## everything away that a demo made: engine, cluster, processes; in a cluster that was there only that
+	$(DEMO) down $(AT) $(if $(FORGET),--forget)
 
 # ---------------------------------------------------------------------------------------------------- parts
 DEVCLUSTER := devcluster/bin/devcluster

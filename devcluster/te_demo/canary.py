@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,23 +58,27 @@ def bad_release(version: str) -> list[images.Built]:
     return [spoiled, *images.build_images(["edge"], version)]
 
 
-def promote(product: Product, person: Person, version: str, timeout: float = 300.0) -> Outcome:
+def promote(
+    product: Product, person: Person, version: str, timeout: float = 300.0, changes: Mapping[str, Any] | None = None
+) -> Outcome:
     """Asks for a version and waits until it is the stable release, and whoever has a page open is there too."""
     begun = time.monotonic()
     with Traffic(person) as traffic, Visitors(person) as visitors:
-        product.patch_spec({"version": version})
+        product.patch_spec({"version": version, **(changes or {})})
         status = product.wait_for(f"{version} promoted", running(version), timeout, tell=lambda line: say(f"  {line}"))
         visitors.wait_home(str(status["release"]["stable"]))
     return Outcome(version, traffic.tally, time.monotonic() - begun, None, visitors)
 
 
-def withdraw(product: Product, person: Person, version: str, timeout: float = 300.0) -> Outcome:
+def withdraw(
+    product: Product, person: Person, version: str, timeout: float = 300.0, changes: Mapping[str, Any] | None = None
+) -> Outcome:
     """Asks for a version that fails, and waits until it is withdrawn and left; measures fault to weight 0."""
     begun = time.monotonic()
     with Traffic(person) as traffic, Visitors(person) as visitors:
         before = product.weights()
         live = "a" if before.a >= before.b else "b"
-        product.patch_spec({"version": version})
+        product.patch_spec({"version": version, **(changes or {})})
         zero = _watch_weight(product, traffic.tally, live, begun + timeout)
         say(f"  weight is 0 again, {zero - (traffic.tally.first_failure or zero):.1f} s after the first failure")
         status = product.wait_for("withdrawn", _withdrawn, timeout, tell=lambda line: say(f"  {line}"))
@@ -115,24 +121,46 @@ def report(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Where it is played: a running engine, who comes by its Gateway, and the way of images into the cluster.
+
+    `bring` returns what the engine's spec says of these images besides the version.
+    """
+
+    product: Product
+    person: Callable[[], AbstractContextManager[Person]]
+    bring: Callable[[list[images.Built]], Mapping[str, Any]]
+
+
 def canary() -> str:
-    """Both releases, one after the other, on the running demo; returns what clients noticed, for people."""
+    """Both releases on the running demo of the devcluster; returns what clients noticed, for people."""
     cluster.require_running()
-    product = Product(Kubectl(admin_kubeconfig()))
+
+    def bring(built: list[images.Built]) -> Mapping[str, Any]:
+        load(built)
+        return {}
+
+    return play(Stage(Product(Kubectl(admin_kubeconfig())), lambda: Person(preflight.HTTP_PORT), bring))
+
+
+def play(stage: Stage) -> str:
+    """Both releases, one after the other; returns what clients noticed, for people."""
+    product = stage.product
     status = product.status()
     stable = status.get("version")
     if not stable or condition(status, "Ready") != "True":
         raise DevclusterError("the demo's engine is not ready", "make demo")
     good, bad = next_versions(stable)
     with step("two new releases built"):
-        built = [*good_release(good), *bad_release(bad)]
-    load(built)
-    with Person(preflight.HTTP_PORT) as person:
+        good_images, bad_images = good_release(good), bad_release(bad)
+    of_good, of_bad = stage.bring(good_images), stage.bring(bad_images)
+    with stage.person() as person:
         person.log_in(LOGIN, product.set_user(LOGIN, "viewer"))
         say(f"{stable} -> {good}: a good release")
-        promoted = promote(product, person, good)
+        promoted = promote(product, person, good, changes=of_good)
         say(f"{good} -> {bad}: a release whose API fails after a while")
-        withdrawn = withdraw(product, person, bad)
-    product.patch_spec({"version": good})
+        withdrawn = withdraw(product, person, bad, changes=of_bad)
+    product.patch_spec({"version": good, **of_good})
     product.wait_for(f"back at {good}", running(good), 120, tell=lambda line: say(f"  {line}"))
     return f"\nWhat clients noticed:\n{report(promoted)}\n{report(withdrawn)}\n"

@@ -50,11 +50,13 @@ def bring_up(built: list[images.Built]) -> Product:
     return product
 
 
-def start_engine(product: Product, version: str, changes: Mapping[str, Any] | None = None) -> None:
+def start_engine(
+    product: Product, version: str, changes: Mapping[str, Any] | None = None, timeout: float = 300.0
+) -> None:
     """Applies the one resource and waits until all of it runs."""
     with step(f"engine {version}"):
         product.apply(engine_manifest(version, changes))
-        product.wait_for(f"engine {version} running", running(version), timeout=300, tell=lambda line: say(f"  {line}"))
+        product.wait_for(f"engine {version} running", running(version), timeout, tell=lambda line: say(f"  {line}"))
 
 
 def replay_changes(data_dir: Path | None) -> dict[str, Any]:
@@ -88,11 +90,14 @@ def up(data_dir: Path | None) -> str:
     with step("login"):
         password = product.set_user(LOGIN)
     with Person(preflight.HTTP_PORT) as person, step("prices on the dashboard"):
-        person.log_in(LOGIN, password)
-        person.wait_status(
-            "live prices", lambda found: found["feed"]["state"] == "live" and _connected(found), timeout=60
-        )
+        see_prices(person, password)
     return closing_words(password, source, data_dir)
+
+
+def see_prices(person: Person, password: str) -> None:
+    """Logs in and waits until prices come and the edge is connected."""
+    person.log_in(LOGIN, password)
+    person.wait_status("live prices", lambda found: found["feed"]["state"] == "live" and _connected(found), timeout=60)
 
 
 def _connected(status: Mapping[str, Any]) -> bool:

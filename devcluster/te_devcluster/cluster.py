@@ -163,7 +163,7 @@ def _start(ports: Ports, plain: bool) -> Kubectl:
 def _start_runtime(node: Node, archives: dict[str, Path]) -> None:
     node.start_runtime()
     for image in SYSTEM_IMAGES:
-        if image.edge or node.name == "cloud":
+        if image.edge or node.name == "cloud" or node.plain:  # no taint keeps their pods from the edge
             node.import_image(archives[image.name])
     node.pin(PAUSE_IMAGE)
 

@@ -31,7 +31,24 @@ class Suite:
         return (*self.inputs, *(f"devcluster/tools/{name}" for name in self.tools))
 
 
-SUITES: tuple[Suite, ...] = ()
+CLUSTER_TOOLS = (
+    "cri-tools", "containerd", "coredns", "etcd", "gateway-api", "helm", "kubernetes", "local-path-provisioner",
+    "metrics-server", "pause", "probe",
+)  # fmt: skip
+"""What the full cluster is made of."""
+PRODUCT = ("apps", "contract", "demo", "devcluster", "helm", "images", "operator", "requirements", "pyproject.toml")
+
+SUITES: tuple[Suite, ...] = (
+    Suite(
+        "existing-cluster",
+        "docs/admin/existing-cluster.md word by word, on two nodes that are seen only through a kubeconfig",
+        (*PYTEST, "-m", "pages", "tests/pages/test_existing_cluster.py", "--verbose", "--capture=no", "--exitfirst"),
+        (*PRODUCT, "Makefile", "docs/admin/existing-cluster.md", "tests/pages"),
+        tools=CLUSTER_TOOLS,
+        packages=("docker-registry", "skopeo"),
+        alone=True,
+    ),
+)
 
 
 def suite_named(name: str, suites: tuple[Suite, ...] = SUITES) -> Suite:

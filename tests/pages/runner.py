@@ -45,7 +45,7 @@ RUN = "bash"
 NOT_RUN = "not run"
 YOURS = "yours"
 _INFO = re.compile(r"[ \t]*(?P<language>[^\s`]*)[^\n`]*$\n", re.MULTILINE)
-_COMMENT = re.compile(r"<!--\s*(?P<words>.*?)\s*-->[ \t]*\n[ \t]*\Z", re.DOTALL)
+_COMMENT = re.compile(r"<!--\s*(?P<words>(?:(?!-->).)*?)\s*-->[ \t]*\n[ \t]*\Z", re.DOTALL)
 _SETTING = re.compile(r"(?P<export>export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)=.*")
 _GRACE = 5.0
 """Seconds that what still runs gets to end by itself."""

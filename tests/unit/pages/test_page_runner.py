@@ -43,3 +43,10 @@ def test_all_that_is_wrong_with_a_page_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(PageError) as refused:
         read_page(page(tmp_path, text))
     assert str(refused.value).count("has no runner") == 2
+
+
+def test_only_the_comment_on_the_line_before_is_meant(tmp_path: Path) -> None:
+    text = "<!-- yours -->\n```bash\nNAME=1\n```\n<!-- not run: why -->\n```yaml\na: 1\n```\n"
+    text += "<!-- not run: far -->\n\n```bash\ntrue\n```\n"
+    steps = read_page(page(tmp_path, text), {"NAME": "given"})
+    assert [(step.line, step.source) for step in steps] == [(2, "NAME=given\n"), (11, "true\n")]
