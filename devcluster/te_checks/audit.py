@@ -7,6 +7,7 @@ named and fails the audit: silence looks like health otherwise.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from te_devcluster.commands import run
 from te_devcluster.console import Heartbeat, say
 from te_devcluster.errors import TimedOutError
 
-TIMEOUT = 300.0
+TIMEOUT = 600.0
 FRONTEND = "apps/tradingengine/dashboard/frontend"
 GOVULNCHECK = "golang.org/x/vuln/cmd/govulncheck"
+_REQUIRED = re.compile(r"(?m)^(?:require)?\s+(\S+\.\S+/\S+) (v\S+)")
 # As the tools are built: nothing is resolved, and the compiler is the one that is there.
 GO_ENVIRONMENT = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
 
@@ -111,22 +113,36 @@ def read_npm(done: CompletedProcess[str]) -> Answer:
 
 
 def read_govulncheck(done: CompletedProcess[str]) -> Answer:
-    """govulncheck's stream of JSON documents; its exit code is 0 with findings too, and no other when it could look."""
+    """govulncheck's stream of JSON documents; its exit code is 0 with findings too, and no other when it could look.
+
+    A weakness counts when a package of it is compiled into a tool. What is only queried by version counts as it is.
+    """
     if done.returncode != 0:
         return Answer(silent=_last_words(done))
     try:
         messages = list(_stream(done.stdout))
     except ValueError:
         return Answer(silent="its words are no JSON")
-    if not any("SBOM" in message for message in messages):
-        return Answer(silent="it looked at no module")
-    findings: dict[Finding, None] = {}
-    for message in messages:
-        if finding := message.get("finding"):
-            first = finding["trace"][0]
-            row = Finding(first["module"], first.get("version", ""), finding["osv"], finding.get("fixed_version", ""))
-            findings[row] = None
-    return Answer(tuple(findings))
+    config = next((message["config"] for message in messages if "config" in message), {})
+    if "db_last_modified" not in config:
+        return Answer(silent="it does not say of which day its database is")
+    read = _queried if config.get("scan_mode") == "query" else _compiled
+    return Answer(tuple(dict.fromkeys(row for message in messages for row in read(message))))
+
+
+def _compiled(message: dict[str, Any]) -> Iterator[Finding]:
+    finding = message.get("finding")
+    if finding and "package" in finding["trace"][0]:
+        first = finding["trace"][0]
+        yield Finding(first["module"], first.get("version", ""), finding["osv"], finding.get("fixed_version", ""))
+
+
+def _queried(message: dict[str, Any]) -> Iterator[Finding]:
+    weakness = message.get("osv", {})
+    for affected in weakness.get("affected", ()):
+        events = [event for row in affected.get("ranges", ()) for event in row.get("events", ())]
+        fixed = ", ".join(event["fixed"] for event in events if "fixed" in event)
+        yield Finding(affected["package"]["name"], "", weakness["id"], fixed)
 
 
 def _stream(text: str) -> Iterator[dict[str, Any]]:
@@ -148,11 +164,27 @@ def checks(root: Path) -> list[Check]:
     ]
     npm = ("npm", "audit", "--json", "--package-lock-only")
     found.append(Check("npm", f"{FRONTEND}/package-lock.json", npm, root / FRONTEND, read_npm))
-    tool = root / "devcluster" / "tools" / "govulncheck"
-    for module in sorted((root / "devcluster" / "tools").glob("*/go.mod")):
-        scan = ("go", "run", GOVULNCHECK, "-C", str(module.parent), "-scan=module", "-format=json")
-        found.append(Check("Go", str(module.relative_to(root)), scan, tool, read_govulncheck))
+    tools = root / "devcluster" / "tools"
+    found += [_go_check(root, tools / "govulncheck", module) for module in sorted(tools.glob("*/go.mod"))]
     return found
+
+
+def _go_check(root: Path, tool: Path, module: Path) -> Check:
+    """What one module of tools compiles; of one that compiles nothing, what it takes files from."""
+    text = module.read_text()
+    wanted = [
+        pattern
+        for pattern, there in (
+            ("tool", re.search(r"(?m)^tool\b", text)),
+            ("./...", next(module.parent.rglob("*.go"), None)),
+        )
+        if there
+    ]
+    how = ["-scan=package", "-C", str(module.parent), *wanted]
+    if not wanted:
+        how = ["-mode=query", *(f"{name}@{version}" for name, version in _REQUIRED.findall(text))]
+    command = ("go", "run", GOVULNCHECK, "-format=json", *how)
+    return Check("Go", str(module.relative_to(root)), command, tool, read_govulncheck)
 
 
 def ask(check: Check, timeout: float = TIMEOUT) -> Answer:

@@ -100,37 +100,84 @@ def stream(*messages: object) -> str:
     return "\n".join(json.dumps(message, indent=2) for message in messages)
 
 
-CONFIG = {"config": {"scanner_name": "govulncheck"}}
-SBOM = {"SBOM": {"modules": [{"path": "stdlib"}]}}
-GO_FINDING = {
-    "finding": {
-        "osv": "GO-2026-1",
-        "fixed_version": "v0.51.1",
-        "trace": [{"module": "golang.org/x/net", "version": "v0.51.0"}],
+CONFIG = {"config": {"scanner_name": "govulncheck", "db_last_modified": "2026-11-01T00:00:00Z", "scan_mode": "source"}}
+QUERY = {"config": {**CONFIG["config"], "scan_mode": "query"}}
+OSV = {
+    "osv": {
+        "id": "GO-2026-1",
+        "affected": [
+            {
+                "package": {"name": "golang.org/x/net", "ecosystem": "Go"},
+                "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "0.51.1"}]}],
+            }
+        ],
     }
 }
 
 
+def finding(**more: str) -> dict[str, object]:
+    trace = [{"module": "golang.org/x/net", "version": "v0.51.0", **more}]
+    return {"finding": {"osv": "GO-2026-1", "fixed_version": "v0.51.1", "trace": trace}}
+
+
 def test_govulncheck_s_answers() -> None:
-    assert audit.read_govulncheck(done(stream(CONFIG, SBOM, {"progress": {"message": "x"}}))) == Answer()
-    found = audit.read_govulncheck(done(stream(CONFIG, SBOM, {"osv": {"id": "GO-2026-1"}}, GO_FINDING, GO_FINDING)))
+    assert audit.read_govulncheck(done(stream(CONFIG, {"progress": {"message": "x"}}))) == Answer()
+    http2 = finding(package="golang.org/x/net/http2")
+    found = audit.read_govulncheck(done(stream(CONFIG, OSV, finding(), http2, http2)))
     assert found == Answer((Finding("golang.org/x/net", "v0.51.0", "GO-2026-1", "v0.51.1"),))
+
+
+def test_a_module_s_weakness_in_a_package_that_no_tool_compiles_is_none() -> None:
+    assert audit.read_govulncheck(done(stream(CONFIG, OSV, finding()))) == Answer()
+
+
+def test_what_is_queried_by_version_counts_as_it_is() -> None:
+    assert audit.read_govulncheck(done(stream(QUERY, OSV))) == Answer(
+        (Finding("golang.org/x/net", "", "GO-2026-1", "0.51.1"),)
+    )
+    assert audit.read_govulncheck(done(stream(QUERY))) == Answer()
 
 
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
         (
-            done(stream(CONFIG, SBOM), "govulncheck: fetching: no such host\nexit status 1\n", 1),
-            "code 1: govulncheck: fetching: no such",
+            done(stream(CONFIG), "govulncheck: fetching: no such host\nexit status 1\n", 1),
+            "code 1: govulncheck: fetching: no such host",
         ),
         (done("no JSON"), "its words are no JSON"),
-        (done(stream(CONFIG)), "it looked at no module"),
-        (done(""), "it looked at no module"),
+        (done(stream({"config": {"scan_mode": "source"}})), "it does not say of which day its database is"),
+        (done(""), "it does not say of which day its database is"),
     ],
 )
 def test_govulncheck_without_an_answer(answer: CompletedProcess[str], why: str) -> None:
-    assert audit.read_govulncheck(answer).silent.startswith(why)
+    assert audit.read_govulncheck(answer) == Answer(silent=why)
+
+
+@pytest.mark.parametrize(
+    ("module", "files", "asked"),
+    [
+        ("module a\n\ntool x.test/cmd/a\n", (), ["-scan=package", "-C", "FOLDER", "tool"]),
+        ("module a\n\ntool (\n\tx.test/a\n)\n", ("b/main.go",), ["-scan=package", "-C", "FOLDER", "tool", "./..."]),
+        ("module a\n", ("main.go",), ["-scan=package", "-C", "FOLDER", "./..."]),
+        ("module a\n\nrequire x.test/files v1.5.1\n", (), ["-mode=query", "x.test/files@v1.5.1"]),
+        (
+            "module a\n\nrequire (\n\tx.test/one v1.0.0\n\tx.test/two v0.0.0-2026-ab // indirect\n)\n",
+            (),
+            ["-mode=query", "x.test/one@v1.0.0", "x.test/two@v0.0.0-2026-ab"],
+        ),
+    ],
+)
+def test_a_module_of_tools_is_asked_about_by_what_it_compiles(
+    tmp_path: Path, module: str, files: tuple[str, ...], asked: list[str]
+) -> None:
+    folder = tmp_path / "devcluster" / "tools" / "some"
+    for name, text in {"go.mod": module, **dict.fromkeys(files, "package main")}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (check,) = (check for check in audit.checks(tmp_path) if check.source == "Go")
+    assert check.command[:4] == ("go", "run", audit.GOVULNCHECK, "-format=json")
+    assert [word.replace(str(folder), "FOLDER") for word in check.command[4:]] == asked
 
 
 def test_every_lock_of_the_checkout_is_asked_about() -> None:
@@ -151,7 +198,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, CompletedProcess[str] |
     answers: dict[str, CompletedProcess[str] | Exception] = {
         "PyPI": done(PIP_CLEAN),
         "npm": npm({}),
-        "Go": done(stream(CONFIG, SBOM)),
+        "Go": done(stream(CONFIG)),
     }
 
     def run(command: list[str], **_: object) -> CompletedProcess[str]:
@@ -184,7 +231,7 @@ def test_all_clean_passes(
         ("PyPI", done(PIP_FOUND, code=1), "FOUND aiohttp 3.14.5: PYSEC-1; fixed in 3.14.6, 3.15.0 (PyPI.lock)"),
         ("PyPI", done(PIP_FOUND, code=1), "FOUND kopf 1.45.2: GHSA-2; no fix (PyPI.lock)"),
         ("Go", done("", "no such host", 1), "no answer, or not about everything, from: Go."),
-        ("npm", TimedOutError("npm did not end"), "NO ANSWER: nothing within 300 s"),
+        ("npm", TimedOutError("npm did not end"), "NO ANSWER: nothing within 600 s"),
         ("npm", TimedOutError("npm did not end"), "no answer, or not about everything, from: npm."),
     ],
 )
