@@ -44,14 +44,13 @@ lock-upgrade: UV_COMPILE += $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgra
 lock-upgrade: lock ## the same with the newest releases that the limits allow; PACKAGE=name for one
 
 .PHONY: lint lint-python lint-shell lint-yaml lint-docker
-lint: lint-python lint-shell lint-yaml lint-docker ## all linters
+lint: lint-python lint-page lint-shell lint-yaml lint-docker ## all linters
 
 lint-python: venv ## ruff with docstrings and function length, mypy strict, import layers
 	$(BIN)/ruff check --cache-dir $(TRADINGENGINE_CACHE)/ruff .
 	$(BIN)/ruff format --cache-dir $(TRADINGENGINE_CACHE)/ruff --check .
 	$(BIN)/mypy --cache-dir $(TRADINGENGINE_CACHE)/mypy operator apps devcluster tests bench demo
 	$(BIN)/lint-imports --cache-dir $(TRADINGENGINE_CACHE)/import-linter
-	$(MAKE) --no-print-directory lint-page
 
 .PHONY: lint-page
 lint-page: frontend ## the page's sources: Biome's rules and its format; `npm run format` there mends what it can

@@ -123,7 +123,7 @@ def read_govulncheck(done: CompletedProcess[str]) -> Answer:
         messages = list(_stream(done.stdout))
     except ValueError:
         return Answer(silent="its words are no JSON")
-    config = next((message["config"] for message in messages if "config" in message), {})
+    config: dict[str, Any] = next((message["config"] for message in messages if "config" in message), {})
     if "db_last_modified" not in config:
         return Answer(silent="it does not say of which day its database is")
     read = _queried if config.get("scan_mode") == "query" else _compiled

@@ -13,6 +13,7 @@ from tradingengine_operator.builders import names
 from tradingengine_operator.errors import LeaseLostError
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime import fleet as fleets
+from tradingengine_operator.runtime.deletion import settle_data
 from tradingengine_operator.runtime.fleet import STUCK_SECONDS, Fleet
 
 from .fake_api import NAMESPACE
@@ -102,7 +103,7 @@ async def test_the_loop_ends_before_the_data_of_a_deleted_engine_is_settled(monk
     bench = Bench(deletionPolicy="delete")
     await bench.settle()
     order: list[str] = []
-    plain = fleets.settle_data
+    plain = settle_data
 
     async def settle(client: Any, engine: dict[str, Any]) -> None:
         order.append("running" if not task.done() and not ended.is_set() else "ended")
