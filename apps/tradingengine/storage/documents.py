@@ -88,6 +88,7 @@ def timeline_document(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
         entry = {
             "state": row["state"],
             "at": rfc3339(row["at"]),
+            "market_time": optional_time(row["market_time"]),
             "ms": max(0, round((row["at"] - rows[0]["at"]).total_seconds() * 1000)),
         }
         if row["quantity"] is not None:

@@ -100,7 +100,7 @@ async def timelines(connection: Connection, ids: Sequence[str]) -> dict[str, lis
     if not ids:
         return found
     rows = await connection.fetch(
-        "select order_id, state, at, quantity, price_paise from order_events "
+        "select order_id, state, at, market_time, quantity, price_paise from order_events "
         "where order_id = any($1::uuid[]) order by order_id, id",
         list(ids),
     )

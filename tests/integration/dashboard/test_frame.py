@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from tradingengine.dashboard.assets import STATIC_DIR
 from tradingengine.dashboard.shell import TABS
+from tradingengine.domain.clock import IST
 
 from tests.integration.dashboard.conftest import DESKTOP, PHONE, TABLET, Complaints, Opener
 from tests.integration.dashboard.pages import Site
@@ -290,3 +292,32 @@ def test_everything_together_stays_below_its_size(tmp_path: Path) -> None:
     sizes: dict[str, Any] = json.loads((STATIC_DIR / "sizes.json").read_text())
     assert sizes["total"] <= sizes["budget"] == 100 * 1024
     assert any(name.startswith("chart-") for name in sizes["gzip"]), "the chart is no longer loaded by itself"
+
+
+def test_every_time_says_whether_it_is_the_tape_s_or_the_wall_s(open_page: Opener, world: World, site: Site) -> None:
+    """A replay of a morning of 2021: its times lie in 10:42 to 10:59 IST, wherever the wall clock stands."""
+    of_the_tape = re.compile(r"^10:[45]\d:\d\d")
+    page = open_page("/dashboard")
+    expect(page.locator(".clock abbr[title='market time']")).to_have_text("MT")
+    expect(page.locator(".clock .tape")).to_have_text(re.compile(r"9 Jun 2021 10:[45]\d:\d\d$"))
+    expect(page.locator(".clock")).to_have_attribute("title", re.compile(r"\d\d:\d\d:\d\d wall time"))
+
+    order = next(order for order in world.orders.values() if order["symbol"] == "NSE:RELIANCE")
+    cell = page.locator(f"[data-order='{order['id']}'] .c-time")
+    expect(cell).to_have_text(of_the_tape)
+    expect(page.locator(".orders .panel-note")).to_contain_text("market time")
+    expect(page.locator(".orders th").first).to_have_text("Market time")
+    placed_at = datetime.fromisoformat(order["created_at"]).astimezone(IST).strftime("%H:%M:%S")
+    expect(cell).to_have_attribute("title", re.compile(rf"placed {placed_at}\.\d{{3}} wall time"))
+    steps = page.locator(f"[data-order='{order['id']}'] .dots")
+    expect(steps).to_have_attribute("aria-label", re.compile(rf"intent {placed_at}\.\d{{3}} wall time, 0 ms"))
+    expect(page.locator(".alerts time").first).to_have_text(re.compile(r"^\d\d:\d\d:\d\d wall time$"))
+
+    halted = world.ask_halt("asha", "a drill")
+    asked_at = datetime.fromisoformat(halted["requested_at"]).astimezone(IST).strftime("%H:%M:%S")
+    expect(page.locator(".strip.halted")).to_contain_text(f"by asha at {asked_at} wall time")
+    world.unanswered.add("/ws")
+    site.api.close_sockets(1011)
+    expect(page.locator(".strip", has_text="Connection lost")).to_contain_text(
+        re.compile(r"since \d\d:\d\d:\d\d wall time")
+    )

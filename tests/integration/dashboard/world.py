@@ -215,7 +215,8 @@ class World:
             "strategy": "ema-cross" if source == "strategy" else None,
             "placed_by": "asha" if source == "person" else None, "dry_run": False,
             "expires_at": wire(now + timedelta(seconds=30)), "created_at": wire(now), "updated_at": wire(now),
-            "market_time": wire(self.market_time()), "timeline": [{"state": "INTENT", "at": wire(now), "ms": 0}],
+            "market_time": wire(self.market_time()),
+            "timeline": [{"state": "INTENT", "at": wire(now), "market_time": None, "ms": 0}],
         }  # fmt: skip
         self.orders[order["id"]] = order
         if not self.edge_up or self.edge_deaf:
@@ -231,7 +232,8 @@ class World:
     def _move(self, order: Document, state: str, ms: int, **extra: Any) -> None:
         at = datetime.now(UTC)
         order["state"], order["updated_at"] = state, wire(at)
-        order["timeline"] = [*order["timeline"], {"state": state, "at": wire(at), "ms": ms, **extra}]
+        told = {"state": state, "at": wire(at), "market_time": wire(self.market_time()), "ms": ms, **extra}
+        order["timeline"] = [*order["timeline"], told]
 
     def _match(self, order: Document) -> None:
         price, buy = self.prices[order["symbol"]], order["side"] == "BUY"

@@ -76,6 +76,7 @@ class TimelineEntry(Document):
 
     state: OrderState
     at: Time
+    market_time: Time | None = Field(default=None, description="Time of the tape; null for a step before the edge.")
     ms: Count = Field(description="Milliseconds since the first step.")
     quantity: Count | None = None
     price: Rupees | None = None

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from tradingengine.domain.clock import rfc3339
 from tradingengine.domain.instruments import Instrument, InstrumentKind, Segment
 from tradingengine.domain.orders import Delivery, Product
 from tradingengine.domain.positions import Position, PositionKey
@@ -40,17 +41,25 @@ def a_position(quantity: int, cost: int, realised: int = 0, before: int = 0) -> 
 def test_an_order_shows_rupees_reason_and_timeline() -> None:
     order = an_order(filled_quantity=4, average_paise=249_995, reason=Reason("c", "m", "mend"))
     rows: list[dict[str, Any]] = [
-        {"state": "INTENT", "at": NOW, "quantity": None, "price_paise": None},
-        {"state": "FILLED", "at": NOW + timedelta(milliseconds=37), "quantity": 4, "price_paise": 249_995},
-        {"state": "ODD", "at": NOW - timedelta(seconds=1), "quantity": None, "price_paise": None},
+        {"state": "INTENT", "at": NOW, "market_time": None, "quantity": None, "price_paise": None},
+        {
+            "state": "FILLED",
+            "at": NOW + timedelta(milliseconds=37),
+            "market_time": NOW - timedelta(days=1),
+            "quantity": 4,
+            "price_paise": 249_995,
+        },
+        {"state": "ODD", "at": NOW - timedelta(seconds=1), "market_time": None, "quantity": None, "price_paise": None},
     ]
     document = documents.order_document(StoredOrder(order=order, delivery=Delivery.DELIVERED), rows)
     assert (document["price"], document["average_price"], document["trigger_price"]) == ("2500.00", "2499.95", None)
     assert document["reason"] == {"code": "c", "message": "m", "mend": "mend"}
     assert [entry["ms"] for entry in document["timeline"]] == [0, 37, 0]
     assert document["timeline"][1] | {"at": ""} == {
-        "state": "FILLED", "at": "", "ms": 37, "quantity": 4, "price": "2499.95",
+        "state": "FILLED", "at": "", "market_time": rfc3339(NOW - timedelta(days=1)), "ms": 37, "quantity": 4,
+        "price": "2499.95",
     }  # fmt: skip
+    assert document["timeline"][0]["market_time"] is None
     plain = documents.order_document(StoredOrder(order=an_order(), delivery=Delivery.PENDING), [])
     assert (plain["reason"], plain["average_price"], plain["timeline"]) == (None, None, [])
 

@@ -34,17 +34,16 @@ test("gain and loss have sign, arrow and tone", () => {
 
 test("times are IST wherever the browser is", () => {
   const at = "2021-06-09T05:12:07.118Z";
-  assert.equal(format.time(at), "10:42:07");
-  assert.equal(format.time(at, { ms: true }), "10:42:07.118");
-  assert.equal(format.time(at, { seconds: false }), "10:42");
+  assert.equal(format.marketTime(at), "10:42:07");
+  assert.equal(format.marketTime(at, { ms: true }), "10:42:07.118");
   assert.equal(format.date("2026-11-20T19:00:00Z"), "21 Nov 2026");
   assert.equal(format.minuteOfDay(Date.parse("2026-11-20T18:30:00Z")), 0);
 });
 
 test("a moment of another day names the day", () => {
   const now = Date.parse("2026-11-20T11:00:00Z");
-  assert.equal(format.dayTime("2026-11-20T10:10:00Z", now), "15:40");
-  assert.equal(format.dayTime("2026-11-23T03:45:00Z", now), "Mon 09:15");
+  assert.equal(format.marketDayTime("2026-11-20T10:10:00Z", now), "15:40");
+  assert.equal(format.marketDayTime("2026-11-23T03:45:00Z", now), "Mon 09:15");
 });
 
 test("ages and countdowns", () => {
@@ -52,4 +51,16 @@ test("ages and countdowns", () => {
   assert.equal(format.countdown(268_000), "4:28");
   assert.equal(format.countdown(3_723_000), "1:02:03");
   assert.equal(format.countdown(-5), "0:00");
+});
+
+test("a wall time says that it is one, a market time is the bare clock; there is no third", () => {
+  const at = "2021-06-09T05:12:07.118Z";
+  assert.equal(format.wallTime(at), "10:42:07 wall time");
+  assert.equal(format.wallTime(at, { ms: true }), "10:42:07.118 wall time");
+  assert.equal(format.wallTime(Date.parse(at)), format.wallTime(at));
+  for (const none of [null, undefined, "", "never"]) {
+    assert.equal(format.wallTime(none), format.NONE);
+    assert.equal(format.marketTime(none), format.NONE);
+  }
+  assert.equal(format.time, undefined);
 });

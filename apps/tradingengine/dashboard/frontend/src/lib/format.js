@@ -87,14 +87,23 @@ const shifted = (at) => {
   return ms === null || ms === undefined ? null : new Date(ms + IST_MS);
 };
 
-/** 15:22:07 in IST; with ms 15:22:07.118. @param {string|number|null} at */
-export function time(at, { seconds = true, ms = false } = {}) {
+/**
+ * 15:22:07 in IST, with ms 15:22:07.118: the time of the tape, by which prices, orders and sessions run. What shows it
+ * says so once: a column, a panel's note, the clock of the top bar.
+ * @param {string|number|null} at
+ */
+export function marketTime(at, { ms = false } = {}) {
   const date = shifted(at);
   if (!date) return NONE;
-  const text = `${pad(date.getUTCHours())}:${pad(date.getUTCMinutes())}`;
-  if (!seconds) return text;
-  return `${text}:${pad(date.getUTCSeconds())}${ms ? `.${pad(date.getUTCMilliseconds(), 3)}` : ""}`;
+  const text = [date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds()].map((part) => pad(part)).join(":");
+  return ms ? `${text}.${pad(date.getUTCMilliseconds(), 3)}` : text;
 }
+
+/**
+ * 15:22:07 wall time, in IST: by the clocks of people and machines. Its text carries the label, so that it is never
+ * taken for the other one. @param {string|number|null} at
+ */
+export const wallTime = (at, options) => (shifted(at) ? `${marketTime(at, options)} wall time` : NONE);
 
 /** 21 Nov 2026 in IST. @param {string|number|null} at */
 export function date(at) {
@@ -102,8 +111,11 @@ export function date(at) {
   return day ? `${day.getUTCDate()} ${MONTHS[day.getUTCMonth()]} ${day.getUTCFullYear()}` : NONE;
 }
 
-/** Mon 09:15 in IST; without the day when it is the day of `now`. @param {string|number} at @param {number} now */
-export function dayTime(at, now) {
+/**
+ * Market time Mon 09:15 in IST; without the day when it is the day of `now`.
+ * @param {string|number} at @param {number} now
+ */
+export function marketDayTime(at, now) {
   const day = shifted(at);
   if (!day) return NONE;
   const clock = `${pad(day.getUTCHours())}:${pad(day.getUTCMinutes())}`;

@@ -22,7 +22,7 @@ function Lock({ data }) {
       <p class="big">Locked</p>
       <p>
         The cash market is ${cash?.state ?? "unknown"}
-        ${cash?.until && cash.state !== "unknown" ? `; it opens ${format.dayTime(cash.until, at)}` : ""}
+        ${cash?.until && cash.state !== "unknown" ? `; it opens ${format.marketDayTime(cash.until, at)}` : ""}
         .
       </p>
     </div>`;

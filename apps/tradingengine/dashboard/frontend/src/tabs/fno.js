@@ -82,7 +82,7 @@ function Session() {
         ({ segment, state, until }) => html`<tr key=${segment}>
           <th scope="row">${segmentName(segment)} <span class="tag">${segment}</span></th>
           <td><i class="dot ${state === "open" ? "ok" : "off"}" aria-hidden="true"></i> ${state}</td>
-          <td class="r num">${until ? format.dayTime(until, at ?? 0) : format.NONE}</td>
+          <td class="r num">${until ? format.marketDayTime(until, at ?? 0) : format.NONE}</td>
           <td class="r num">${until && at !== null ? format.countdown(format.epoch(until) - at) : format.NONE}</td>
         </tr>`,
       )}

@@ -33,7 +33,7 @@ function Health({ data }) {
             <th scope="row">${item.name}</th>
             <td><i class="dot ${kind}" aria-hidden="true"></i> ${word}</td>
             <td class="r num c-latency">${item.latency_ms == null ? format.NONE : format.age(item.latency_ms)}</td>
-            <td class="r num c-avg">${item.since ? format.time(item.since) : format.NONE}</td>
+            <td class="r num c-avg">${format.wallTime(item.since)}</td>
             <td class="wrap">${item.detail} ${item.mend && html`<b class="warn">${item.mend}</b>`}</td>
           </tr>`;
         })}

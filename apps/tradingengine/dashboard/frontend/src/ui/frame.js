@@ -41,7 +41,7 @@ export function marketNow() {
 
 const sessionText = ({ segment, state, until }, at) => {
   const name = segmentName(segment);
-  const when = until ? format.dayTime(until, at ?? format.epoch(until)) : "";
+  const when = until ? format.marketDayTime(until, at ?? format.epoch(until)) : "";
   if (state === "open") return `${name} open${when ? ` to ${when}` : ""}`;
   if (state === "preopen") return `${name} pre-open${when ? ` to ${when}` : ""}`;
   return state === "closed" ? `${name} closed${when ? `, opens ${when}` : ""}` : `${name} unknown`;
@@ -52,18 +52,19 @@ export const sessionsText = () =>
 function Clock() {
   const market = status.value.data?.market;
   const at = marketNow();
-  const real = format.time(now.value);
-  if (!market) return html`<span class="clock num">${real} IST</span>`;
+  if (!market) return html`<span class="clock num">${format.wallTime(now.value)} IST</span>`;
   const speed = Number(market.speed ?? 1);
-  if (market.source === "broker") return html`<span class="clock num"><b>${real}</b> IST</span>`;
+  if (market.source === "broker")
+    return html`<span class="clock num"><b>${format.marketTime(now.value)}</b> IST</span>`;
   const word = market.source === "replay" ? "REPLAY" : "SIMULATED";
   return html`<span
     class="clock num"
-    title="These prices are not real. Market time of the tape; wall time is ${real} IST."
+    title="These prices are not real. Market time of the tape; now it is ${format.wallTime(now.value)}."
   >
     <b>${word}</b>
     ${speed !== 1 && html`<span class="muted speed">×${speed}</span>`}
-    <b class="tape"><span class="tape-date">${at === null ? "" : format.date(at)} </span>${format.time(at)}</b>
+    <b class="tape"><span class="tape-date">${at === null ? "" : format.date(at)} </span>${format.marketTime(at)}</b>
+    <abbr class="muted" title="market time">MT</abbr>
   </span>`;
 }
 
@@ -166,7 +167,7 @@ export function AlertList({ items }) {
         <i class="mark" aria-hidden="true">${MARK[item.severity] ?? "i"}</i>
         <div>
           <b>${item.title}</b> <span class="sr">${item.severity}</span>
-          <time class="muted num">${format.time(item.at)}</time>
+          <time class="muted num">${format.wallTime(item.at)}</time>
           <p class="muted">${item.detail}${item.mend ? ` ${item.mend}` : ""}</p>
         </div>
       </li>`,
@@ -248,7 +249,7 @@ function Strips() {
     ${
       lost &&
       html`<div class="strip warned" role="status">
-        <b>Connection lost</b> since ${format.time(link.value.since)} (
+        <b>Connection lost</b> since ${format.wallTime(link.value.since)} (
         ${format.age(now.value - link.value.since)}
         ). Numbers are dimmed, new risk is off; exit, cancel and HALT still go out.
       </div>`

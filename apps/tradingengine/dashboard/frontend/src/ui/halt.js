@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { call, get, load, Problem } from "../lib/api.js";
-import { time } from "../lib/format.js";
+import { wallTime } from "../lib/format.js";
 import { useHold } from "../lib/hold.js";
 import { html } from "../lib/html.js";
 import { halt, halted, mayTrade, now, put, say, serverNow, status } from "../lib/store.js";
@@ -85,11 +85,11 @@ export function HaltBar() {
   const kind = late ? "strip halted undelivered" : "strip halted";
   return html`<div class=${kind} role="status" data-halt=${document.state}>
     <b>${confirmed ? "TRADING IS HALTED" : late ? "HALT NOT DELIVERED" : delivered ? "HALTING" : "HALT SENT"}</b>
-    <span>by ${document.by} at ${time(document.requested_at)}</span>
+    <span>by ${document.by} at ${wallTime(document.requested_at)}</span>
     <ol class="halt-steps">
       <li class="done">asked</li>
       <li class=${delivered ? "done" : late ? "bad" : ""}>
-        ${delivered ? `gate closed ${time(delivered)}` : late ? "the edge has not answered for 5 s" : "gate"}
+        ${delivered ? `gate closed ${wallTime(delivered)}` : late ? "the edge has not answered for 5 s" : "gate"}
       </li>
       <li class=${confirmed ? "done" : ""}>${delivered || confirmed ? cancelled : "entries"}</li>
     </ol>

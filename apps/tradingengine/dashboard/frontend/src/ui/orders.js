@@ -6,7 +6,7 @@ import { html } from "../lib/html.js";
 import { mayTrade, orders, putOrder, say } from "../lib/store.js";
 import { Panel } from "./panel.js";
 
-const { count, price, ticker, time } = format;
+const { count, marketTime, price, ticker, wallTime } = format;
 const STEPS = [["INTENT"], ["SENT"], ["OPEN"], ["FILLED", "PARTIALLY_FILLED"]];
 const NAMES = ["intent", "sent", "acknowledged", "filled"];
 const OPEN = new Set(["INTENT", "SENT", "OPEN", "PARTIALLY_FILLED", "UNKNOWN"]);
@@ -70,7 +70,7 @@ export function verdict(order) {
 const spoken = (steps) =>
   steps
     .filter((step) => step.entry)
-    .map((step) => `${step.name} ${time(step.entry.at, { ms: true })}, ${step.entry.ms} ms`)
+    .map((step) => `${step.name} ${wallTime(step.entry.at, { ms: true })}, ${step.entry.ms} ms`)
     .join("; ");
 
 function Dots({ order }) {
@@ -91,6 +91,8 @@ const lastMs = (order) => {
   return acknowledged ? `${acknowledged.entry.ms} ms` : "";
 };
 
+/** Market time of the first step that has one: the cloud's own has none, since it only hears of the tape. */
+const marketAt = (order) => order.timeline?.find((entry) => entry.market_time)?.market_time ?? order.market_time;
 const shownPrice = (order) => order.average_price ?? order.price ?? order.trigger_price;
 
 function Row({ order }) {
@@ -109,17 +111,17 @@ function Row({ order }) {
   };
   const mayCancel = OPEN.has(order.state) && mayTrade.value;
   const where = shownPrice(order);
+  const at = marketAt(order);
   return html`<tr data-order=${order.id} data-state=${order.state}>
-    <td class="num muted c-time">
-      ${time(order.created_at)}
-      <span class="c-milli">${time(order.created_at, { ms: true }).slice(8)}</span>
+    <td class="num muted c-time" title="Market time; placed ${wallTime(order.created_at, { ms: true })}">
+      ${marketTime(at)}<span class="c-milli">${marketTime(at, { ms: true }).slice(8)}</span>
     </td>
     <td class=${order.side === "BUY" ? "buy-text" : "sell-text"}>${order.side}</td>
     <th scope="row">
       ${ticker(order.symbol)} <span class="tag c-tag">${order.product}</span>
       ${order.purpose !== "ENTRY" && html` <span class="tag c-tag">${order.purpose.toLowerCase()}</span>`}
       <span class="phone-line muted num">
-        ${time(order.created_at)} · ${count(order.quantity)} @ ${where === null ? order.type : price(where)}
+        ${marketTime(at)} · ${count(order.quantity)} @ ${where === null ? order.type : price(where)}
       </span>
     </th>
     <td class="r num c-qty">${count(order.quantity)}</td>
@@ -159,7 +161,7 @@ export function Orders() {
     resource=${orders}
     class="orders"
     rows=${4}
-    note=${html`<span class="c-legend">intent → sent → acknowledged → filled</span>`}
+    note=${html`market time<span class="c-legend"> · intent → sent → acknowledged → filled</span>`}
     actions=${html`<div class="segmented" role="group" aria-label="Which orders">
       ${FILTERS.map(
         ([key, word]) => html`<button type="button" aria-pressed=${filter === key} onClick=${() => setFilter(key)}>
@@ -177,7 +179,7 @@ export function Orders() {
       <table class="grid">
         <thead class="sr">
           <tr>
-            <th scope="col">Time</th>
+            <th scope="col">Market time</th>
             <th scope="col">Side</th>
             <th scope="col">Symbol</th>
             <th scope="col">Quantity</th>
