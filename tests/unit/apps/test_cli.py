@@ -76,3 +76,31 @@ def test_processes_and_jobs_are_started_by_their_commands(monkeypatch: pytest.Mo
     assert cli.main(["user", "list"]) == 4
     assert cli.main(["orders", "compare", "x.json"]) == 5
     assert "tradingengine.api.main" in sys.modules
+
+
+def test_the_edge_and_the_dashboard_are_started_by_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tradingengine.dashboard import main as dashboard
+    from tradingengine.execution import export
+    from tradingengine.execution import main as edge
+    from tradingengine.marketdata.replay import check
+
+    begun: list[str] = []
+    monkeypatch.setattr(dashboard, "run", lambda: begun.append("dashboard"))
+    monkeypatch.setattr(edge, "run", lambda: begun.append("edge"))
+    monkeypatch.setattr(export, "export", lambda: 6)
+    monkeypatch.setattr(check, "run", lambda folder, output: 7 if (folder, output) == (Path("x"), "json") else 8)
+    assert cli.main(["dashboard"]) == 0
+    assert cli.main(["edge"]) == cli.main(["edge", "run"]) == 0
+    assert begun == ["dashboard", "edge", "edge"]
+    assert cli.main(["edge", "export"]) == 6
+    assert cli.main(["data", "check", "x", "--output", "json"]) == 7
+
+
+def test_an_image_without_the_packages_for_recordings_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "tradingengine.marketdata.replay.check", None)
+    assert cli.main(["data", "check", "x"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("te data: recordings cannot be read here: ")
+    assert "Use the edge's image or environment." in said
