@@ -96,6 +96,8 @@ class Hand:
             lambda: self._kubectl.there("serviceaccount", "default", HAND_NAMESPACE),
             timeout=30,
         )
+        # One of an interrupted run may have come to its end, and would never be ready again.
+        self._kubectl.run("delete", "pod", POD, f"--namespace={HAND_NAMESPACE}", "--ignore-not-found", "--timeout=60s")
         self._kubectl.apply([pod(self._node, self._image, self._record.mark)])
         self._wait()
         return self

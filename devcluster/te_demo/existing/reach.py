@@ -22,7 +22,7 @@ from te_demo.existing.gateways import Reach, Service
 from te_demo.person import Person
 
 CONNECT_SECONDS = 2.0
-FORWARD_SECONDS = 20.0
+FORWARD_SECONDS = 60.0
 LOCAL_PORTS = range(8080, 8100)
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 

@@ -81,7 +81,7 @@ class Seen:
 def versions(kubectl: ContextKubectl) -> Versions:
     """Of the API server and of kubectl; DevclusterError when the API server does not answer."""
     try:
-        answer = json.loads(kubectl.run("version", "--output=json", "--request-timeout=10s", timeout=30))
+        answer = json.loads(kubectl.run("version", "--output=json", "--request-timeout=20s", timeout=60))
         return Versions(str(answer["serverVersion"]["gitVersion"]), str(answer["clientVersion"]["gitVersion"]))
     except (DevclusterError, KeyError, ValueError) as error:
         said = error.output.strip().splitlines()[-1:] if isinstance(error, CommandError) else [str(error)]
@@ -142,9 +142,18 @@ def refused_rights(kubectl: ContextKubectl) -> list[str]:
     """Those of RIGHTS that the API server says this user has not."""
     reviews = [_review(right) for right in RIGHTS]
     asked = json.dumps({"apiVersion": "v1", "kind": "List", "items": reviews})
-    text = kubectl.run("create", "--output=json", "--filename=-", stdin=asked)
-    answers = json.loads(text)["items"]
+    answers = documents(kubectl.run("create", "--output=json", "--filename=-", stdin=asked))
     return [str(right) for right, answer in zip(RIGHTS, answers, strict=True) if not answer["status"]["allowed"]]
+
+
+def documents(text: str) -> list[Manifest]:
+    """Several JSON documents one after the other, as `kubectl create -o json` prints what it made of a list."""
+    found, decoder, at = [], json.JSONDecoder(), 0
+    while text[at:].strip():
+        at += len(text[at:]) - len(text[at:].lstrip())
+        document, at = decoder.raw_decode(text, at)
+        found.append(document)
+    return found
 
 
 def _review(right: Right) -> Manifest:
