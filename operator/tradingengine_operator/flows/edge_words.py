@@ -177,8 +177,8 @@ def _stage(memory: WordMemory, look: EdgeLook, now: datetime) -> tuple[Stage, st
         return (Stage.COMING, "waits for its pod to end") if waited < COMING_SECONDS else _silent()
     if not life.placed:
         if waited < START_SECONDS:
-            return Stage.COMING, f"waits for its pod to run: {life.waits}"
-        late = f"the edge's pod does not run after {_minutes(START_SECONDS)}: {life.waits}"
+            return Stage.COMING, f"waits for its pod to run; that waits for {life.waits}"
+        late = f"the edge's pod does not run after {_minutes(START_SECONDS)}: {life.hindered or life.waits}"
         return Stage.LATE, explain(late, _mend(life))
     if look.heard is Heard.OPENING:
         if waited < START_SECONDS:

@@ -16,6 +16,8 @@ from .state import Slot, parse_time
 
 #: A pod younger than this that was never ready is in start-up.
 STARTING_SECONDS = 60.0
+#: A scheduler that does not find the claim of a pod as young as this has not seen it yet.
+CLAIM_SECONDS = 10.0
 #: Reasons of a waiting container that a person has to mend.
 _STUCK = frozenset(
     {
@@ -46,8 +48,9 @@ class Life:
     """How far a pod is on its way up or down. `name` is what `kubectl` takes for it.
 
     `run` changes with each new pod and each restart of a container; `begun` is when this run began, or its end was
-    asked for. `placed` says that its node took it up, `started` that every startup probe was passed. `waits` and
-    `ended` are the kubelet's words for what it waits for, and for how its container ended last.
+    asked for. `placed` says that its node took it up, `started` that every startup probe was passed. `waits` is what it
+    waits for, `hindered` the scheduler's words when it found no node (at a start that may pass by itself), and `ended`
+    how its container ended last.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Life:
     started: bool = False
     restarts: int = 0
     waits: str = ""
+    hindered: str = ""
     ended: str = ""
 
 
@@ -117,6 +121,7 @@ def life_of(pod: Mapping[str, Any]) -> Life:
         started=bool(own) and all(entry.get("started") for entry in own),
         restarts=restarts,
         waits=_waits(pod),
+        hindered=_hindered(pod),
         ended=_ended(own),
     )
 
@@ -138,12 +143,18 @@ def _begun(pod: Mapping[str, Any]) -> datetime:
 
 def _waits(pod: Mapping[str, Any]) -> str:
     """What a pod that does not run yet waits for."""
-    status = pod.get("status") or {}
-    for entry in status.get("conditions") or ():
-        if entry["type"] == "PodScheduled" and entry["status"] == "False":
-            return f"it has no node ({entry.get('reason', '')})"
+    if _hindered(pod):
+        return "a node"
     reasons = [((entry.get("state") or {}).get("waiting") or {}).get("reason", "") for entry in _containers(pod)]
-    return next((reason for reason in reasons if reason), "its node has not spoken of it yet")
+    return next((reason for reason in reasons if reason), "its node to take it up")
+
+
+def _hindered(pod: Mapping[str, Any]) -> str:
+    """Why the scheduler found no node, in its words; empty while nothing was said."""
+    for entry in (pod.get("status") or {}).get("conditions") or ():
+        if entry["type"] == "PodScheduled" and entry["status"] == "False":
+            return f"{entry.get('reason', '')}: {entry.get('message', '')}"[:300]
+    return ""
 
 
 def _ended(containers: Iterable[Mapping[str, Any]]) -> str:
@@ -161,8 +172,8 @@ def restarts_of(pod: Mapping[str, Any]) -> int:
     return sum(int(entry.get("restartCount", 0)) for entry in _containers(pod))
 
 
-def trouble_of(pod: Mapping[str, Any]) -> Trouble | None:
-    """Why a pod does not start, None when nothing is wrong with it."""
+def trouble_of(pod: Mapping[str, Any], now: datetime) -> Trouble | None:
+    """Why a pod does not start, None when nothing is wrong with it, or its claim may only be as new as itself."""
     name = pod["metadata"]["name"]
     for entry in _containers(pod):
         waiting = (entry.get("state") or {}).get("waiting") or {}
@@ -172,14 +183,22 @@ def trouble_of(pod: Mapping[str, Any]) -> Trouble | None:
             return Trouble("ImagePullFailed" if reason in _PULL else reason, message[:600], _mend(reason, entry, pod))
     for entry in (pod.get("status") or {}).get("conditions") or ():
         if entry["type"] == "PodScheduled" and entry["status"] == "False" and entry.get("reason") == "Unschedulable":
+            if _claim_is_new(pod, entry.get("message", ""), now):
+                continue
             message = f"pod {name} finds no node: {entry.get('message', '')}"
             return Trouble("Unschedulable", message[:600], _mend_unschedulable(pod, entry.get("message", "")))
     return None
 
 
-def first_trouble(pods: Iterable[Manifest]) -> Trouble | None:
+def _claim_is_new(pod: Mapping[str, Any], message: str, now: datetime) -> bool:
+    """Whether the scheduler may only not have seen a new pod's claim yet, or its volume is still being made."""
+    age = (now - parse_time(pod["metadata"]["creationTimestamp"])).total_seconds()
+    return "persistentvolumeclaim" in message.lower() and age < CLAIM_SECONDS
+
+
+def first_trouble(pods: Iterable[Manifest], now: datetime) -> Trouble | None:
     """The first trouble of several pods."""
-    return next((found for pod in pods if (found := trouble_of(pod)) is not None), None)
+    return next((found for pod in pods if (found := trouble_of(pod, now)) is not None), None)
 
 
 def slot_sight(
@@ -193,7 +212,7 @@ def slot_sight(
         for component in names.SLOT_COMPONENTS
     ]
     ready, starting, wanted = min(counts, key=lambda entry: entry[0] - entry[2])
-    trouble = first_trouble(own)
+    trouble = first_trouble(own, now)
     return SlotSight(
         release=release,
         ready=ready,
@@ -209,12 +228,12 @@ def slot_sight(
     )
 
 
-def migration_sight(job: Mapping[str, Any] | None, pods: Iterable[Manifest]) -> Migration:
+def migration_sight(job: Mapping[str, Any] | None, pods: Iterable[Manifest], now: datetime) -> Migration:
     """The migrations Job; its pods tell why it does not get on."""
     if job is None:
         return Migration()
     outcome = job_outcome(job)
-    trouble = first_trouble(of_component(pods, "migrations")) or Trouble("", "", "")
+    trouble = first_trouble(of_component(pods, "migrations"), now) or Trouble("", "", "")
     reason, message, mend = trouble.reason, trouble.message, trouble.mend
     if outcome == "Failed":
         name, namespace = job["metadata"]["name"], job["metadata"].get("namespace", "")

@@ -79,7 +79,7 @@ class EdgeRunner:
         """The EDGE column and the condition."""
         self._words = remember(self._words, look, p.now)
         words = edge_words(self._words, look, p.now)
-        trouble = trouble_of(pod) if pod is not None and look.seen.wanted is not None else None
+        trouble = trouble_of(pod, p.now) if pod is not None and look.seen.wanted is not None else None
         if trouble is not None:
             words = with_trouble(words, trouble.reason, explain(trouble.message, trouble.mend))
         self.view = EdgeView(words.state, look.seen.wanted, said)

@@ -144,7 +144,7 @@ async def _judge_store(p: Pass, reached: Reached, condition: ConditionType, comp
     if workload is not None and int((workload.get("status") or {}).get("readyReplicas") or 0) > 0:
         p.conditions.set(condition, "True", "Ready")
         return
-    trouble = first_trouble(of_component(p.world.pods, component))
+    trouble = first_trouble(of_component(p.world.pods, component), p.now)
     if trouble is not None:
         p.conditions.set(condition, "False", trouble.reason, explain(trouble.message, trouble.mend))
     elif _waited(p, condition) < PATIENCE_SECONDS:

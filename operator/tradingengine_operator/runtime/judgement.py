@@ -25,7 +25,7 @@ def judge_release(p: Pass, sight: ReleaseSight) -> None:
     """Sets ReleaseHealthy."""
     state = p.state
     serving = state.stable or (state.candidate if state.candidate is not None else None)
-    trouble = first_trouble(slot_pods(p, serving.slot)) if serving is not None else None
+    trouble = first_trouble(slot_pods(p, serving.slot), p.now) if serving is not None else None
     if state.withdrawn is not None:
         p.conditions.set("ReleaseHealthy", "False", state.withdrawn.reason, _verdict_text(p))
     elif trouble is not None:
@@ -51,7 +51,7 @@ def _judge_candidate(p: Pass, sight: ReleaseSight) -> None:
     candidate = p.state.candidate
     if candidate is None:
         return
-    stuck = first_trouble(slot_pods(p, candidate.slot))
+    stuck = first_trouble(slot_pods(p, candidate.slot), p.now)
     if stuck is not None:
         p.conditions.set("ReleaseHealthy", "False", stuck.reason, explain(stuck.message, stuck.mend))
     elif candidate.stage is Stage.MIGRATING and sight.seen is not None and sight.seen.migration.message:

@@ -121,7 +121,7 @@ class ReleaseRunner:
             may_start=may_start,
             slots=slots,
             route=RouteSight(facts.exists, facts.accepted, facts.weights, facts.live, facts.message),
-            migration=migration_sight(p.world.get(kinds.JOB, name), p.world.pods),
+            migration=migration_sight(p.world.get(kinds.JOB, name), p.world.pods, p.tools.clock()),
             canary_errors=canary,
             stable_errors=stable,
         )

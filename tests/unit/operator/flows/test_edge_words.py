@@ -104,13 +104,19 @@ def test_another_run_of_its_pod_has_not_answered_yet() -> None:
     [
         (look(None), START_SECONDS, "DidNotStart", "has made no pod for 3 minutes"),
         (look(PENDING), START_SECONDS, "DidNotStart", "ContainerCreating"),
+        (
+            look(replace(PENDING, waits="a node", hindered="SchedulerError: x")),
+            START_SECONDS,
+            "DidNotStart",
+            "SchedulerError",
+        ),
         (look(RUNNING), COMING_SECONDS, "Unreachable", "does not answer"),
         (look(STARTED), COMING_SECONDS, "Unreachable", "does not answer"),
         (look(STARTED, Heard.OPENING, says="it is large"), START_SECONDS, "DidNotStart", "it is large"),
         (look(replace(STARTED, ending=True)), COMING_SECONDS, "Unreachable", "does not answer"),
         (look(STARTED, Heard.REFUSAL), TOKEN_SECONDS, "TokenRefused", "control token"),
     ],
-    ids=["no pod", "pending", "not started", "never answers", "journal never opens", "never ends", "token"],
+    ids=["no pod", "pending", "no node", "not started", "never answers", "journal never opens", "never ends", "token"],
 )
 def test_every_patience_ends_with_a_word_of_failure_and_its_cause(
     seen: EdgeLook, patience: float, reason: str, cause: str

@@ -70,13 +70,13 @@ def test_a_pod_that_its_node_did_not_take_up_yet_lives_since_it_was_made() -> No
     assert (life.placed, life.started, life.restarts) == (False, False, 0)
     assert life.begun == NOW - timedelta(seconds=30)
     assert life.waits == "ContainerCreating"
-    made["status"] = {
-        "phase": "Pending",
-        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}],
-    }
-    assert life_of(made).waits == "it has no node (Unschedulable)"
+    # Seen at a first start: two writers of the volume at once, and the scheduler tries again by itself.
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "SchedulerError", "message": "object modified"}
+    made["status"] = {"phase": "Pending", "conditions": [unscheduled]}
+    assert life_of(made).waits == "a node"
+    assert life_of(made).hindered == "SchedulerError: object modified"
     made["status"] = {}
-    assert life_of(made).waits == "its node has not spoken of it yet"
+    assert life_of(made).waits == "its node to take it up"
 
 
 def test_a_running_pod_lives_since_its_container_began() -> None:
@@ -158,7 +158,7 @@ def test_restarts_and_kills_for_memory() -> None:
     ],
 )
 def test_trouble_names_reason_and_mend(waiting: str, reason: str, words: str) -> None:
-    found = trouble_of(pod("api", ready=False, state={"waiting": {"reason": waiting, "message": "no"}}))
+    found = trouble_of(pod("api", ready=False, state={"waiting": {"reason": waiting, "message": "no"}}), NOW)
     assert found is not None
     assert found.reason == reason
     assert words in found.mend
@@ -168,10 +168,27 @@ def test_a_pod_without_a_node_is_trouble_and_a_starting_one_is_not() -> None:
     lonely = pod("api", ready=False)
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"}
     lonely["status"]["conditions"].append(unscheduled)
-    found = trouble_of(lonely)
+    found = trouble_of(lonely, NOW)
     assert found is not None
     assert found.reason == "Unschedulable"
-    assert trouble_of(pod("api", ready=False, state={"waiting": {"reason": "ContainerCreating"}})) is None
+    assert trouble_of(pod("api", ready=False, state={"waiting": {"reason": "ContainerCreating"}}), NOW) is None
+
+
+@pytest.mark.parametrize(
+    "message", ['persistentvolumeclaim "data" not found', "pod has unbound immediate PersistentVolumeClaims"]
+)
+def test_a_claim_that_is_as_new_as_its_pod_is_trouble_only_after_a_while(message: str) -> None:
+    for age, troubled in ((9, False), (10, True)):
+        young = pod("database", ready=False, age=age)
+        young["status"]["conditions"].append(
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        )
+        assert (trouble_of(young, NOW) is not None) is troubled, f"{age} s"
+    none = pod("database", ready=False, age=1)
+    none["status"]["conditions"].append(
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "Insufficient memory"}
+    )
+    assert trouble_of(none, NOW) is not None, "what waiting does not mend is said at once"
 
 
 @pytest.mark.parametrize(("component", "words"), [("edge", "devcluster journal add"), ("database", "StorageClass")])
@@ -181,18 +198,18 @@ def test_a_pod_whose_volume_is_missing_names_the_claim(component: str, words: st
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
     lonely["status"]["conditions"].append(unscheduled)
     lonely["spec"] = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "the-claim"}}]}
-    found = trouble_of(lonely)
+    found = trouble_of(lonely, NOW)
     assert found is not None
     assert "trading/the-claim" in found.mend
     assert words in found.mend
 
 
 def test_migrations() -> None:
-    assert not migration_sight(None, []).exists
+    assert not migration_sight(None, [], NOW).exists
     job: dict[str, Any] = {"metadata": {"name": "desk-migrate-2"}, "status": {}}
-    assert migration_sight(job, []).exists
+    assert migration_sight(job, [], NOW).exists
     job["status"] = {"conditions": [{"type": "Failed", "status": "True", "message": "BackoffLimitExceeded"}]}
-    seen = migration_sight(job, [])
+    seen = migration_sight(job, [], NOW)
     assert seen.failed
     assert "BackoffLimitExceeded" in seen.message
     assert "logs job/desk-migrate-2" in seen.mend
@@ -201,7 +218,7 @@ def test_migrations() -> None:
 def test_migrations_whose_image_cannot_be_pulled_say_so_with_the_mend() -> None:
     job: dict[str, Any] = {"metadata": {"name": "desk-migrate-2"}, "status": {}}
     waiting = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
-    seen = migration_sight(job, [pod("migrations", ready=False, state=waiting)])
+    seen = migration_sight(job, [pod("migrations", ready=False, state=waiting)], NOW)
     assert not seen.failed
     assert seen.reason == "ImagePullFailed"
     assert "no such image" in seen.message
