@@ -24,6 +24,7 @@ BATCH_ROWS = 65_536
 IST_OFFSET_S = 19_800
 DAY_S = 86_400
 DAY_MINUTES = 1_440
+MOST_SHOWN = 40  # characters of a wrong value
 
 MEND_COPY = "Copy the file again from its source, whole"
 MEND_ROW = "Correct or remove the row, or copy the file again from its source"
@@ -95,7 +96,7 @@ class _Pass:
         if not len(rows):
             return False
         first = rows[0].as_py()
-        self.report(text, first, text.format(**{name: values[name][first] for name in values}), mend, len(rows))
+        self.report(text, first, text.format(**{name: shown(values[name][first]) for name in values}), mend, len(rows))
         return True
 
     def finish(self) -> TableFindings:
@@ -186,6 +187,12 @@ def _inspect_batch(state: _Pass, batch: Any) -> None:
 
 
 _UNITS = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000, "nanoseconds": 1_000_000_000}
+
+
+def shown(value: Any) -> str:
+    """A value of Arrow in one short line."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "..."
 
 
 def _empty(column: Any) -> Any:

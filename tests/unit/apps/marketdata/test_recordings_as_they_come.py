@@ -422,6 +422,7 @@ def _change(name: str, row: int, value: Any) -> Callable[[Columns], Columns]:
         (_change("ts", 3, OPEN + 200), f"row 4: ts {OPEN + 200} is not the start of a minute"),
         (_change("symbol", 3, "A,B"), "row 4: symbol A,B is no ticker"),
         (_change("symbol", 3, "  "), "row 4: symbol is empty"),
+        (_change("symbol", 3, "LONG\n" + "X" * 900), f"row 4: symbol LONG {'X' * 35}... is no ticker"),
     ],
 )
 def test_what_cannot_be_taken_is_one_defect(
