@@ -70,7 +70,10 @@ REASONS: Final[Mapping[ReasonCode, tuple[str, str]]] = MappingProxyType(
         ReasonCode.NONE: ("No reason was given", ""),
         ReasonCode.INVALID: ("The order is not complete or not well formed", "Correct the named field"),
         ReasonCode.UNKNOWN_INSTRUMENT: ("The symbol is not known here", "Choose a symbol from the search"),
-        ReasonCode.NOT_TRADABLE: ("This can be looked at but not traded", "Trade its future, option or fund instead"),
+        ReasonCode.NOT_TRADABLE: (
+            "This can be looked at but not traded",
+            "Trade its future, option or fund instead; a share must be in a master",
+        ),
         ReasonCode.BAD_QUANTITY: ("The quantity must be a whole number above zero", "Enter at least one lot"),
         ReasonCode.BAD_LOT: ("The quantity is not a whole number of lots", "Use a multiple of the lot size"),
         ReasonCode.FREEZE_QUANTITY: ("The quantity is above the exchange's freeze quantity", "Split the order"),

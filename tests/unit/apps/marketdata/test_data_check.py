@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -78,7 +79,7 @@ def test_minutes_beside_the_session_are_counted_apart(tmp_path: Path, capsys: py
 def test_ticks_and_bars_of_a_day_count_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_days(tmp_path, {"ALPHAX": 2_400.0}, [OPEN])
     _drop(tmp_path, lambda symbol, minute: minute >= 60)
-    columns = {"symbol": ["ALPHAX"] * 59, "ts": [OPEN + 60 * minute + 7 for minute in range(59)]}
+    columns: dict[str, list[Any]] = {"symbol": ["ALPHAX"] * 59, "ts": [OPEN + 60 * minute + 7 for minute in range(59)]}
     write_parquet(tmp_path / "ticks_am.parquet", {**columns, "ltp": [2_400.0] * 59, "day_volume": list(range(59))})
     assert check.main([str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2026-01-06  ALPHAX 374 of 375: 10:14 missing"
