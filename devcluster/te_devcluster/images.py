@@ -152,9 +152,12 @@ def _ensure_keyed(buildah: Buildah, image: Image, key: str) -> str:
     context = cache_root() / "contexts" / image.name
     write_context(image, context)
     base_image = bases.ensure_image(buildah, base)
-    told = {"BASE_IMAGE": base_image, "BASE_DIGEST": buildah.digest(base_image)}
-    buildah.build(keyed, context / "Dockerfile", context, told)
+    buildah.build(keyed, context / "Dockerfile", context, _stands_on(buildah, base_image))
     return keyed
+
+
+def _stands_on(buildah: Buildah, base_image: str) -> dict[str, str]:
+    return {"BASE_IMAGE": base_image, "BASE_DIGEST": buildah.digest(base_image)}
 
 
 def _title(image: Image) -> tuple[str, str]:
@@ -185,7 +188,7 @@ def build_overlay(image_name: str, tag: str, folder: Path) -> Built:
             with step(f"image {name}"):
                 keyed = f"{PREFIX}{image.name}:key-{key}"
                 base = _ensure_keyed(buildah, image, below)
-                buildah.build(keyed, folder / "Dockerfile", folder, {"BASE_IMAGE": base})
+                buildah.build(keyed, folder / "Dockerfile", folder, _stands_on(buildah, base))
                 _write_archive(buildah, keyed, name, archive)
     return Built(name, archive)
 
