@@ -1,22 +1,27 @@
-"""Building the tools: cached, several groups at once where memory allows, with progress and elapsed time."""
+"""Building the tools: cached, all programs of a module by one run of the compiler, with progress and elapsed time."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from te_devcluster.commands import pause, run
+from te_devcluster.commands import run
 from te_devcluster.console import Heartbeat, say
-from te_devcluster.errors import DevclusterError
+from te_devcluster.errors import CommandError, DevclusterError
 from te_devcluster.lock import in_turn
-from te_devcluster.tools import GO_ENVIRONMENT, GROUPS, Group, Target, group_dir, group_named
-from te_devcluster.workers import Workers
+from te_devcluster.paths import cache_root
+from te_devcluster.tools import COMPILER_FLAGS, GO_ENVIRONMENT, GROUPS, STRIPPED, Group, Target, group_dir, group_named
+
+PEAK_MB = 1500
+"""Memory of the largest single step, linking a program of Kubernetes."""
+MAX_SECONDS = 7200
+Part = tuple[Group, Target]
+"""A program, and the group that it belongs to."""
 
 
 def available_mb(meminfo: str) -> int:
@@ -38,7 +43,7 @@ def complete(group: Group) -> bool:
 
 
 def plan(only: list[str]) -> list[Group]:
-    """The groups to build, in order of need: all but the optional ones, or those named.
+    """The groups to build, in order: all but the optional ones, or those named.
 
     Raises DevclusterError for an unknown name.
     """
@@ -47,91 +52,109 @@ def plan(only: list[str]) -> list[Group]:
     return [group for group in GROUPS if not group.optional]
 
 
-class MemoryBudget:
-    """Lets builds start while their peaks fit together; a single one always may, however large."""
+def steps_at_once(jobs: int, cores: int, memory_mb: int) -> int:
+    """How many packages are compiled or linked side by side: `jobs`, or (0) as many as cores and memory bear."""
+    return jobs or max(1, min(cores, memory_mb * 8 // 10 // PEAK_MB))
 
-    def __init__(self, total_mb: int) -> None:
-        self._total = total_mb
-        self._used = 0
-        self._changed = threading.Condition()
 
-    @contextmanager
-    def of(self, peak_mb: int) -> Iterator[None]:
-        """Holds `peak_mb` of the budget for the block."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._used == 0 or self._used + peak_mb <= self._total)
-            self._used += peak_mb
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._used -= peak_mb
-                self._changed.notify_all()
+def batches(groups: Iterable[Group]) -> list[list[Part]]:
+    """What one run of the compiler can make together: the missing programs with the same build tags."""
+    found: dict[tuple[str, ...], list[Part]] = {}
+    for group in groups:
+        for target in missing(group):
+            found.setdefault(target.tags, []).append((group, target))
+    return list(found.values())
+
+
+def lock_file(module: str) -> Path:
+    """Held by whoever builds programs of a module, over all checkouts that share the cache."""
+    return cache_root() / "tools" / f"{module}.lock"
 
 
 def build(only: list[str], jobs: int = 0) -> float:
     """Builds what is missing and returns the seconds it took.
 
-    `jobs` groups at most run at once (0: 2, or 1 on a single core). Raises CommandError with the compiler's last
-    words; what was finished by then stays in the cache. Ends the compilers that run on an error or an interrupt.
+    `jobs` packages at most are compiled at once (0: as many as there are cores, fewer where memory is short). Raises
+    CommandError with the compiler's last words; what was compiled by then stays in the compiler's own cache. Ends the
+    compiler on an error or an interrupt.
     """
     begun = time.monotonic()
     wanted = [group for group in plan(only) if not complete(group)]
     if not wanted:
         say("all tools are in the cache")
         return 0.0
-    budget = MemoryBudget(available_mb(Path("/proc/meminfo").read_text()) * 8 // 10)
-    done = {group.name: threading.Event() for group in wanted}
-    # A group that waits for another goes last, so that it never holds a worker the other one needs.
-    order = sorted(wanted, key=lambda group: group.after in done)
-    with Workers(jobs or min(2, os.cpu_count() or 1)) as pool:
-        _first_error([pool.submit(_build_group, group, budget, done) for group in order])
+    at_once = steps_at_once(jobs, os.cpu_count() or 1, available_mb(Path("/proc/meminfo").read_text()))
+    for module in dict.fromkeys(group.module for group in wanted):
+        with in_turn(lock_file(module), f"the build of {module}"):
+            groups = [group for group in wanted if group.module == module]
+            for batch in batches(groups):
+                build_together(batch, at_once)
+            for group in groups:
+                if not complete(group):
+                    copy_files(group)
     seconds = time.monotonic() - begun
     say(f"tools built in {seconds:.0f} s")
     return seconds
 
 
-def _first_error(futures: list[Future[None]]) -> None:
-    finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
-    for future in finished:
-        future.result()
+def build_command(batch: list[Part], at_once: int, folder: Path) -> list[str]:
+    """The one command that makes all programs of a batch in `folder`, each under the last name of its package."""
+    variables = dict.fromkeys(name for _, target in batch for name in target.variables)
+    command = ["go", "build", "-v", f"-p={at_once}", *COMPILER_FLAGS]
+    command += ["-ldflags", " ".join([STRIPPED, *(f"-X {name}" for name in variables)])]
+    if batch[0][1].tags:
+        command += ["-tags", ",".join(batch[0][1].tags)]
+    return [*command, "-o", f"{folder}/", *(target.package for _, target in batch)]
 
 
-def _build_group(group: Group, budget: MemoryBudget, done: dict[str, threading.Event]) -> None:
-    try:
-        if group.after in done:
-            while not done[group.after].is_set():
-                pause(0.2)
-        with budget.of(group.peak_mb), in_turn(group_dir(group) / ".lock", f"the build of {group.name}"):
-            for target in missing(group):
-                build_target(group, target)
-            if group.files:
-                copy_files(group)
-    finally:
-        done[group.name].set()
+def program_name(target: Target) -> str:
+    """What Go calls the program of a package: its last name that is no version; `.` is called like its module."""
+    if target.package == ".":
+        return target.binary
+    return re.sub(r"/v\d+$", "", target.package).rpartition("/")[2]
 
 
-def build_target(group: Group, target: Target) -> None:
-    """Compiles one program; it appears in the cache whole or not at all."""
-    output = group_dir(group) / "bin" / target.binary
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_suffix(".partial")
-    command = ["go", "build", "-trimpath", "-ldflags", target.ldflags]
-    if target.tags:
-        command += ["-tags", ",".join(target.tags)]
+def build_together(batch: list[Part], at_once: int) -> None:
+    """Compiles programs that share a module and tags; each appears in the cache whole or not at all."""
+    module, source = batch[0][0].module, batch[0][0].source()
+    names = ", ".join(target.binary for _, target in batch)
     begun = time.monotonic()
-    say(f"building {target.binary}")
-    with Heartbeat(f"building {target.binary}"), _work_folder(group) as work:
+    say(f"building {names}")
+    with _work_folder(module) as work:
+        said, folder = work / "said", work / "bin"
+        folder.mkdir()
+        command = build_command(batch, at_once, folder)
         environment = {**GO_ENVIRONMENT, "GOTMPDIR": str(work)}
-        run([*command, "-o", str(partial), target.package], env=environment, cwd=group.source(), timeout=3600)
-    partial.replace(output)
-    say(f"built {target.binary} in {time.monotonic() - begun:.0f} s, {output.stat().st_size // 1_000_000} MB")
+        with Heartbeat(lambda: f"building tools, {len(packages_in(said))} packages compiled"):
+            done = run(command, env=environment, cwd=source, timeout=MAX_SECONDS, check=False, errors_to=said)
+        if done.returncode != 0:
+            raise CommandError(command, done.returncode, complaints(done.stderr))
+        count = len(packages_in(said))
+        for group, target in batch:
+            place = group_dir(group) / "bin" / target.binary
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (folder / program_name(target)).replace(place)
+    say(f"built {names} in {time.monotonic() - begun:.0f} s, {count} packages compiled")
+
+
+_PACKAGE = re.compile(r"[\w.~+-]+(/[\w.~+-]+)*")
+
+
+def packages_in(said: Path) -> list[str]:
+    """The packages that `go build -v` has named so far, one a line."""
+    lines = said.read_text(errors="replace").splitlines() if said.is_file() else []
+    return [line for line in lines if _PACKAGE.fullmatch(line)]
+
+
+def complaints(text: str) -> str:
+    """What the compiler said but the names of what it compiled: with `-v` they hide the one error among thousands."""
+    return "\n".join(line for line in text.splitlines() if not _PACKAGE.fullmatch(line))
 
 
 @contextmanager
-def _work_folder(group: Group) -> Iterator[Path]:
+def _work_folder(module: str) -> Iterator[Path]:
     """The compiler's intermediate files: in /tmp a compiler that is killed leaves gigabytes that nobody finds."""
-    folder = group_dir(group) / ".work"
+    folder = cache_root() / "tools" / f"{module}.work"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:

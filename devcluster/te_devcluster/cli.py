@@ -100,7 +100,9 @@ def _add_making(add: Adder) -> None:
     command = add("build", do_build, "build the tools that the cache lacks", "build", "build --only kwok --jobs 1")
     names = [group.name for group in GROUPS]
     command.add_argument("--only", action="append", default=[], choices=names, metavar="GROUP", help=", ".join(names))
-    command.add_argument("--jobs", type=_jobs, default=0, help="groups at once (default: 2, if memory allows)")
+    command.add_argument(
+        "--jobs", type=_jobs, default=0, help="packages compiled at once (default: one for each core, if memory allows)"
+    )
     images_command.add_options(add("images", images_command.execute, images_command.SUMMARY, *images_command.EXAMPLES))
 
 

@@ -115,7 +115,7 @@ def check_before(ports: Ports, plain: bool = False) -> None:
     """Refuses to start what could not end well: missing tools, ports in use."""
     for binary in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"):
         require(binary)
-    for binary in ("kubectl", "containerd", "containerd-shim-runc-v2", "ctr", "crictl", "local-path-provisioner"):
+    for binary in ("kubectl", "containerd", "containerd-shim-runc-v2", "ctr", "remove-pods", "local-path-provisioner"):
         require(binary)
     wanted = [(ports.api, "--api-port")]
     if not plain:

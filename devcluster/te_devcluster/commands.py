@@ -103,10 +103,12 @@ def run(
     cwd: Path | None = None,
     timeout: float = 120.0,
     check: bool = True,
+    errors_to: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a program to its end and returns it with both streams as text.
 
     It is a process group of its own: a Ctrl+C reaches it once, through us, and all that it started with it.
+    With `errors_to` its stderr can be read in that file while it runs.
     Raises CommandError when it fails and `check` is set, TimedOutError after `timeout` seconds, DevclusterError
     when there is no such program or it does not start, StoppedError in a worker thread that is asked to end.
     """
@@ -116,7 +118,7 @@ def run(
             command,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.PIPE if errors is None else errors,
             text=True,
             errors="replace",
             env={**os.environ, **env} if env is not None else None,
@@ -124,8 +126,14 @@ def run(
             process_group=0,
         )
 
+    errors = None
     try:
-        done = _to_its_end(start, stdin, timeout)
+        with contextlib.ExitStack() as files:
+            if errors_to is not None:
+                errors = files.enter_context(errors_to.open("wb"))
+            done = _to_its_end(start, stdin, timeout)
+        if errors_to is not None:
+            done.stderr = errors_to.read_text(errors="replace")
     except FileNotFoundError as error:
         raise DevclusterError(f"no program `{error.filename}`", "devcluster doctor") from error
     except subprocess.TimeoutExpired as error:

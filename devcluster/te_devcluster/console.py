@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -53,9 +53,12 @@ def step(text: str) -> Iterator[None]:
 
 
 class Heartbeat:
-    """Says every `every` seconds that a long step still runs, so that silence never looks like a hang."""
+    """Says every `every` seconds that a long step still runs, so that silence never looks like a hang.
 
-    def __init__(self, text: str, every: float = 30.0) -> None:
+    `text` may be a function that is asked each time.
+    """
+
+    def __init__(self, text: str | Callable[[], str], every: float = 30.0) -> None:
         self._text = text
         self._every = every
         self._done = threading.Event()
@@ -73,4 +76,5 @@ class Heartbeat:
     def _run(self) -> None:
         begun = time.monotonic()
         while not self._done.wait(self._every):
-            say(f"{self._text}: still at it after {time.monotonic() - begun:.0f} s")
+            text = self._text if isinstance(self._text, str) else self._text()
+            say(f"{text}: still at it after {time.monotonic() - begun:.0f} s")

@@ -86,7 +86,7 @@ BUILT_TOOLS: dict[str, tuple[str, ...]] = {
     "containerd": ("--version",),
     "containerd-shim-runc-v2": ("-v",),
     "ctr": ("--version",),
-    "crictl": ("--version",),
+    "remove-pods": ("-version",),
     "coredns": ("-version",),
     "helm": ("version", "--short"),
     "local-path-provisioner": ("--version",),

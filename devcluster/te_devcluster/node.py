@@ -146,10 +146,9 @@ class Node:
 
     def remove_pods(self, timeout: float) -> None:
         """Asks containerd to end and remove all pods; a containerd that is gone or hangs is left to the cgroups."""
-        if not self.plane.table.alive(self.process("containerd")) or not binary_path("crictl").is_file():
+        if not self.plane.table.alive(self.process("containerd")) or not binary_path("remove-pods").is_file():
             return
-        endpoint = f"unix://{self.socket}"
-        command = [require("crictl"), "--runtime-endpoint", endpoint, "--timeout", f"{timeout:.0f}s", "rmp", "-a", "-f"]
+        command = [require("remove-pods"), f"-socket={self.socket}", f"-timeout={timeout:.0f}s"]
         try:
             run(command, check=False, timeout=timeout)
         except DevclusterError:

@@ -1,4 +1,4 @@
-"""The tools as data: which Go module gives which program, with which flags, and where the cache keeps it."""
+"""The tools as data: which Go package gives which program, with which flags, and where the cache keeps it."""
 
 from __future__ import annotations
 
@@ -20,36 +20,41 @@ STRIPPED = "-s -w"
 PROGRAM = "devcluster/bin/devcluster"
 
 
+COMPILER_FLAGS = ("-trimpath", "-gcflags=all=-dwarf=false")
+"""The programs are stripped: what the compiler would write for debuggers is a tenth of its work."""
+PROGRAMS = "programs"
+"""The one module of all programs that share libraries: with one version of each, each is compiled once."""
+
+
 @dataclass(frozen=True)
 class Target:
-    """One program of a group."""
+    """One program of a group. `variables` are what the linker sets in it: `package.name=value`."""
 
     binary: str
     package: str
     tags: tuple[str, ...] = ()
-    ldflags: str = STRIPPED
+    variables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Group:
-    """One small Go module under `tools/`; its programs are built one after another and share what they compile.
+    """Programs that are wanted together, of the Go module in the folder `module` under `tools/`.
 
     `files` names data files of a required module that are copied beside the programs: `MODULE:GLOB,GLOB`.
     """
 
     name: str
     targets: tuple[Target, ...]
-    peak_mb: int = 1200
-    after: str = ""
+    module: str = PROGRAMS
     optional: bool = False
     files: str = ""
 
     def source(self) -> Path:
-        """The group's module folder."""
-        return tools_source() / self.name
+        """The folder of the module."""
+        return tools_source() / self.module
 
 
-def _kubernetes_ldflags() -> str:
+def _kubernetes_variables() -> tuple[str, ...]:
     """Without a version the server reports v0.0.0-master, and Helm's and clients' version logic goes wrong."""
     major, minor, _patch = KUBERNETES_VERSION.split(".")
     values = {
@@ -61,20 +66,22 @@ def _kubernetes_ldflags() -> str:
         "buildDate": "1970-01-01T00:00:00Z",
     }
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    return " ".join(
-        [STRIPPED, *(f"-X {package}.{key}={value}" for package in packages for key, value in values.items())]
-    )
+    return tuple(f"{package}.{key}={value}" for package in packages for key, value in values.items())
 
 
 def _kubernetes(binary: str) -> Target:
-    return Target(binary, f"k8s.io/kubernetes/cmd/{binary}", ldflags=_kubernetes_ldflags())
+    return Target(binary, f"k8s.io/kubernetes/cmd/{binary}", _TAGS, _kubernetes_variables())
 
 
-_NO_DRIVERS = ("no_btrfs", "no_devmapper", "no_zfs")
+_TAGS = ("no_btrfs", "no_devmapper", "no_zfs")
+"""Storage drivers that containerd leaves out. Nobody else knows these tags; with the same ones one build makes all."""
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+_HELM_VARIABLES = (f"helm.sh/helm/v4/internal/version.version=v{HELM_VERSION}",)
 
 GROUPS: tuple[Group, ...] = (
-    Group("etcd", (Target("etcd", "go.etcd.io/etcd/server/v3"),), peak_mb=500),
+    Group("pause", (Target("pause", "."),), module="pause"),
+    Group("probe", (Target("probe", "."),), module="probe"),
+    Group("gateway-api", (), module="gateway-api", files="sigs.k8s.io/gateway-api:config/crd/standard/*.yaml"),
     Group(
         "kubernetes",
         tuple(
@@ -88,42 +95,26 @@ GROUPS: tuple[Group, ...] = (
                 "kube-proxy",
             )
         ),
-        peak_mb=2000,
     ),
-    Group("pause", (Target("pause", "."),), peak_mb=200),
-    Group("probe", (Target("probe", "."),), peak_mb=300),
-    Group("gateway-api", (), peak_mb=100, files="sigs.k8s.io/gateway-api:config/crd/standard/*.yaml"),
+    Group("etcd", (Target("etcd", "go.etcd.io/etcd/server/v3", _TAGS),)),
     Group(
         "containerd",
         (
-            Target("containerd", f"{_CONTAINERD}/containerd", _NO_DRIVERS),
+            Target("containerd", f"{_CONTAINERD}/containerd", _TAGS),
+            Target("ctr", f"{_CONTAINERD}/ctr", _TAGS),
             Target("containerd-shim-runc-v2", f"{_CONTAINERD}/containerd-shim-runc-v2", ("no_grpc",)),
-            Target("ctr", f"{_CONTAINERD}/ctr", _NO_DRIVERS),
-        ),
-        peak_mb=700,
-    ),
-    Group("cri-tools", (Target("crictl", "sigs.k8s.io/cri-tools/cmd/crictl"),), peak_mb=600),
-    Group("coredns", (Target("coredns", "github.com/coredns/coredns"),)),
-    Group(
-        "helm",
-        (
-            Target(
-                "helm",
-                "helm.sh/helm/v4/cmd/helm",
-                ldflags=f"{STRIPPED} -X helm.sh/helm/v4/internal/version.version=v{HELM_VERSION}",
-            ),
         ),
     ),
+    Group("remove-pods", (Target("remove-pods", "./remove-pods", _TAGS),)),
+    Group("coredns", (Target("coredns", "./coredns", _TAGS),)),
+    Group("helm", (Target("helm", "helm.sh/helm/v4/cmd/helm", _TAGS, _HELM_VARIABLES),)),
+    # Without tags, so in a build of its own: it names a package in capitals that the others name in small letters, and
+    # Go refuses both in one build.
     Group("local-path-provisioner", (Target("local-path-provisioner", "github.com/rancher/local-path-provisioner"),)),
-    # The same Kubernetes libraries as the kubernetes group: built after it, most of it is in the build cache.
-    Group(
-        "metrics-server",
-        (Target("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"),),
-        after="kubernetes",
-    ),
+    Group("metrics-server", (Target("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server", _TAGS),)),
     Group(
         "kwok",
-        (Target("kwok", "sigs.k8s.io/kwok/cmd/kwok"),),
+        (Target("kwok", "sigs.k8s.io/kwok/cmd/kwok", _TAGS),),
         optional=True,
         files="sigs.k8s.io/kwok:kustomize/stage/node/fast/node-*.yaml,"
         "kustomize/stage/node/heartbeat-with-lease/node-*.yaml,kustomize/stage/pod/fast/pod-*.yaml",
@@ -159,10 +150,13 @@ def go_version() -> str:
 def cache_key(group: Group, source: Path, compiler: str) -> str:
     """16 hex digits over everything that decides the outcome: module files, flags, own sources, compiler."""
     digest = hashlib.sha256()
-    for path in sorted(source.glob("*")):
-        if path.name in ("go.mod", "go.sum") or path.suffix == ".go":
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    digest.update(repr((group.targets, group.files, sorted(GO_ENVIRONMENT.items()), compiler)).encode())
+    own = [source / target.package for target in group.targets if target.package.startswith(".")]
+    sources = [path for folder in own for path in sorted(folder.glob("*.go"))]
+    for path in (source / "go.mod", source / "go.sum", *sources):
+        if path.is_file():  # a module without requirements has no go.sum
+            digest.update(str(path.relative_to(source)).encode() + b"\0" + path.read_bytes() + b"\0")
+    flags = (STRIPPED, COMPILER_FLAGS, sorted(GO_ENVIRONMENT.items()), compiler)
+    digest.update(repr((group.targets, group.files, flags)).encode())
     return digest.hexdigest()[:16]
 
 

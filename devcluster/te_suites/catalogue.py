@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from te_devcluster.errors import DevclusterError
+from te_devcluster.tools import group_named
 
 PYTEST = ("-m", "pytest", "-ra", "--durations=5", "--durations-min=5")
 
@@ -28,7 +29,7 @@ class Suite:
 
     def paths(self) -> tuple[str, ...]:
         """All that it reads, tools' folders included."""
-        return (*self.inputs, *(f"devcluster/tools/{name}" for name in self.tools))
+        return (*self.inputs, *dict.fromkeys(f"devcluster/tools/{group_named(name).module}" for name in self.tools))
 
 
 CLUSTER_TOOLS = (

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from te_devcluster import tools
+from te_devcluster.build import lock_file
 from te_devcluster.commands import wait_until
 from te_devcluster.paths import checkout
 from te_devcluster.processes import marked_processes, start_ticks, stop_records
@@ -129,7 +130,7 @@ def test_an_interrupted_build_ends_its_compilers(
         if start_ticks(compiler):
             os.kill(compiler, signal.SIGKILL)
     assert list(tmp_path.rglob("work")) == []
-    with (tools.group_dir(tools.group_named("pause")) / ".lock").open("a") as lock:
+    with lock_file("pause").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -137,9 +138,9 @@ def test_an_interrupted_build_ends_its_compilers(
 def test_waiting_for_another_build_is_said_and_can_be_interrupted(
     cache: Path, tmp_path: Path, programs: list[Program], times: int
 ) -> None:
-    folder = tools.group_dir(tools.group_named("pause"))
-    folder.mkdir(parents=True)
-    with (folder / ".lock").open("w") as lock:
+    place = lock_file("pause")
+    place.parent.mkdir(parents=True)
+    with place.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write("4711 since 2026-11-21T09:15:00+00:00\n")
         lock.flush()
@@ -153,15 +154,15 @@ def test_waiting_for_another_build_is_said_and_can_be_interrupted(
 
 
 def test_a_build_goes_on_when_the_other_one_has_ended(cache: Path, tmp_path: Path, programs: list[Program]) -> None:
-    folder = tools.group_dir(tools.group_named("pause"))
-    folder.mkdir(parents=True)
-    with (folder / ".lock").open("w") as lock:
+    place = lock_file("pause")
+    place.parent.mkdir(parents=True)
+    with place.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         program = Program(command_line("build", "--only", "pause"), tmp_path)
         programs.append(program)
         program.wait_for("waits for process (unknown)")
     wait_until("the compiler", (tmp_path / "pid").is_file, timeout=BOUND)
-    assert (folder / ".lock").read_text().startswith(f"{program.process.pid} since 20")
+    assert place.read_text().startswith(f"{program.process.pid} since 20")
     program.interrupt()
     assert program.code() == 130, program.lines
 

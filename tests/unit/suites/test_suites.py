@@ -18,7 +18,7 @@ from te_suites.plan import Standing
 
 pytestmark = pytest.mark.unit
 
-SUITE = Suite("fire", "burns", ("-c", "pass"), inputs=("src", "locks/fire.txt"), tools=("oven",))
+SUITE = Suite("fire", "burns", ("-c", "pass"), inputs=("src", "locks/fire.txt"), tools=("pause",))
 
 
 def git(root: Path, *words: str) -> object:
@@ -29,7 +29,14 @@ def git(root: Path, *words: str) -> object:
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TRADINGENGINE_CACHE", str(tmp_path / "cache"))
     made = tmp_path / "clone"
-    for name in ("src/a.py", "src/b.sh", "locks/fire.txt", "locks/other.txt", "devcluster/tools/oven/go.mod", "README"):
+    for name in (
+        "src/a.py",
+        "src/b.sh",
+        "locks/fire.txt",
+        "locks/other.txt",
+        "devcluster/tools/pause/go.mod",
+        "README",
+    ):
         path = made / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -52,7 +59,7 @@ def is_due(root: Path) -> bool:
         (lambda root: None, False),
         (lambda root: edit(root / "src/a.py"), True),
         (lambda root: edit(root / "locks/fire.txt"), True),
-        (lambda root: edit(root / "devcluster/tools/oven/go.mod"), True),
+        (lambda root: edit(root / "devcluster/tools/pause/go.mod"), True),
         (lambda root: (root / "src/a.py").unlink(), True),
         (lambda root: (edit(root / "src/new.py"), git(root, "add", ".")), True),
         (lambda root: ((root / "src/b.sh").chmod(0o755), git(root, "add", ".")), True),
