@@ -13,6 +13,8 @@ from types import TracebackType
 
 _STARTED = [time.monotonic()]
 _LOCK = threading.Lock()
+ending: Callable[[], str] | None = None
+"""What the lines about a step that still runs end with, such as what is left of a plan."""
 
 
 def elapsed() -> str:
@@ -77,4 +79,5 @@ class Heartbeat:
         begun = time.monotonic()
         while not self._done.wait(self._every):
             text = self._text if isinstance(self._text, str) else self._text()
-            say(f"{text}: still at it after {time.monotonic() - begun:.0f} s")
+            left = f"; {ending()}" if ending is not None else ""
+            say(f"{text}: still at it after {time.monotonic() - begun:.0f} s{left}")

@@ -33,8 +33,8 @@ class Suite:
 
 
 CLUSTER_TOOLS = (
-    "cri-tools", "containerd", "coredns", "etcd", "gateway-api", "helm", "kubernetes", "local-path-provisioner",
-    "metrics-server", "pause", "probe",
+    "containerd", "coredns", "etcd", "gateway-api", "helm", "kubernetes", "local-path-provisioner",
+    "metrics-server", "pause", "probe", "remove-pods",
 )  # fmt: skip
 """What the full cluster is made of."""
 PRODUCT = ("apps", "contract", "demo", "devcluster", "helm", "images", "operator", "requirements", "pyproject.toml")
