@@ -19,6 +19,10 @@ class Sent:
     refused: list[tuple[int, str]] = field(default_factory=list)
     broken: int = 0
 
+    def asked(self) -> int:
+        """Requests that ended, one way or another."""
+        return len(self.taken) + len(self.refused) + self.broken
+
 
 class OrderStream:
     """Buys and sells one share in turn from a thread; a broken request is repeated with the same key."""

@@ -34,7 +34,9 @@ class Tally:
 class Traffic:
     """Asks `rate` times a second from a thread, each time without the release cookie: weights decide who answers."""
 
-    def __init__(self, person: Person, rate: float = 20.0) -> None:
+    RATE = 20.0
+
+    def __init__(self, person: Person, rate: float = RATE) -> None:
         self._person = person
         self._pause = 1.0 / rate
         self._stop = threading.Event()

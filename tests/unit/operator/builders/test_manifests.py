@@ -58,16 +58,73 @@ def keyed(manifests: list[Manifest]) -> dict[str, Manifest]:
     return {f"{manifest['kind']}/{manifest['metadata']['name']}": manifest for manifest in manifests}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_manifests_are_those_of_the_golden_file(engine: str) -> None:
-    """After a wanted change: UPDATE_GOLDEN=1 pytest tests/unit/operator/builders, then read the difference."""
-    manifests = all_manifests(context(ENGINES[engine]))
-    text = "---\n".join(yaml.safe_dump(json.loads(json.dumps(manifest)), width=120) for manifest in manifests)
-    path = GOLDEN / f"{engine}.yaml"
+def plain(manifests: list[Manifest]) -> list[Manifest]:
+    """Manifests as JSON carries them."""
+    made: list[Manifest] = json.loads(json.dumps(manifests))
+    return made
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a manifest under its path; items of a list that have a name go by it and not by their place."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and value:
+        for index, inner in enumerate(value):
+            name = inner.get("name") if isinstance(inner, dict) else None
+            yield from leaves(inner, f"{path}[{name or index}]")
+    else:
+        yield path, value
+
+
+def differences(base: list[Manifest], other: list[Manifest]) -> dict[str, Any]:
+    """What `other` lacks, has besides, and has otherwise than `base`: by `Kind/name`, then by path."""
+    old, new = keyed(base), keyed(other)
+    changed = {}
+    for key in sorted(old.keys() & new.keys()):
+        was, now = dict(leaves(old[key])), dict(leaves(new[key]))
+        found = {path: now.get(path, "(absent)") for path in sorted(was.keys() | now.keys())
+                 if (path in was, was.get(path)) != (path in now, now.get(path))}  # fmt: skip
+        changed |= {key: found} if found else {}
+    return {
+        "absent": sorted(old.keys() - new.keys()),
+        "added": {key: new[key] for key in sorted(new.keys() - old.keys())},
+        "changed": changed,
+    }
+
+
+def hold_golden(name: str, text: str) -> None:
+    """Compare with a golden file; after a wanted change: UPDATE_GOLDEN=1 pytest here, then read the difference."""
+    path = GOLDEN / name
     if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == text
+
+
+def test_manifests_are_those_of_the_golden_file() -> None:
+    manifests = plain(all_manifests(context(ENGINES["embedded"])))
+    hold_golden("embedded.yaml", "---\n".join(yaml.safe_dump(manifest, width=120) for manifest in manifests))
+
+
+def test_an_engine_on_managed_stores_differs_from_it_as_its_golden_file_says() -> None:
+    base, other = (plain(all_manifests(context(ENGINES[engine]))) for engine in ("embedded", "managed"))
+    hold_golden("managed-differences.yaml", yaml.safe_dump(differences(base, other), width=120))
+
+
+def test_differences_are_all_of_them() -> None:
+    base = [{"kind": "A", "metadata": {"name": "x"},
+             "spec": {"a": 1, "env": [{"name": "P", "value": "1"}], "gone": []}},
+            {"kind": "B", "metadata": {"name": "y"}}]  # fmt: skip
+    other = [{"kind": "A", "metadata": {"name": "x"}, "spec": {"a": 2, "env": [{"name": "Q", "value": "1"},
+                                                                             {"name": "P", "value": "1"}]}},
+             {"kind": "C", "metadata": {"name": "z"}}]  # fmt: skip
+    assert differences(base, other) == {
+        "absent": ["B/y"],
+        "added": {"C/z": other[1]},
+        "changed": {"A/x": {"spec.a": 2, "spec.env[Q].name": "Q", "spec.env[Q].value": "1", "spec.gone": "(absent)"}},
+    }
+    assert differences(base, base) == {"absent": [], "added": {}, "changed": {}}
 
 
 @settings(deadline=None, max_examples=25)
