@@ -45,6 +45,8 @@ class PageUse:
 class BusyApi(fake_api.FakeApi):
     """Every price at every step, the rest once a second."""
 
+    checked = False
+
     async def _pump(self) -> None:
         step = 0
         while True:

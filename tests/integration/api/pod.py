@@ -19,6 +19,7 @@ from tradingengine.storage.market import decode_instruments
 from tradingengine.storage.postgres import Database
 from tradingengine.storage.users import User
 
+from tests.contract import contract
 from tests.integration.kit import INDEX, INSTRUMENT, SYMBOL, wait_until
 from tests.integration.servers import free_port
 
@@ -76,12 +77,26 @@ async def prepare(database: Database) -> None:
         await users.disable(connection, "gone")
 
 
+async def keeps_the_contract(answer: httpx.Response) -> None:
+    """Fail when an answer is none that the OpenAPI document describes."""
+    if answer.request.url.path.startswith("/v1/") and answer.request.url.path not in ("/v1/openapi.json", "/v1/docs"):
+        await answer.aread()
+        found = contract().answer(
+            answer.request.method, answer.request.url.path, answer.status_code, dict(answer.headers), answer.content
+        )
+        assert found == []
+
+
 class Person:
-    """A client of a pod."""
+    """A client of a pod; each answer is held to the OpenAPI document."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.http_port}", timeout=20)
+        self.http = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{settings.http_port}",
+            timeout=20,
+            event_hooks={"response": [keeps_the_contract]},
+        )
 
     async def log_in(self, login: str, password: str = PASSWORD) -> httpx.Response:
         """Open a session."""
@@ -105,6 +120,7 @@ class Person:
             finally:
                 live.reading.cancel()
                 await asyncio.gather(live.reading, return_exceptions=True)
+            assert live.wrong == []
 
 
 class Live:
@@ -113,12 +129,14 @@ class Live:
     def __init__(self, connection: websockets.ClientConnection) -> None:
         self.connection = connection
         self.messages: list[dict[str, Any]] = []
+        self.wrong: list[str] = []
         self.reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
         with contextlib.suppress(websockets.ConnectionClosed):
             async for text in self.connection:
                 self.messages.append(json.loads(text))
+                self.wrong += contract().message(self.messages[-1])
 
     async def subscribe(self, *symbols: str) -> None:
         """Name the symbols to hear of."""

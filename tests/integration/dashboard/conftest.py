@@ -48,9 +48,10 @@ def world() -> World:
 
 @pytest.fixture
 def site(world: World) -> Iterator[Site]:
-    """The dashboard and the fake api on one port."""
+    """The dashboard and the fake api on one port; the test fails when the api said what the real one never would."""
     with running_site(world) as site:
         yield site
+    assert site.api.wrong == []
 
 
 # Not for the whole run: while the synchronous driver lives, its event loop counts as running in this thread, and no

@@ -1,10 +1,15 @@
-"""The api's side of interfaces.md, sections 7 and 8, from memory: for tests of pages only."""
+"""The api's side of interfaces.md, sections 7 and 8, from memory: for tests of pages only.
+
+What it answers and sends is held to the real OpenAPI document, and so is what the page asks: `wrong` collects what
+does not fit, and the test that met it fails.
+"""
 
 import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.applications import Starlette
@@ -14,6 +19,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from tests.contract import contract
 from tests.integration.dashboard.world import Document, World, paise_of, wire
 
 PASSWORD = "correct horse battery"
@@ -23,14 +29,15 @@ STEP_SECONDS = 0.25
 
 def problem(status: int, code: str, detail: str, **extra: Any) -> Response:
     """An RFC 9457 answer."""
-    document = {
-        "type": f"/problems/{code}",
-        "title": code.replace("_", " "),
-        "status": status,
-        "detail": detail,
-        **extra,
-    }
-    return JSONResponse(document, status_code=status, media_type="application/problem+json")
+    return problem_answer(
+        status, {"type": f"/problems/{code}", "title": code.replace("_", " "), "detail": detail, **extra}
+    )
+
+
+def problem_answer(status: int, document: Document) -> Response:
+    """A problem that a test wrote; its title is its detail when it has no other."""
+    whole = {"status": status, "detail": document["title"], **document}
+    return JSONResponse(whole, status_code=status, media_type="application/problem+json")
 
 
 def page(items: list[Document]) -> Document:
@@ -41,13 +48,17 @@ def page(items: list[Document]) -> Document:
 class FakeApi:
     """One api pod."""
 
+    checked = True
+    """Whether what passes is held to the document; it takes a millisecond for each message."""
+
     def __init__(self, world: World, dashboard: ASGIApp) -> None:
         self.world = world
+        self.wrong: list[str] = []
         self.sockets: set[WebSocket] = set()
         self.wake = asyncio.Event()
         self.sequence = 0
         self.app = Starlette(routes=[*self._routes(), Mount("/", app=dashboard)], lifespan=self._lifespan)
-        self.app.add_middleware(_Gate, world=world)
+        self.app.add_middleware(_Gate, api=self)
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def _routes(self) -> list[Route | WebSocketRoute]:
@@ -57,7 +68,7 @@ class FakeApi:
             "/v1/positions": lambda: page(self.world.position_documents()),
             "/v1/alerts": lambda: page(self.world.alerts[::-1]),
             "/v1/orders": lambda: page(list(self.world.orders.values())[::-1]),
-            "/v1/system": lambda: {"items": self._system()},
+            "/v1/system": lambda: page(self._system()),
         }
 
         def reader(read: Any) -> Any:
@@ -106,11 +117,17 @@ class FakeApi:
 
     async def send(self, kind: str, data: Any) -> None:
         """One envelope to every page."""
-        for socket in list(self.sockets):
+        for number, socket in enumerate(list(self.sockets)):
             self.sequence += 1
             envelope = {"v": 1, "t": kind, "seq": self.sequence, "at": round(time.time() * 1000), "d": data}
+            if self.checked and number == 0:
+                self.note(contract().message(json.loads(json.dumps(envelope))))
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.send_text(json.dumps(envelope))
+
+    def note(self, faults: list[str]) -> None:
+        """Keep what does not fit the document, each kind once."""
+        self.wrong += [fault for fault in faults if fault not in self.wrong]
 
     def close_sockets(self, code: int) -> None:
         """Close every WebSocket, from another thread."""
@@ -153,11 +170,11 @@ class FakeApi:
         if request.method == "POST":
             body = await request.json()
             if body != {"login": "asha", "password": PASSWORD}:
-                return problem(403, "login_failed", "Login or password is wrong.", mend="Try again.")
-        elif request.cookies.get("te-session") != TOKEN:
-            return problem(401, "unauthenticated", "Log in first.")
+                return problem(401, "wrong_login", "Login or password is wrong.", mend="Try again.")
         user = {"login": "asha", "name": "Asha Rao", "roles": list(self.world.roles)}
-        answer = JSONResponse({"user": user, "engine": {"name": "desk", "mode": "paper"}})
+        engine = {"name": "desk", "mode": "paper", "environment": "development", "version": "0.1.0",
+                  "release": self.world.release, "slot": "a"}  # fmt: skip
+        answer = JSONResponse({"user": user, "engine": engine})
         if request.method == "POST":
             answer.set_cookie("te-session", TOKEN, httponly=True, samesite="strict")
         return answer
@@ -167,35 +184,41 @@ class FakeApi:
         return JSONResponse(page(found[: int(request.query_params.get("limit", 20))]))
 
     async def _quotes(self, request: Request) -> Response:
-        symbols = [s for s in request.query_params.get("symbols", "").split(",") if s in self.world.prices]
+        symbols = request.query_params.get("symbols", "").split(",")
+        unknown = [symbol for symbol in symbols if symbol not in self.world.prices]
+        if unknown:
+            return problem(404, "unknown_instrument", "Not known here.", field="symbols", unknown=unknown)
         return JSONResponse(page([self.world.quote(symbol) for symbol in symbols]))
 
     async def _candles(self, request: Request) -> Response:
         symbol, interval = request.query_params["symbol"], request.query_params["interval"]
         if symbol not in self.world.history:
-            return problem(422, "unknown_symbol", f"There is no {symbol}.", field="symbol")
+            return problem(404, "unknown_instrument", f"{symbol} is not known here.", field="symbol")
         seconds = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86_400}[interval]
         bars: dict[int, list[int]] = {}
         for at, opened, high, low, close, volume in self.world.history[symbol]:
             bar = bars.setdefault(at // seconds * seconds, [at // seconds * seconds, opened, high, low, close, 0])
             bar[2], bar[3], bar[4], bar[5] = max(bar[2], high), min(bar[3], low), close, bar[5] + volume
-        return JSONResponse(
-            {"symbol": symbol, "interval": interval, "run": "r", "items": [_bar(b) for b in bars.values()]}
-        )
+        head = {"symbol": symbol, "interval": interval, "run": "r"}
+        return JSONResponse({**head, **page([_bar(bar) for bar in bars.values()])})
 
     async def _place(self, request: Request) -> Response:
         body, key = await request.json(), request.headers.get("idempotency-key", "")
         if not key:
-            return problem(400, "idempotency_key_missing", "Send an Idempotency-Key.")
+            return problem(422, "invalid", "Idempotency-Key: Field required", field="Idempotency-Key")
         if key in self.world.keys:
             held, order_id = self.world.keys[key]
             if held != body:
                 return problem(409, "idempotency_conflict", "The key was used for another order.")
-            return JSONResponse(self.world.orders[order_id])
+            return self._order(order_id)
         if body.get("price") and paise_of(body["price"]) > 100_000_000:
             return problem(
                 422, "price_band", "The price is above the upper band.", field="price", mend="Lower the price."
             )
+        if body["symbol"] not in self.world.prices:
+            return problem(422, "unknown_instrument", "The symbol is not known here.", field="symbol")
+        if self.world.halt is not None:
+            return problem(409, "halted", f"Halted by {self.world.halt['by']}.", mend="Release the halt.")
         order = self.world.place(body)
         self.world.keys[key] = (body, order["id"])
         await self.send("order", order)
@@ -203,23 +226,33 @@ class FakeApi:
             detail = "The edge did not answer for more than 3 s; the order was not sent."
             mend = "It is never sent later. Place it again when the edge is back."
             return problem(503, "edge_unreachable", detail, mend=mend, order_id=order["id"])
-        return JSONResponse(order, status_code=201)
+        return self._order(order["id"], 201)
+
+    def _order(self, order_id: str, status: int = 200) -> Response:
+        headers = {"location": f"/v1/orders/{order_id}"}
+        return JSONResponse(self.world.orders[order_id], status_code=status, headers=headers)
 
     async def _exit(self, request: Request) -> Response:
         body, key = await request.json(), request.headers.get("idempotency-key", "")
+        if not key:
+            return problem(422, "invalid", "Idempotency-Key: Field required", field="Idempotency-Key")
         if key in self.world.keys:
-            return JSONResponse(self.world.orders[self.world.keys[key][1]])
+            return self._order(self.world.keys[key][1])
         held = self.world.positions.get((body["symbol"], body["product"]))
         if held is None or not held["quantity"]:
-            return problem(422, "no_position", "There is nothing to exit.", field="symbol")
+            return problem(409, "no_position", "The position is flat.")
         side = "SELL" if held["quantity"] > 0 else "BUY"
         quantity = body.get("quantity") or abs(held["quantity"])
         order = self.world.place({**body, "side": side, "quantity": quantity}, purpose="EXIT")
         self.world.keys[key] = (body, order["id"])
-        return JSONResponse(order, status_code=201)
+        return self._order(order["id"], 201)
 
     async def _cancel(self, request: Request) -> Response:
-        order = self.world.orders[request.path_params["id"]]
+        order = self.world.orders.get(request.path_params["id"])
+        if order is None:
+            return problem(404, "not_found", "There is no such order.", field="id")
+        if order["state"] not in ("INTENT", "SENT", "OPEN", "PARTIALLY_FILLED"):
+            return problem(409, "order_done", f"The order is {order['state']}.", state=order["state"])
         self.world._move(order, "CANCELLED", 60)
         await self.send("order", order)
         return JSONResponse(order, status_code=202)
@@ -227,11 +260,14 @@ class FakeApi:
     async def _halt(self, request: Request) -> Response:
         world = self.world
         if request.method == "POST":
-            halt = world.ask_halt("asha", (await request.json()).get("reason", ""))
+            is_new = world.halt is None
+            halt = world.ask_halt("asha", json.loads(await request.body() or b"{}").get("reason"))
             await self.send("halt", halt)
-            return JSONResponse(halt, status_code=202)
-        if request.method == "DELETE" and world.halt:
-            released = {**world.halt, "released_at": wire(world.market_time())}
+            return JSONResponse(halt, status_code=202 if is_new else 200)
+        if request.method == "DELETE":
+            if world.halt is None:
+                return problem(409, "not_halted", "There is no halt to release.")
+            released = {**world.halt, "released_at": wire(datetime.now(UTC))}
             world.halt = None
             await self.send("halt", released)
             return JSONResponse(released, status_code=202)
@@ -247,7 +283,14 @@ class FakeApi:
                 ("vault", "absent", None, "Secrets are Kubernetes Secrets in this version.", None),
                 ("models", "absent", None, "No models in this version.", None)]  # fmt: skip
         return [
-            {"name": name, "state": state, "since": None, "latency_ms": ms, "detail": detail, "mend": mend}
+            {
+                "name": name,
+                "state": state,
+                "since": None if state == "absent" else wire(self.world.started),
+                "latency_ms": ms,
+                "detail": detail,
+                "mend": mend,
+            }
             for name, state, ms, detail, mend in rows
         ]
 
@@ -259,27 +302,64 @@ def _bar(bar: list[int]) -> Document:
 
 
 class _Gate:
-    """What a test broke, the release check, and a note of each call."""
+    """What a test broke, the release check, the session, a note of each call, and the document that all is held to."""
 
-    def __init__(self, app: ASGIApp, world: World) -> None:
+    def __init__(self, app: ASGIApp, api: FakeApi) -> None:
         self.app = app
-        self.world = world
+        self.api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v1"):
-            headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-            world, path = self.world, scope["path"]
-            world.requests.append((scope["method"], path, headers))
-            answer: Response | None = None
-            if path in world.unanswered:
-                await asyncio.sleep(30)
-            broken = world.broken_once.pop(path) if path in world.broken_once else world.broken.get(path)
-            if broken is not None:
-                status, document = broken
-                answer = JSONResponse({"status": status, **document}, status_code=status)
-            elif headers.get("x-te-release", world.accepted_release) != world.accepted_release:
-                answer = problem(409, "release-gone", "Another release serves now.")
-            if answer is not None:
-                await answer(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+        if scope["type"] != "http" or not scope["path"].startswith("/v1"):
+            await self.app(scope, receive, send)
+            return
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        self.api.world.requests.append((scope["method"], scope["path"], headers))
+        body = await Request(scope, receive).body()
+        if self.api.checked:
+            query = scope["query_string"].decode()
+            self.api.note(contract().request(scope["method"], scope["path"], query, headers, body))
+        answer = await self._refusal(scope, headers)
+        app: ASGIApp = self.app if answer is None else answer
+        await app(scope, _again(body), self._held(scope, send))
+
+    async def _refusal(self, scope: Scope, headers: dict[str, str]) -> Response | None:
+        world, path = self.api.world, scope["path"]
+        if path in world.unanswered:
+            await asyncio.sleep(30)
+        broken = world.broken_once.pop(path) if path in world.broken_once else world.broken.get(path)
+        if broken is not None:
+            return problem_answer(*broken)
+        if headers.get("x-te-release", world.accepted_release) != world.accepted_release:
+            return problem(409, "release-gone", "Another release serves now.")
+        public = path == "/v1/session" and scope["method"] != "GET"
+        if not public and f"te-session={TOKEN}" not in headers.get("cookie", ""):
+            return problem(401, "not_logged_in", "There is no session, or it is over.")
+        return None
+
+    def _held(self, scope: Scope, send: Send) -> Send:
+        """A `send` that holds the answer to the document; what only a gateway answers is no part of that."""
+        start: dict[str, Any] = {}
+        said = bytearray()
+
+        async def held(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+            else:
+                said.extend(message.get("body", b""))
+            await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+                headers["x-request-id"] = "put there by the port"
+                if self.api.checked and start["status"] not in (502, 504):
+                    self.api.note(
+                        contract().answer(scope["method"], scope["path"], start["status"], headers, bytes(said))
+                    )
+
+        return held
+
+
+def _again(body: bytes) -> Receive:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive

@@ -189,12 +189,12 @@ class World:
             {
                 "symbol": symbol,
                 "exchange": symbol.split(":")[0],
-                "segment": "NSE_INDEX" if kind == "index" else "NSE_EQ",
+                "segment": f"{symbol.split(':')[0]}_{'INDEX' if kind == 'index' else 'EQ'}",
                 "name": name,
                 "kind": kind,
                 "lot_size": 1,
                 "tick_size": "0.05",
-                "freeze_quantity": 100_000 if kind == "equity" else None,
+                "freeze_quantity": 100_000 if kind == "equity" else 0,
                 "tradable": kind != "index",
             }
             for symbol, name, kind, _ in LISTING
@@ -378,7 +378,7 @@ class World:
             "at": wire(datetime.now(UTC)),
         }
 
-    def ask_halt(self, by: str, reason: str) -> Document:
+    def ask_halt(self, by: str, reason: str | None) -> Document:
         """Halt: closes the gate and cancels entries, if the edge can be reached."""
         now = wire(datetime.now(UTC))
         entries = [

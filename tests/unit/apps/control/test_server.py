@@ -104,3 +104,19 @@ async def test_an_abandoned_look_up_is_no_news_and_any_other_lost_error_is(caplo
     assert caplog.records == []
     report_loop_error(loop, {"message": "lost", "exception": OSError("a disk")})
     assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+async def test_every_port_names_its_requests_also_those_that_it_refuses(pod: ControlState) -> None:
+    stop, port = asyncio.Event(), free_port()
+    task = asyncio.create_task(serve(pod, [Listener("console", Starlette(), "127.0.0.1", port)], stop=stop))
+    await wait_started(pod)
+    control = pod.settings.control_port
+    try:
+        async with httpx.AsyncClient(headers={"x-request-id": "a-name-of-mine"}) as client:
+            for url in (f"{port}/nothing", f"{control}/healthz", f"{control}/nothing", f"{control}/control/v1/state"):
+                answer = await client.get(f"http://127.0.0.1:{url}")
+                assert answer.headers["x-request-id"] == "a-name-of-mine", url
+        assert (answer.status_code, answer.json()["request_id"]) == (401, "a-name-of-mine")
+    finally:
+        stop.set()
+        await task

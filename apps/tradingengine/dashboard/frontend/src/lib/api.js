@@ -109,16 +109,11 @@ export async function loadAll(names = ["status", "summary", "positions", "orders
   return (await Promise.all(names.map(load))).every(Boolean);
 }
 
-const MOST_SYMBOLS = 200;
-
 /** Symbols that nobody knows here, such as a watchlist's of another feed, are left out, and the others are asked again. @param {string[]} symbols */
 export async function loadQuotes(symbols) {
   if (!symbols.length) return;
-  const wanted = symbols.slice(0, MOST_SYMBOLS);
-  try {
-    putQuotes((await get(`/v1/quotes?symbols=${wanted.map(encodeURIComponent).join(",")}`)).items);
-  } catch (problem) {
-    const unknown = problem.code === "unknown_instrument" ? (problem.document.unknown ?? []) : [];
-    if (unknown.length) await loadQuotes(wanted.filter((symbol) => !unknown.includes(symbol)));
-  }
+  const list = symbols.slice(0, 200).map(encodeURIComponent).join();
+  const answer = await get(`/v1/quotes?symbols=${list}`).catch((problem) => problem);
+  if (answer.items) putQuotes(answer.items);
+  else if (answer.unknown) await loadQuotes(symbols.filter((symbol) => !answer.unknown.includes(symbol)));
 }
