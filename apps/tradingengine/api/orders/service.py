@@ -245,7 +245,10 @@ class OrderService:
         )
         if not await placing.store(connection, placement):
             return None
-        row = {"state": str(order.state), "at": order.created_at, "quantity": None, "price_paise": None}
+        row = {
+            "state": str(order.state), "at": order.created_at, "market_time": order.market_time,
+            "quantity": None, "price_paise": None,
+        }  # fmt: skip
         return order_document(stored, [row])
 
     async def announce(self, document: dict[str, Any], *, sent: bool) -> None:
