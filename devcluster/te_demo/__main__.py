@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from te_devcluster.commands import exit_code
@@ -91,9 +92,7 @@ def _run(parsed: argparse.Namespace) -> int:
 
         print(up(parsed.data_dir.resolve() if parsed.data_dir else None))
     elif parsed.command == "check":
-        from te_demo.preflight import run_preflight
-
-        run_preflight(None, before_venv=True)
+        check()
     elif parsed.command == "canary":
         from te_demo.canary import canary
 
@@ -109,6 +108,18 @@ def _run(parsed: argparse.Namespace) -> int:
     else:
         refuse_if_up()
     return 0
+
+
+def check() -> None:
+    """Says what there is to do and how long it takes, then what this machine lacks, before anything is started."""
+    from te_devcluster.outlook import announce
+
+    from te_demo import agenda
+    from te_demo.preflight import run_preflight
+
+    with suppress(DevclusterError):  # without a compiler there is no plan, and the checks name it
+        announce(agenda.outlook(cluster_is_up=standing_owner() is not None))
+    run_preflight(None, before_venv=True)
 
 
 def refuse_if_up() -> None:

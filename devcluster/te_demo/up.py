@@ -12,9 +12,11 @@ from te_devcluster.console import say, step
 from te_devcluster.errors import DevclusterError
 from te_devcluster.images_in import load_images
 from te_devcluster.kubectl import Manifest
+from te_devcluster.lock import standing_owner
+from te_devcluster.outlook import doing, follow
 from te_devcluster.system_images import ensure_system_images
 
-from te_demo import preflight
+from te_demo import agenda, preflight
 from te_demo.person import HOST, Person
 from te_demo.product import DATA_CLAIM, ENGINE, NAMESPACE, Product, engine_manifest, running
 
@@ -24,9 +26,11 @@ EDGE_IMAGES = ("edge",)
 
 def build_all() -> list[images.Built]:
     """Builds tools and images; what is in the cache costs nothing."""
-    build([])
-    ensure_system_images()
-    with step("images"):
+    with doing("tools"):
+        build([])
+    with doing("images of the cluster"):
+        ensure_system_images()
+    with doing("images"), step("images"):
         return images.build_images()
 
 
@@ -72,8 +76,10 @@ def up(data_dir: Path | None) -> str:
     Raises the devcluster's errors; what was started then stays for a look, and `make demo-down` cleans up.
     """
     preflight.run_preflight(data_dir)
+    follow(agenda.outlook(cluster_is_up=standing_owner() is not None))
     built = build_all()
-    product = bring_up(built)
+    with doing("cluster and operator"):
+        product = bring_up(built)
     engine = _engine_if_any(product)
     stable = engine.get("status", {}).get("version")
     if stable is not None and data_dir is not None:
@@ -81,16 +87,17 @@ def up(data_dir: Path | None) -> str:
     if data_dir is not None:
         product.add_recordings(data_dir)
     version = images.project_version()
-    if stable is None:
-        start_engine(product, version, replay_changes(data_dir))
-        source = "replay" if data_dir else "simulator"
-    else:
-        source = engine["spec"]["marketData"]["source"]
-        say(f"the engine is there already, version {stable}")
-    with step("login"):
-        password = product.set_user(LOGIN)
-    with Person(preflight.HTTP_PORT) as person, step("prices on the dashboard"):
-        see_prices(person, password)
+    with doing("engine and prices"):
+        if stable is None:
+            start_engine(product, version, replay_changes(data_dir))
+            source = "replay" if data_dir else "simulator"
+        else:
+            source = engine["spec"]["marketData"]["source"]
+            say(f"the engine is there already, version {stable}")
+        with step("login"):
+            password = product.set_user(LOGIN)
+        with Person(preflight.HTTP_PORT) as person, step("prices on the dashboard"):
+            see_prices(person, password)
     return closing_words(password, source, data_dir)
 
 

@@ -19,6 +19,7 @@ from te_devcluster.errors import DevclusterError
 from te_devcluster.images_in import load_images
 from te_devcluster.kubectl import Kubectl
 from te_devcluster.lock import exclusive
+from te_devcluster.outlook import Outlook, announce, doing, follow, tools_step
 from te_devcluster.paths import STATE_ROOT, admin_kubeconfig
 from te_devcluster.scale import start_scale
 from te_devcluster.system_images import ensure_system_images
@@ -214,7 +215,12 @@ def do_kubectl(arguments: argparse.Namespace) -> int:
 
 def do_build(arguments: argparse.Namespace) -> int:
     """`build`."""
-    build(arguments.only, arguments.jobs)
+    outlook = Outlook([tools_step(arguments.only)])
+    if outlook.whole():
+        announce(outlook)
+    follow(outlook)
+    with doing("tools"):
+        build(arguments.only, arguments.jobs)
     if not arguments.only:
         ensure_system_images()
     return 0

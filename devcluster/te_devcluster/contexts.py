@@ -68,13 +68,18 @@ def host_python() -> str:
     return sys.executable
 
 
+def wheels_folder(requirements: Path) -> Path:
+    """Where the cache keeps the wheels of a lock, whether or not they are there."""
+    key = digest([requirements.read_text(), PYTHON_OF_IMAGES, *PLATFORMS], {}, requirements.parent)
+    return cache_root() / "wheels" / f"{requirements.stem}-{key}"
+
+
 def wheels(requirements: Path) -> Path:
     """The folder with the wheels of a lock, for the images' Python; downloaded when the cache has none.
 
     Raises CommandError when a wheel cannot be had or its hash is another.
     """
-    key = digest([requirements.read_text(), PYTHON_OF_IMAGES, *PLATFORMS], {}, requirements.parent)
-    target = cache_root() / "wheels" / f"{requirements.stem}-{key}"
+    target = wheels_folder(requirements)
     with locked(f"wheels-{requirements.stem}"):
         if target.is_dir():
             return target
@@ -96,6 +101,17 @@ def frontend_source() -> Path:
     return checkout() / "apps" / "tradingengine" / "dashboard" / "frontend"
 
 
+def frontend_is_built(source: Path | None = None) -> bool:
+    """True when the built files are of this source."""
+    source = source or frontend_source()
+    marker = source.parent / "static" / ".build-key"
+    return marker.is_file() and marker.read_text() == _frontend_key(source)
+
+
+def _frontend_key(source: Path) -> str:
+    return digest([], {"frontend": files_below(source, [source / "dist"])}, source)
+
+
 def frontend(source: Path | None = None) -> Path:
     """The dashboard's built files, beside their source in `dashboard/static`, made when they are not of this source.
 
@@ -104,10 +120,9 @@ def frontend(source: Path | None = None) -> Path:
     """
     source = source or frontend_source()
     target = source.parent / "static"
-    key = digest([], {"frontend": files_below(source, [source / "dist"])}, source)
-    marker = target / ".build-key"
+    key, marker = _frontend_key(source), target / ".build-key"
     with locked("frontend"):
-        if marker.is_file() and marker.read_text() == key:
+        if frontend_is_built(source):
             return target
         if shutil.which("npm") is None:
             raise DevclusterError("no program `npm`", "install Node.js 20 or newer with npm")

@@ -126,6 +126,13 @@ def build_images(names: Iterable[str] = (), tag: str = "") -> list[Built]:
     return [_build(buildah, image, full_name(image, tag)) for image in chosen]
 
 
+def is_built(image: Image) -> bool:
+    """True when the cache holds the archive of an image of these very sources; builds nothing to find out."""
+    if image.with_frontend and not contexts.frontend_is_built():
+        return False
+    return _archive(full_name(image), content_key(image)).is_file()
+
+
 def _build(buildah: Buildah, image: Image, name: str) -> Built:
     with contexts.locked(f"image-{image.name}"):
         key = content_key(image)

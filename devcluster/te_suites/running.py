@@ -15,15 +15,13 @@ from te_devcluster.commands import run
 from te_devcluster.console import say
 from te_devcluster.errors import CommandError, DevclusterError
 from te_devcluster.lock import standing_owner
+from te_devcluster.outlook import tool_minutes
 from te_devcluster.tools import group_named
 
 from te_suites import notes, plan
 from te_suites.catalogue import Suite
 from te_suites.digest import digest
 from te_suites.plan import Standing
-
-TOOL_MINUTES = 5.0
-"""What a tool group is expected to take that was never timed."""
 
 
 def look(suites: Iterable[Suite], root: Path) -> list[Standing]:
@@ -36,8 +34,7 @@ def look(suites: Iterable[Suite], root: Path) -> list[Standing]:
 
 def missing_minutes(suite: Suite) -> float:
     """Minutes for the tool groups of a suite that are not in the cache."""
-    groups = [group_named(name) for name in suite.tools]
-    return sum(TOOL_MINUTES for group in groups if not complete(group))
+    return tool_minutes([name for name in suite.tools if not complete(group_named(name))])
 
 
 def run_suite(suite: Suite, root: Path) -> float:
