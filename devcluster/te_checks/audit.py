@@ -22,6 +22,7 @@ from te_devcluster.errors import TimedOutError
 TIMEOUT = 600.0
 FRONTEND = "apps/tradingengine/dashboard/frontend"
 GOVULNCHECK = "golang.org/x/vuln/cmd/govulncheck"
+_TOOLS = re.compile(r"(?m)^tool (?:([^(\s]+)$|\(([^)]*)\))")
 _REQUIRED = re.compile(r"(?m)^(?:require)?\s+(\S+\.\S+/\S+) (v\S+)")
 # As the tools are built: nothing is resolved, and the compiler is the one that is there.
 GO_ENVIRONMENT = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
@@ -66,7 +67,7 @@ def _last_words(done: CompletedProcess[str]) -> str:
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
     # `go run` ends with a line of its own, which says nothing more than the code.
     lines = [line for line in lines if line and not line.startswith("exit status ")]
-    return f"code {done.returncode}: {lines[-1][:200]}" if lines else f"code {done.returncode}"
+    return f"code {done.returncode}: {' | '.join(lines[-3:])[:400]}" if lines else f"code {done.returncode}"
 
 
 def _document(done: CompletedProcess[str]) -> Any:
@@ -165,26 +166,27 @@ def checks(root: Path) -> list[Check]:
     npm = ("npm", "audit", "--json", "--package-lock-only")
     found.append(Check("npm", f"{FRONTEND}/package-lock.json", npm, root / FRONTEND, read_npm))
     tools = root / "devcluster" / "tools"
-    found += [_go_check(root, tools / "govulncheck", module) for module in sorted(tools.glob("*/go.mod"))]
+    for module in sorted(tools.glob("*/go.mod")):
+        found += _go_checks(root, tools / "govulncheck", module)
     return found
 
 
-def _go_check(root: Path, tool: Path, module: Path) -> Check:
-    """What one module of tools compiles; of one that compiles nothing, what it takes files from."""
-    text = module.read_text()
-    wanted = [
-        pattern
-        for pattern, there in (
-            ("tool", re.search(r"(?m)^tool\b", text)),
-            ("./...", next(module.parent.rglob("*.go"), None)),
-        )
-        if there
-    ]
-    how = ["-scan=package", "-C", str(module.parent), *wanted]
-    if not wanted:
-        how = ["-mode=query", *(f"{name}@{version}" for name, version in _REQUIRED.findall(text))]
-    command = ("go", "run", GOVULNCHECK, "-format=json", *how)
-    return Check("Go", str(module.relative_to(root)), command, tool, read_govulncheck)
+def _go_checks(root: Path, tool: Path, module: Path) -> Iterator[Check]:
+    """One for each program that a module of tools compiles; of one that compiles nothing, what it takes files from.
+
+    Program by program, as they are built: not all of one module can be loaded together.
+    """
+    text, lock = module.read_text(), str(module.relative_to(root))
+    packages = [name for block in _TOOLS.findall(text) for name in "".join(block).split()]
+    if next(module.parent.rglob("*.go"), None):
+        packages.append("./...")
+    ask_about = ("go", "run", GOVULNCHECK, "-format=json")
+    for package in packages:
+        command = (*ask_about, "-scan=package", "-C", str(module.parent), package)
+        yield Check("Go", f"{lock} {package}", command, tool, read_govulncheck)
+    if not packages:
+        versions = (f"{name}@{version}" for name, version in _REQUIRED.findall(text))
+        yield Check("Go", lock, (*ask_about, "-mode=query", *versions), tool, read_govulncheck)
 
 
 def ask(check: Check, timeout: float = TIMEOUT) -> Answer:
@@ -202,12 +204,13 @@ def table(answers: list[tuple[Check, Answer]]) -> str:
     """One line for each source and lock, then one for each finding, then the sources that were silent."""
     wide = max(len(check.lock) for check, _ in answers)
     lines = [f"{check.source:5} {check.lock:{wide}}  {answer.verdict()}" for check, answer in answers]
+    found: dict[Finding, list[str]] = {}
     for check, answer in answers:
-        lines += [
-            f"FOUND {row.package} {row.version}: {row.advisory}; {f'fixed in {row.fixed}' if row.fixed else 'no fix'}"
-            f" ({check.lock})"
-            for row in answer.findings
-        ]
+        for row in answer.findings:
+            found.setdefault(row, []).append(check.lock)
+    for row, locks in found.items():
+        fixed = f"fixed in {row.fixed}" if row.fixed else "no fix"
+        lines.append(f"FOUND {row.package} {row.version}: {row.advisory}; {fixed} ({', '.join(locks)})")
     silent = sorted({check.source for check, answer in answers if answer.silent})
     if silent:
         lines.append(f"no answer, or not about everything, from: {', '.join(silent)}. Nothing is known about the rest.")

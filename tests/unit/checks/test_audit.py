@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -157,32 +158,36 @@ def test_govulncheck_without_an_answer(answer: CompletedProcess[str], why: str) 
 @pytest.mark.parametrize(
     ("module", "files", "asked"),
     [
-        ("module a\n\ntool x.test/cmd/a\n", (), ["-scan=package", "-C", "FOLDER", "tool"]),
-        ("module a\n\ntool (\n\tx.test/a\n)\n", ("b/main.go",), ["-scan=package", "-C", "FOLDER", "tool", "./..."]),
-        ("module a\n", ("main.go",), ["-scan=package", "-C", "FOLDER", "./..."]),
-        ("module a\n\nrequire x.test/files v1.5.1\n", (), ["-mode=query", "x.test/files@v1.5.1"]),
+        ("module a\n\ntool x.test/cmd/a\n", (), [["-scan=package", "-C", "FOLDER", "x.test/cmd/a"]]),
+        (
+            "module a\n\ntool (\n\tx.test/a\n\ty.test/b\n)\n\nrequire x.test/a v1.0.0 // indirect\n",
+            ("b/main.go",),
+            [["-scan=package", "-C", "FOLDER", package] for package in ("x.test/a", "y.test/b", "./...")],
+        ),
+        ("module a\n", ("main.go",), [["-scan=package", "-C", "FOLDER", "./..."]]),
+        ("module a\n\nrequire x.test/files v1.5.1\n", (), [["-mode=query", "x.test/files@v1.5.1"]]),
         (
             "module a\n\nrequire (\n\tx.test/one v1.0.0\n\tx.test/two v0.0.0-2026-ab // indirect\n)\n",
             (),
-            ["-mode=query", "x.test/one@v1.0.0", "x.test/two@v0.0.0-2026-ab"],
+            [["-mode=query", "x.test/one@v1.0.0", "x.test/two@v0.0.0-2026-ab"]],
         ),
     ],
 )
-def test_a_module_of_tools_is_asked_about_by_what_it_compiles(
-    tmp_path: Path, module: str, files: tuple[str, ...], asked: list[str]
+def test_a_module_of_tools_is_asked_about_program_by_program(
+    tmp_path: Path, module: str, files: tuple[str, ...], asked: list[list[str]]
 ) -> None:
     folder = tmp_path / "devcluster" / "tools" / "some"
     for name, text in {"go.mod": module, **dict.fromkeys(files, "package main")}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    (check,) = (check for check in audit.checks(tmp_path) if check.source == "Go")
-    assert check.command[:4] == ("go", "run", audit.GOVULNCHECK, "-format=json")
-    assert [word.replace(str(folder), "FOLDER") for word in check.command[4:]] == asked
+    commands = [check.command for check in audit.checks(tmp_path) if check.source == "Go"]
+    assert {command[:4] for command in commands} == {("go", "run", audit.GOVULNCHECK, "-format=json")}
+    assert [[word.replace(str(folder), "FOLDER") for word in command[4:]] for command in commands] == asked
 
 
 def test_every_lock_of_the_checkout_is_asked_about() -> None:
     root = checkout()
-    asked = {check.lock for check in audit.checks(root)}
+    asked = {check.lock.partition(" ")[0] for check in audit.checks(root)}
     locks = {*root.glob("requirements/*.txt"), *root.glob("devcluster/tools/*/go.mod")}
     assert asked == {str(path.relative_to(root)) for path in locks} | {f"{audit.FRONTEND}/package-lock.json"}
     assert {"requirements/dev.txt", "requirements/uv.txt", "devcluster/tools/govulncheck/go.mod"} <= asked
@@ -245,6 +250,19 @@ def test_a_finding_and_a_silent_source_fail_it_and_are_named(
     played[source] = answer
     assert command_line.main(["audit"]) == 1
     assert said in capsys.readouterr().out
+
+
+def test_a_weakness_that_several_locks_share_is_said_once(
+    played: dict[str, CompletedProcess[str] | Exception],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    played["PyPI"] = done({"dependencies": PIP_FOUND["dependencies"][:1]})
+    two = [replace(check("PyPI", audit.read_pip_audit), lock=lock) for lock in ("dev.txt", "apps.txt")]
+    monkeypatch.setattr(audit, "checks", lambda root: two)
+    assert command_line.main(["audit"]) == 1
+    found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FOUND")]
+    assert found == ["FOUND aiohttp 3.14.5: PYSEC-1; fixed in 3.14.6, 3.15.0 (dev.txt, apps.txt)"]
 
 
 def test_a_missing_program_is_said_with_its_mend(
