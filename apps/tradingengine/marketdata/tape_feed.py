@@ -42,6 +42,9 @@ MOST_BEHIND_S = 5.0  # wall time that is caught up after a stall; beyond it the 
 CLOSING_PAUSE_S = 5.0  # wall time between the close and the next session, in which DAY orders expire
 SAVE_EVERY_S = 1.0
 PRICES_PER_EVENT = 20_000
+LONGEST_STEP_MS = (
+    60_000  # market time in one event: who hears it acts within the minute, at any speed and after a stall
+)
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,8 +224,9 @@ class TapeFeed:
             elapsed = min(now - before, MOST_BEHIND_S)
             before = now
             position = min(position + elapsed * 1000 * self._speed, float(close_ms))
-            for event in self._slices(playback, int(position)):
-                yield event
+            for until_ms in _steps(self._clock.now_ms(), int(position)):
+                for event in self._slices(playback, until_ms):
+                    yield event
             if now - self._saved >= SAVE_EVERY_S:
                 self._save()
 
@@ -326,3 +330,11 @@ class TapeFeed:
             self.save_failures += 1
             if self.save_failures % 60 == 1:
                 logger.warning("the tape's position cannot be kept (%d times so far): %s", self.save_failures, error)
+
+
+def _steps(now_ms: int, until_ms: int) -> Iterator[int]:
+    """Market times on the way to `until_ms`, which is the last, none further from the one before than a minute."""
+    while until_ms - now_ms > LONGEST_STEP_MS:
+        now_ms += LONGEST_STEP_MS
+        yield now_ms
+    yield until_ms

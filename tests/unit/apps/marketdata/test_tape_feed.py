@@ -239,3 +239,16 @@ async def test_short_bars_come_from_the_latest_trades(calendar: Calendar, wall: 
     assert feed.history("NSE:ABC", "5s", 0) == []
     with pytest.raises(DomainError, match="not an interval"):
         feed.history("NSE:ABC", "7s", 1)
+
+
+@pytest.mark.parametrize("stall", [0.0, 4.0])
+async def test_no_event_spans_more_than_a_minute_of_the_market(
+    calendar: Calendar, wall: FakeTime, stall: float
+) -> None:
+    feed = await _started(_feed(SmallTape(seconds=3_000), calendar, wall, speed=1_000))
+    wall.stall = stall
+    events = await _until(feed, RunEnded)
+    times = [OPEN_MS, *(event.at_ms for event in events if isinstance(event, Prices))]
+    assert times[-1] == OPEN_MS + 3_000_000
+    assert max(later - earlier for earlier, later in itertools.pairwise(times)) <= 60_000
+    assert [quote.last for quote in _quotes(events)] == [10_000 + 5 * second for second in range(3_000)]
