@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from te_devcluster import relay
+from te_devcluster import ports
 from te_devcluster.commands import run
 from te_devcluster.errors import DevclusterError
 from te_devcluster.paths import checkout
@@ -65,7 +65,7 @@ def _spread(seconds: list[float]) -> str:
 @contextmanager
 def desk(clone: Path, variables: Mapping[str, str], folder: Path) -> Iterator[tuple[float, subprocess.Popen[bytes]]]:
     """A desk of a clone, from `make desk` to its end; the seconds until it said that it is there."""
-    command = ["make", "--no-print-directory", "desk", f"PORT={relay.free_port()}"]
+    command = ["make", "--no-print-directory", "desk", f"PORT={ports.free_port()}"]
     begun = time.monotonic()
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         process = subprocess.Popen(command, cwd=clone, env=variables, stdout=out, stderr=err, start_new_session=True)

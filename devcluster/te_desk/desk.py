@@ -16,6 +16,7 @@ from te_devcluster.contexts import frontend
 from te_devcluster.errors import DevclusterError, StoppedError
 from te_devcluster.images import project_version
 from te_devcluster.paths import cache_root
+from te_devcluster.ports import free_port
 from te_devcluster.relay import port_taken
 from te_devcluster.tools import traefik
 
@@ -25,7 +26,7 @@ from te_desk.engine import GATEWAY, configuration
 from te_desk.output import ChildLog, severe_line, severe_of_postgres, severe_of_redis, tell
 from te_desk.parts import Options, front_end
 from te_desk.place import Place
-from te_desk.servers import Launch, Postgres, Redis, free_port
+from te_desk.servers import Launch, Postgres, Redis
 
 LOGIN = "trader"
 CONSOLE_PORT = 8090

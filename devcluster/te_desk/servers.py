@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from te_devcluster.errors import DevclusterError
+from te_devcluster.ports import free_port
 
 UID = 10001
 START_SECONDS = 60.0
@@ -45,14 +46,6 @@ def rootfs(name: str) -> Path:
     from te_devcluster.images import extract_rootfs
 
     return extract_rootfs(name)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody used a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server:

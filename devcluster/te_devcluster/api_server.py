@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-from te_devcluster import network, relay
+from te_devcluster import network, ports
 from te_devcluster.commands import uninterrupted
 from te_devcluster.control_plane import ControlPlane
 from te_devcluster.errors import CommandError, DevclusterError
@@ -114,7 +114,7 @@ class ApiServer:
         state.mkdir(parents=True)
         state.chmod(0o700)
         table = ProcessTable(INSTANCES / self.name, state / "logs")
-        plane = ControlPlane(self.namespace, state, table, self._port or relay.free_port())
+        plane = ControlPlane(self.namespace, state, table, self._port or ports.free_port())
         network.create_hub(self.namespace)
         plane.prepare()
         plane.start_api()

@@ -37,12 +37,6 @@ def listen(port: int) -> socket.socket:
     return server
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 def port_taken(port: int) -> bool:
     """True when something listens on 127.0.0.1:PORT already."""
     try:

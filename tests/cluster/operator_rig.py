@@ -23,6 +23,7 @@ from tradingengine_operator.clients.kubernetes import KubernetesClient, api_clie
 from tradingengine_operator.flows.state import ReleaseState, load_state
 from tradingengine_operator.plan import kinds
 
+from tests import waiting
 from tests.measured import measured
 
 from .operator_stage import Stage, staged
@@ -79,11 +80,9 @@ class Rig:
 
     async def until(self, what: str, check: Callable[[], Awaitable[bool]], timeout: float = WAIT_SECONDS) -> None:
         """Waits for a condition; on failure shows status and the operator's last words."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while not await check():
-                    await asyncio.sleep(0.25)
-                return
+        with contextlib.suppress(AssertionError):
+            await waiting.until(check, what, timeout=timeout, every=0.25)
+            return
         status = json.dumps((await self.engine()).get("status"), indent=1)
         words = self.log.read_text()[-3000:] if self.log.exists() else ""
         pytest.fail(f"not within {timeout:g} s: {what}\n{status}\n{words}")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
+from te_devcluster.ports import free_port
 from tradingengine_operator.builders import names
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.errors import ApiError
@@ -294,13 +294,6 @@ def container_status(pod: Manifest, *, ready: bool, restarts: int) -> Manifest:
         "restartCount": restarts,
         "state": {"running": {"startedAt": render_time(datetime.now(UTC))}},
     }
-
-
-def free_port() -> int:
-    """A port that nobody listens on, on any loopback address."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -1,7 +1,5 @@
 """A journal such as the edge ships, orders to put into it, and bounded waiting."""
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +13,8 @@ from tradingengine.storage import streams
 from tradingengine.storage.events import EdgeEvent, decode_event
 from tradingengine.storage.outbox import wire_order
 from tradingengine.storage.records import StoredOrder
+
+from tests.waiting import until
 
 SYMBOL = "NSE:RELIANCE"
 RUN = "run-1"
@@ -42,14 +42,8 @@ INDEX = {
 
 
 async def wait_until(what: str, condition: Callable[[], Awaitable[Any]], *, timeout: float = 20.0) -> Any:
-    """The first true value of `condition`, asked every 20 ms; fails with `what` and the last value after `timeout`."""
-    end, last = time.monotonic() + timeout, None
-    while time.monotonic() < end:
-        last = await condition()
-        if last:
-            return last
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{what}: not within {timeout} s; last: {last!r}")
+    """`until` with its words first; asked every 20 ms, since each question goes to a server."""
+    return await until(condition, what, timeout=timeout, every=0.02)
 
 
 def new_order(**changes: Any) -> Order:

@@ -18,11 +18,12 @@ from te_demo.existing.hand import FOLDERS, JOURNAL
 from te_demo.existing.record import all_records
 from te_demo.preflight import API_PORT
 from te_demo.product import OPERATOR_NAMESPACE
-from te_devcluster import cluster, relay
+from te_devcluster import cluster
 from te_devcluster.commands import wait_until
 from te_devcluster.kubectl import Kubectl
 from te_devcluster.lock import standing_owner
 from te_devcluster.paths import checkout
+from te_devcluster.ports import free_port
 from te_devcluster.tools import gateway_crds
 
 from tests.pages import rented
@@ -35,7 +36,7 @@ PAGE = checkout() / "docs" / "admin" / "existing-cluster.md"
 ARTEFACTS = checkout() / "build" / "pages"
 KUBECONFIG = ARTEFACTS / "yours" / "kubeconfig"
 EDGE = "edge"
-REGISTRY_PORT = relay.free_port()
+REGISTRY_PORT = free_port()
 REGISTRY = f"localhost:{REGISTRY_PORT}/desk"
 STEPS = read_page(PAGE, {"KUBECONFIG": str(KUBECONFIG), "REGISTRY": REGISTRY, "NODE": EDGE})
 

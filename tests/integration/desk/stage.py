@@ -9,13 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 from te_demo.person import Person
+from te_devcluster.commands import wait_until
 from te_devcluster.contexts import frontend
 
 from tests.integration.servers import free_port
@@ -28,12 +28,14 @@ T = TypeVar("T")
 
 def until(what: str, look: Callable[[], T], seconds: float = LIMIT) -> T:
     """The first true value of `look`; fails with `what` after the limit, which is only there to end."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := look():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {seconds} s")
+    found: list[T] = []
+
+    def seen() -> bool:
+        found.append(look())
+        return bool(found[-1])
+
+    wait_until(what, seen, timeout=seconds, every=0.05)
+    return found[-1]
 
 
 def copy_source(target: Path) -> Path:

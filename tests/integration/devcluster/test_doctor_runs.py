@@ -8,6 +8,7 @@ import pytest
 from te_demo import preflight
 from te_devcluster import doctor, relay
 from te_devcluster.doctor import Finding, HostTool
+from te_devcluster.ports import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -56,7 +57,7 @@ def test_npm_is_run_and_not_looked_for(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_port_in_use_is_found_with_the_option_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "standing_owner", lambda: None)
-    port = relay.free_port()
+    port = free_port()
     assert doctor.check_port("--http-port", port).ok
     held = relay.listen(port)
     try:
@@ -68,7 +69,7 @@ def test_a_port_in_use_is_found_with_the_option_that_mends_it(monkeypatch: pytes
 
 
 def test_a_port_in_use_is_seen() -> None:
-    port = relay.free_port()
+    port = free_port()
     assert not relay.port_taken(port)
     held = relay.listen(port)
     try:

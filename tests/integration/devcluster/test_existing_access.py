@@ -12,6 +12,7 @@ from te_demo.existing.access import Access, ContextKubectl
 from te_demo.existing.gateways import Reach, Service
 from te_devcluster import relay
 from te_devcluster.errors import DevclusterError
+from te_devcluster.ports import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -95,7 +96,7 @@ def test_a_port_forward_that_does_not_come_about_says_why(programs: Path) -> Non
 
 
 def test_an_address_is_reached_or_not() -> None:
-    port = relay.free_port()
+    port = free_port()
     assert not reach.reachable("127.0.0.1", port)
     held = relay.listen(port)
     try:

@@ -9,6 +9,8 @@ import pytest
 from tradingengine.api.stream import client as module
 from tradingengine.api.stream.client import MAX_PENDING, MAX_SYMBOLS, Client, SlowClientError, bar_key
 
+from tests.waiting import until
+
 pytestmark = pytest.mark.unit
 
 
@@ -24,16 +26,6 @@ class Socket:
         """Take one message when free."""
         await self.free.wait()
         self.messages.append(json.loads(text))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until true, 10 s at most."""
-
-    async def wait() -> None:
-        while not condition():
-            await asyncio.sleep(0.002)
-
-    await asyncio.wait_for(wait(), timeout=10)
 
 
 async def pumping(body: Callable[[Client, Socket], Awaitable[None]]) -> int:

@@ -6,20 +6,13 @@ import socket
 import httpx
 import pytest
 from starlette.applications import Starlette
+from te_devcluster.ports import free_port
 from tradingengine.control.server import Listener, PortError, report_loop_error, serve
 from tradingengine.control.state import ControlState
 
 from tests.unit.apps.control.conftest import make_state
 
 pytestmark = pytest.mark.unit
-
-
-def free_port() -> int:
-    """A port that nobody used a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """A small edge: settable clocks, a settable market, the real journal and the real paper broker on temporary files."""
 
-import asyncio
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,8 @@ from tradingengine.execution.commands import Command, CommandKind, Origin
 from tradingengine.execution.engine import Engine
 from tradingengine.execution.journal import Journal
 from tradingengine.execution.metrics import EdgeMetrics
+
+from tests.waiting import until as until
 
 NOW = datetime(2026, 1, 5, 5, 0, tzinfo=UTC)
 SHARE = "NSE:ABC"
@@ -195,13 +195,6 @@ class Edge:
     def value(self, name: str, **labels: str) -> float:
         """A metric's value, 0 when it has no such sample."""
         return self.registry.get_sample_value(name, labels) or 0.0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, ten seconds at most."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 def at_text(seconds: float = 0) -> str:

@@ -80,7 +80,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def differences(base: list[Manifest], other: list[Manifest]) -> dict[str, Any]:
     """What `other` lacks, has besides, and has otherwise than `base`: by `Kind/name`, then by path."""
     old, new = keyed(base), keyed(other)
-    changed = {}
+    changed: dict[str, dict[str, Any]] = {}
     for key in sorted(old.keys() & new.keys()):
         was, now = dict(leaves(old[key])), dict(leaves(new[key]))
         found = {path: now.get(path, "(absent)") for path in sorted(was.keys() | now.keys())

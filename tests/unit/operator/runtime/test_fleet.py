@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,6 +15,8 @@ from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime import fleet as fleets
 from tradingengine_operator.runtime.deletion import settle_data
 from tradingengine_operator.runtime.fleet import STUCK_SECONDS, Fleet
+
+from tests.waiting import until
 
 from .fake_api import NAMESPACE
 from .rig import Bench
@@ -35,13 +37,6 @@ async def tended(bench: Bench) -> AsyncIterator[tuple[Fleet, asyncio.Task[None]]
     finally:
         stopped.set()
         await task
-
-
-async def until(check: Callable[[], bool]) -> None:
-    """Waits for something that another task does."""
-    async with asyncio.timeout(20):
-        while not check():
-            await asyncio.sleep(0.01)
 
 
 def count(bench: Bench, name: str, labels: dict[str, str]) -> float:
