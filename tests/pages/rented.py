@@ -126,7 +126,9 @@ def everything(kubectl: Kubectl) -> dict[str, str]:
     for item in json.loads(text)["items"]:
         metadata = item["metadata"]
         key = f"{item['apiVersion']} {item['kind']} {metadata.get('namespace', '')}/{metadata['name']}"
-        taints = item.get("spec", {}).get("taints") if item["kind"] == "Node" else None
+        taints = item.get("spec", {}).get("taints") or [] if item["kind"] == "Node" else None
+        # What the node's own health puts there comes and goes by itself.
+        taints = taints and [taint for taint in taints if not taint["key"].startswith("node.kubernetes.io/")]
         found[key] = json.dumps([metadata.get("uid"), metadata.get("labels"), taints], sort_keys=True)
     return found
 

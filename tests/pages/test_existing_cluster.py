@@ -74,7 +74,7 @@ def demo(there: Rented, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "te_demo", *arguments],
         cwd=checkout(),
-        env={**os.environ, **there.environment},
+        env={**os.environ, **there.environment, "PYTHONPATH": str(checkout() / "devcluster")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

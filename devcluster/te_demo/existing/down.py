@@ -155,10 +155,8 @@ def _uninstall(kubectl: ContextKubectl, thing: Thing) -> None:
             f"engines that the demo did not make need this operator: {', '.join(others)}",
             "delete them first; then make demo-down",
         )
-    listed = kubectl.helm("list", "--namespace", thing.namespace, "--all", "--output", "json")
-    if any(release["name"] == thing.name for release in json.loads(listed)):
-        options = ("--namespace", thing.namespace, "--no-hooks", "--wait", "--timeout", "120s")
-        kubectl.helm("uninstall", thing.name, *options)
+    options = ("--namespace", thing.namespace, "--ignore-not-found", "--no-hooks", "--wait", "--timeout", "120s")
+    kubectl.helm("uninstall", thing.name, *options)
     kubectl.run("delete", "lease", LEASE, f"--namespace={thing.namespace}", "--ignore-not-found")
 
 

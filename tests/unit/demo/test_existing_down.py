@@ -76,7 +76,7 @@ class Cluster(ContextKubectl):
 
     def helm(self, *arguments: str, stdin: str | None = None, timeout: float = 240.0) -> str:
         self.calls.append("helm " + " ".join(arguments))
-        return json.dumps([{"name": "tradingengine"}]) if arguments[0] == "list" else ""
+        return ""
 
     def did(self, start: str) -> list[str]:
         return [call for call in self.calls if call.startswith(start)]
