@@ -109,7 +109,10 @@ export async function loadAll(names = ["status", "summary", "positions", "orders
   return (await Promise.all(names.map(load))).every(Boolean);
 }
 
-/** Symbols that nobody knows here, such as a watchlist's of another feed, are left out, and the others are asked again. @param {string[]} symbols */
+/**
+ * Symbols that nobody knows here, such as a watchlist's of another feed, are left out, and the others are asked again.
+ * @param {string[]} symbols
+ */
 export async function loadQuotes(symbols) {
   if (!symbols.length) return;
   const list = symbols.slice(0, 200).map(encodeURIComponent).join();

@@ -99,7 +99,10 @@ function Row({ item }) {
         >${ticker(item.symbol)}</button> <span class="tag">${item.product}</span>
         <span class="phone-line num">
           ${count(item.quantity, { plus: true })} · <${Last} symbol=${item.symbol} follow=${seen} />
-          ${!closed && html` · ${item.stop ? `stop ${price(item.stop.price ?? item.stop)}` : "stop none"}`}
+          ${
+            !closed &&
+            html` · <span class=${item.stop ? "" : "warn"}>stop ${item.stop ? price(item.stop.price) : "none"}</span>`
+          }
         </span>
       </th>
       <td class="r num c-qty">${count(item.quantity, { plus: true })}</td>
