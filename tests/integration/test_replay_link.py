@@ -113,6 +113,7 @@ async def test_names_with_signs_work_everywhere_and_the_index_is_no_share(
             if symbol == "NSE:NIFTY":
                 assert (answer.status_code, answer.json()["field"]) == (422, "symbol")
                 continue
+            assert answer.status_code == 201, answer.text
             await live.wait("order", _fits(id=answer.json()["id"], state="FILLED"))
             held = (await person.http.get("/v1/positions")).json()["items"]
             assert symbol in {position["symbol"] for position in held}
