@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")
 
-SUITES = frozenset({"unit", "integration", "cluster", "e2e", "pages"})
+SUITES = frozenset({"unit", "integration", "cluster", "e2e", "pages", "suite"})
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -41,6 +41,18 @@ PRODUCT = ("apps", "contract", "demo", "devcluster", "helm", "images", "operator
 
 SUITES: tuple[Suite, ...] = (
     Suite(
+        "install",
+        "environments and wheels from an index in which every locked package has a newer, broken release",
+        (*PYTEST, "-m", "suite", "tests/suites/install"),
+        (
+            "Makefile",
+            "requirements",
+            "devcluster/te_devcluster/contexts.py",
+            "tests/suites/install",
+            "tests/unit/install/locks.py",
+        ),
+    ),
+    Suite(
         "existing-cluster",
         "docs/admin/existing-cluster.md word by word, on two nodes that are seen only through a kubeconfig",
         (*PYTEST, "-m", "pages", "tests/pages/test_existing_cluster.py", "--verbose", "--capture=no", "--exitfirst"),
