@@ -11,7 +11,7 @@ from te_devcluster import console
 from te_devcluster.commands import exit_code
 from te_devcluster.paths import checkout
 
-from te_desk.parts import Options, prepare, run_preflight
+from te_desk.parts import Options, prepare, run_preflight, with_byte_code
 
 BEGUN = "TE_DESK_BEGUN"
 PORT = 8088
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _become(python: Path, given: list[str]) -> None:
-    environment = {**os.environ, BEGUN: str(console.begun()), "PYTHONPATH": _python_path()}
+    environment = {**with_byte_code(os.environ), BEGUN: str(console.begun()), "PYTHONPATH": _python_path()}
     os.execve(python, [str(python), "-m", "te_desk", *given], environment)  # noqa: S606 - it becomes the desk
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -15,7 +16,7 @@ from te_devcluster.commands import Scope, enter_scope
 from te_devcluster.contexts import frontend
 from te_devcluster.errors import DevclusterError, StoppedError
 from te_devcluster.images import project_version
-from te_devcluster.paths import cache_root
+from te_devcluster.paths import checkout
 from te_devcluster.ports import free_port
 from te_devcluster.relay import port_taken
 from te_devcluster.tools import traefik
@@ -24,7 +25,7 @@ from te_desk.changes import PROCESSES, Imports, Plan
 from te_desk.child import Child
 from te_desk.engine import GATEWAY, configuration
 from te_desk.output import ChildLog, severe_line, severe_of_postgres, severe_of_redis, tell
-from te_desk.parts import Options, front_end
+from te_desk.parts import Options, byte_code, front_end, with_byte_code
 from te_desk.place import Place
 from te_desk.servers import Launch, Postgres, Redis
 
@@ -84,9 +85,8 @@ class Desk:
         """As the operator sets it (docs/developer/interfaces.md, section 1), on addresses of this machine."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith("TE_")}
         return {
-            **plain,
+            **with_byte_code(plain),
             "PYTHONPATH": str(self.options.source / "apps"),
-            "PYTHONPYCACHEPREFIX": str(cache_root() / "pycache"),  # root's byte code stays out of the checkout
             "TE_COMPONENT": component,
             "TE_SLOT": "a",
             "TE_RELEASE": "1",
@@ -251,6 +251,8 @@ class Desk:
         for names in (("gateway", "api", "dashboard", "edge"), ("postgres", "redis")):
             await asyncio.gather(*(self.children[name].stop() for name in names))
         await self._http.aclose()
+        if self.options.source != checkout():  # a tree that may be gone tomorrow leaves nothing in the cache
+            await asyncio.to_thread(shutil.rmtree, _byte_code_of(self.options.source), ignore_errors=True)
 
     def kill(self) -> None:
         """End all at once."""
@@ -293,6 +295,18 @@ class Desk:
             tell(str(error))
         else:
             tell(f"{name} started again for {because} ({seconds:.1f} s)")
+
+
+def _byte_code_of(path: Path) -> Path:
+    return byte_code() / path.relative_to("/")
+
+
+def forget_byte_code(paths: Iterable[Path]) -> None:
+    """Byte code is told from its source by size and full seconds: two quick saves may look the same."""
+    for path in paths:
+        if path.suffix == ".py":
+            for made in _byte_code_of(path.parent).glob(f"{path.stem}.*.pyc"):
+                made.unlink(missing_ok=True)
 
 
 def _is_free(port: int, wanted: int) -> bool:

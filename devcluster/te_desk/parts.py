@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,20 @@ def prepare(options: Options) -> Path:
         for maker in makers:
             maker.result()
     return makers[0].result()  # type: ignore[no-any-return]
+
+
+def with_byte_code(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with byte code kept in the cache: without it each start compiles everything anew.
+
+    Root's byte code stays out of the checkout that way.
+    """
+    kept = {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(byte_code())}
+
+
+def byte_code() -> Path:
+    """The folder that mirrors the file system with byte code in it."""
+    return cache_root() / "pycache"
 
 
 def front_end(options: Options) -> Path:

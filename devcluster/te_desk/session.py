@@ -15,7 +15,7 @@ from te_devcluster.errors import DevclusterError
 from watchfiles import Change, DefaultFilter, awatch
 
 from te_desk.changes import WATCHED, plan
-from te_desk.desk import LOGIN, Desk, because
+from te_desk.desk import LOGIN, Desk, because, forget_byte_code
 from te_desk.output import tell
 from te_desk.parts import Options
 from te_desk.place import Place, place
@@ -125,6 +125,7 @@ async def watch(desk: Desk, stop: asyncio.Event) -> None:
     async for changes in awatch(*roots, watch_filter=SourceFilter(), stop_event=stop, debounce=400, step=50):
         pending |= {Path(path) for _, path in changes}
         asked = await asyncio.to_thread(plan, pending, source, desk.imports)
+        await asyncio.to_thread(forget_byte_code, pending)
         if asked.empty or await desk.change(asked, because(pending, source)):
             pending.clear()
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import py_compile
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 from te_desk import __main__ as program
-from te_desk import engine, output, parts, place
+from te_desk import desk, engine, output, parts, place
 from te_desk.parts import Options
 from te_devcluster import console, doctor, images, relay
 from te_devcluster.doctor import Finding
@@ -101,6 +104,24 @@ def test_a_port_in_use_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_tree_without_the_programs_is_refused(tmp_path: Path) -> None:
     assert not parts.check_folders(options(source=tmp_path)).ok
     assert parts.check_folders(options()).ok
+
+
+def test_byte_code_is_kept_in_the_cache_and_forgotten_with_each_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRADINGENGINE_CACHE", str(tmp_path / "cache"))
+    environment = parts.with_byte_code({**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    assert "PYTHONDONTWRITEBYTECODE" not in environment
+    source = tmp_path / "source" / "quick.py"
+    source.parent.mkdir()
+    place_of = parts.byte_code() / source.parent.relative_to("/")
+    monkeypatch.setattr(sys, "pycache_prefix", environment["PYTHONPYCACHEPREFIX"])
+    source.write_text("x = 1\n")
+    made = Path(py_compile.compile(str(source), doraise=True) or "")
+    (place_of / "quicker.cpython-311.pyc").touch()
+    assert made.is_relative_to(place_of)
+    desk.forget_byte_code([source, tmp_path / "source" / "style.css", tmp_path / "gone" / "x.py"])
+    assert [path.name for path in place_of.iterdir()] == ["quicker.cpython-311.pyc"]
 
 
 # ---------------------------------------------------------------------------------------------------- folders
