@@ -9,6 +9,7 @@ import time
 
 from te_devcluster.commands import exit_code
 from te_devcluster.console import say
+from te_devcluster.outlook import tools_step
 from te_devcluster.paths import checkout
 
 from te_suites import plan, running
@@ -90,6 +91,9 @@ def _list(output: str) -> None:
 
 def _plan() -> None:
     due = plan.in_order(_standings())
+    tools = tools_step()
+    if tools.minutes:
+        print(f"tools: {tools.minutes:.0f} min, {tools.what}")
     print(f"make test, on warm caches: {expected_test(checkout())}")
     if not due:
         print("suites: none is due")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from te_devcluster.errors import DevclusterError
+from te_devcluster.outlook import Step
 from te_devcluster.paths import checkout
 from te_suites import __main__ as command_line
 from te_suites import notes, plan, running
@@ -198,7 +199,10 @@ def one_suite(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_the_plan_names_what_is_due_and_the_minutes(one_suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_plan_names_what_is_due_and_the_minutes(
+    one_suite: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_line, "tools_step", lambda: Step("tools", 0.0))
     assert command_line.main(["plan"]) == 0
     said = capsys.readouterr().out
     assert "never measured: make bench-warm" in said
@@ -209,6 +213,9 @@ def test_the_plan_names_what_is_due_and_the_minutes(one_suite: Path, capsys: pyt
     assert "suites passed: fire" in capsys.readouterr().out
     assert command_line.main(["plan"]) == 0
     assert capsys.readouterr().out == "make test, on warm caches: 13 min\nsuites: none is due\n"
+    monkeypatch.setattr(command_line, "tools_step", lambda: Step("tools", 11.6, "from source: kubernetes"))
+    assert command_line.main(["plan"]) == 0
+    assert capsys.readouterr().out.startswith("tools: 12 min, from source: kubernetes\n")
 
 
 def test_a_suite_that_is_due_and_fails_fails_the_check(one_suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
