@@ -196,12 +196,14 @@ class FakeApi:
             "started": started,
             "state": running if placed else {"waiting": {"reason": "ContainerCreating"}},
         }
-        status = {
-            "phase": "Running" if placed else "Pending",
-            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
-            "containerStatuses": [own],
-        }
-        return {**status, "podIP": "127.0.0.9"} if placed else status
+        conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
+        if not placed and not age:
+            # A scheduler that met another writer says so, and tries again by itself.
+            conditions.append(
+                {"type": "PodScheduled", "status": "False", "reason": "SchedulerError", "message": "was modified"}
+            )
+        phase, words = ("Running", {"podIP": "127.0.0.9"}) if placed else ("Pending", {})
+        return {"phase": phase, "conditions": conditions, "containerStatuses": [own], **words}
 
     def _collect_pods(self) -> None:
         for kind_name, pod_name in list(self.objects):

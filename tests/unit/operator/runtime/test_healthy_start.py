@@ -122,6 +122,7 @@ async def test_an_engine_whose_edge_never_starts_says_so_and_serves() -> None:
     await watched.bench.engine.reconcile()
     assert watched.bench.condition("EdgeReady")["reason"] == "Restarting"
     watched.bench.now += timedelta(minutes=3)
+    watched.bench.api.play()
     await watched.bench.engine.reconcile()
     said = watched.bench.condition("EdgeReady")
     assert (watched.bench.status["edge"]["state"], said["reason"]) == ("DidNotStart", "DidNotStart")
