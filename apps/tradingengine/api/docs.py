@@ -63,13 +63,22 @@ def _properties(schema: dict[str, Any]) -> str:
 
 
 def _content(answer: dict[str, Any]) -> str:
-    names = [_type(content.get("schema", {})) for content in answer.get("content", {}).values()]
+    schemas = [content.get("schema", {}) for content in answer.get("content", {}).values()]
+    names = [name for schema in schemas for name in [_type(schema), *_codes(schema)]]
     return " ".join(f"<code>{_text(name)}</code>" for name in names)
+
+
+def _codes(schema: dict[str, Any]) -> list[str]:
+    """The codes of a problem's answer."""
+    types = [part.get("properties", {}).get("type", {}).get("enum", []) for part in schema.get("allOf", [])]
+    return [str(name).rpartition("/")[2] for part in types for name in part]
 
 
 def _type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
+    if "allOf" in schema:
+        return _type(schema["allOf"][0])
     if "anyOf" in schema:
         return " | ".join(_type(item) for item in schema["anyOf"])
     if "enum" in schema:

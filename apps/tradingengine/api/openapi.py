@@ -9,10 +9,26 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from tradingengine.api.problems import Problem, problem_answer
+from tradingengine.api.problems import (
+    CODES,
+    BadJsonError,
+    CrossOriginError,
+    ForbiddenError,
+    MediaTypeError,
+    NotLoggedInError,
+    Problem,
+    problem_answer,
+)
 from tradingengine.api.stream.schemas import stream_schemas
-from tradingengine.control.middleware import is_safe
-from tradingengine.errors import InvalidInputError
+from tradingengine.control.middleware import BodyTooLongError, ReleaseGoneError, is_safe
+from tradingengine.errors import (
+    CacheUnavailableError,
+    DatabaseUnavailableError,
+    InvalidInputError,
+    NotFoundError,
+    TradingEngineError,
+    UnavailableError,
+)
 from tradingengine.telemetry import request_id
 
 TAGS: Final = (
@@ -23,6 +39,10 @@ TAGS: Final = (
     {"name": "prices", "description": "Instruments, quotes and candles."},
     {"name": "status", "description": "The engine's state."},
 )
+_ALWAYS: Final[tuple[type[TradingEngineError], ...]] = (
+    ReleaseGoneError, BodyTooLongError, InvalidInputError, TradingEngineError, UnavailableError,
+    DatabaseUnavailableError, CacheUnavailableError,
+)  # fmt: skip
 _REQUEST_ID: Final = {
     "X-Request-Id": {
         "description": "The request's name in our log; yours, if it came with a fitting one.",
@@ -59,28 +79,32 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
 
 def _complete(path: str, method: str, call: dict[str, Any]) -> None:
     answers = call["responses"]
-    answers.pop(str(InvalidInputError.status), None)  # the framework's own, of another form than ours
-    for code in _problem_codes(path, method, call):
-        answers.setdefault(str(code), problem_answer(code))
+    own = {int(code): answers.pop(code).get(CODES, ()) for code in list(answers) if int(code) >= 400}
+    shared: dict[int, list[str]] = {}
+    for error in _errors(path, method, call):
+        shared.setdefault(error.status, []).append(error.code)
+    for status in own.keys() | shared.keys():
+        if status != InvalidInputError.status or InvalidInputError.status in shared:
+            answers[str(status)] = problem_answer(status, [*own.get(status, ()), *shared.get(status, ())])
     for answer in answers.values():
         answer["headers"] = {**answer.get("headers", {}), **_REQUEST_ID}
     call["responses"] = dict(sorted(answers.items()))
 
 
-def _problem_codes(path: str, method: str, call: dict[str, Any]) -> set[int]:
+def _errors(path: str, method: str, call: dict[str, Any]) -> set[type[TradingEngineError]]:
     """The problems that follow from what a call is; what else it can answer with it says itself."""
-    codes = {409, 413, 422, 500, 503}
+    errors = {*_ALWAYS}
     if call.get("security"):
-        codes |= {401, 403}
+        errors |= {NotLoggedInError, ForbiddenError}
     if not is_safe(method):
-        codes |= {403}
+        errors.add(CrossOriginError)
     if "requestBody" in call:
-        codes |= {400, 415}
+        errors |= {BadJsonError, MediaTypeError}
     if "{" in path:
-        codes |= {404}
+        errors.add(NotFoundError)
     if call.get("x-reduces-risk") and "requestBody" not in call:
-        codes -= {422}  # it reads nothing that could be wrong
-    return codes
+        errors.remove(InvalidInputError)  # it reads nothing that could be wrong
+    return errors
 
 
 def _whole_numbers(value: Any) -> Any:

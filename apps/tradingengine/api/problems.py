@@ -1,7 +1,7 @@
 """How errors become answers: the one place that formats them."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -182,19 +182,45 @@ PROBLEM_TEXTS: Final = {
 }
 
 
-def problem_answer(code: int) -> dict[str, Any]:
-    """The OpenAPI entry of a problem."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    answer: dict[str, Any] = {"description": PROBLEM_TEXTS[code], "content": content}
-    if code == TooManyAttemptsError.status:
+CODES: Final = "x-codes"
+"""Where the answers of a call keep the codes of its own problems until the document is made (`openapi.py`)."""
+ORDER_RULES: Final = (
+    ReasonCode.UNKNOWN_INSTRUMENT, ReasonCode.NOT_TRADABLE, ReasonCode.BAD_QUANTITY, ReasonCode.BAD_LOT,
+    ReasonCode.FREEZE_QUANTITY, ReasonCode.BAD_PRICE, ReasonCode.BAD_TICK, ReasonCode.PRICE_BAND,
+    ReasonCode.BAD_TRIGGER, ReasonCode.NOT_SUPPORTED_YET, ReasonCode.NO_POSITION, ReasonCode.EXCEEDS_POSITION,
+)  # fmt: skip
+"""Why an order that fits the document is refused with 422 all the same."""
+
+
+def problem_answer(status: int, codes: Iterable[str]) -> dict[str, Any]:
+    """The OpenAPI entry of the problems of one status."""
+    types = [f"/problems/{code}" for code in sorted(set(codes))]
+    schema = {
+        "allOf": [
+            {"$ref": "#/components/schemas/Problem"},
+            {"properties": {"type": {"enum": types}, "status": {"const": status}}},
+        ]
+    }
+    answer: dict[str, Any] = {
+        "description": PROBLEM_TEXTS[status],
+        "content": {"application/problem+json": {"schema": schema}},
+    }
+    if status == TooManyAttemptsError.status:
         seconds = {"type": "integer", "minimum": 1, "maximum": 86_400}
         answer["headers"] = {"Retry-After": {"description": "Seconds.", "required": True, "schema": seconds}}
     return answer
 
 
-def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for problems that do not follow from what a call is (`openapi.py` adds those)."""
-    return {code: problem_answer(code) for code in codes}
+def problems(*errors: type[TradingEngineError], rules: Iterable[str] = ()) -> dict[int | str, dict[str, Any]]:
+    """The problems of a call's own; those that follow from what a call is are added by `openapi.py`.
+
+    `rules` are further codes of 422.
+    """
+    found: dict[int | str, dict[str, Any]] = {}
+    for status, code in [*((error.status, error.code) for error in errors), *((422, str(rule)) for rule in rules)]:
+        entry = found.setdefault(status, {"description": PROBLEM_TEXTS[status], CODES: []})
+        entry[CODES].append(code)
+    return found
 
 
 def add_handlers(app: FastAPI) -> None:

@@ -78,8 +78,7 @@ def current() -> Access:
     try:
         found = json.loads(run(command, timeout=30).stdout)
     except DevclusterError as error:
-        said = error.message.strip().splitlines()[-1]
-        raise DevclusterError(f"no current context in the kubeconfig: {said}", mend) from error
+        raise DevclusterError(f"no current context in the kubeconfig: {error.message}", mend) from error
     if not found.get("contexts") or not found.get("clusters"):
         raise DevclusterError("the kubeconfig has no current context", mend)
     return Access(_whole(kubeconfig), found["current-context"], found["clusters"][0]["cluster"].get("server", ""))

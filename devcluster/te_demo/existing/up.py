@@ -31,10 +31,6 @@ from te_demo.product import ENGINE, HELM_RELEASE, NAMESPACE, OPERATOR_NAMESPACE,
 START_SECONDS = 900.0
 """A node far away pulls half a gigabyte first."""
 LOOK = f"kubectl -n {NAMESPACE} get te"
-NEXT_STEPS = (
-    "make demo-canary CLUSTER=current   a good release takes over, a bad one is withdrawn: what clients noticed",
-    "make demo-down CLUSTER=current     what the demo made in this cluster away, and nothing else",
-)
 Ask = Callable[[str], bool]
 
 
@@ -198,8 +194,12 @@ def make(site: Site) -> str:
     with site.person() as person, step("prices through the Gateway"):
         here.see_prices(person, password)
     source = site.product.get()["spec"]["marketData"]["source"]
+    steps = (
+        here.CANARY.replace("make demo-canary", "make demo-canary CLUSTER=current"),
+        here.DOWN.replace("everything away", "what the demo made in this cluster away, and nothing else"),
+    )
     return here.closing_words(
-        password, source, dashboard=reach.dashboard_words(site.chosen.reach), look=LOOK, next_steps=NEXT_STEPS
+        password, source, dashboard=reach.dashboard_words(site.chosen.reach), look=LOOK, next_steps=steps
     )
 
 

@@ -8,11 +8,12 @@ import random
 from typing import Any
 
 import schemathesis
+from pydantic import ValidationError
+from tradingengine.api.orders.schemas import NewOrder
 from tradingengine.domain.reasons import ReasonCode
 
 SESSION = os.environ["TE_FUZZ_SESSION"]
 RULES = {f"/problems/{code}" for code in ReasonCode if code is not ReasonCode.INVALID} | {"/problems/prices_stale"}
-KNOWN = ("NSE:RELIANCE", "NSE:TCS")
 
 
 @schemathesis.auth()
@@ -41,10 +42,18 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
 
 @schemathesis.hook
 def map_body(context: Any, body: Any) -> Any:
-    """Half of the orders that fit the document are of instruments that there are: else nearly none would be taken."""
-    if isinstance(body, dict) and isinstance(body.get("symbol"), str) and len(body["symbol"]) % 2:
-        return {**body, "symbol": KNOWN[len(body["symbol"]) % 4 // 2]} if ":" in body["symbol"] else body
-    return body
+    """Half of the orders that fit the document also fit the desk: else none would be taken."""
+    try:
+        order = NewOrder.model_validate(body)
+    except ValidationError:
+        return body
+    if len(order.symbol) % 2:
+        return body
+    prices = {"price": "2500.05"} if order.type.needs_price else {}
+    if order.type.needs_trigger:
+        prices["trigger_price"] = "2500.05"
+    kept = {name: value for name, value in body.items() if name in ("side", "type", "dry_run")}
+    return {**kept, **prices, "symbol": "NSE:RELIANCE", "quantity": 1 + order.quantity % 1000}
 
 
 @schemathesis.check

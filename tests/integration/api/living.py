@@ -5,19 +5,25 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from tradingengine.storage import streams
+from tradingengine.storage.postgres import Database
 
 from tests.integration.api.pod import Person
 from tests.integration.kit import SYMBOL, Journal, beat, new_order, set_price, wait_until
 
 
 @contextlib.asynccontextmanager
-async def living(cache: streams.Client) -> AsyncIterator[None]:
-    """An edge that is heard and has prices, for as long as the block runs."""
+async def living(cache: streams.Client, database: Database) -> AsyncIterator[None]:
+    """An edge that is heard, has prices and ends each halt soon, for as long as the block runs."""
 
     async def beats() -> None:
         while True:
             await beat(cache)
             await set_price(cache)
+            async with database.connection() as connection:
+                await connection.execute(
+                    "update halts set released_at = now() where released_at is null "
+                    "and (release_requested_at is not null or requested_at < now() - interval '10 seconds')"
+                )
             await asyncio.sleep(0.5)
 
     task = asyncio.create_task(beats())

@@ -29,7 +29,9 @@ CandleCursor = Annotated[
 Bars = Annotated[int, Query(ge=1, le=MAX_CANDLES, description="Most bars."), BeforeValidator(whole_number)]
 
 
-@router.get("", response_model=CandleList, summary="Candles of one instrument", responses=problems(404))
+@router.get(
+    "", response_model=CandleList, summary="Candles of one instrument", responses=problems(UnknownInstrumentError)
+)
 async def get_candles(
     user: Reader,
     state: State,

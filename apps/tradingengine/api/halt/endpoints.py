@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from tradingengine.api.auth import Halter, Reader, Releaser
 from tradingengine.api.halt.schemas import Halt, HaltRequest
-from tradingengine.api.halt.service import HaltService
+from tradingengine.api.halt.service import HaltService, NotHaltedError
 from tradingengine.api.parameters import REDUCES_RISK
+from tradingengine.api.problems import EdgeUnreachableError, problems
 from tradingengine.api.responses import Json
 from tradingengine.api.state import State
 
@@ -46,7 +47,10 @@ async def get_halt(user: Reader, state: State) -> Response:
     status_code=202,
     response_model=Halt,
     summary="Release the halt",
-    responses={202: {"description": "Queued for 30 s; the halt ends when the edge says so."}},
+    responses={
+        202: {"description": "Queued for 30 s; the halt ends when the edge says so."},
+        **problems(NotHaltedError, EdgeUnreachableError),
+    },
 )
 async def release(user: Releaser, state: State) -> Response:
     """Asks the edge to take new risk again. It must listen: 503 `edge_unreachable` otherwise, and the halt stays."""

@@ -9,6 +9,16 @@ from tradingengine.api.auth import Reader, Trader
 from tradingengine.api.orders.schemas import NEW_ORDER_EXAMPLES, NewOrder, Order, OrderPage
 from tradingengine.api.orders.service import OrderService
 from tradingengine.api.parameters import REDUCES_RISK, IdempotencyKey, Limit, OrderIdInPath
+from tradingengine.api.problems import (
+    ORDER_RULES,
+    EdgeUnreachableError,
+    HaltedError,
+    IdempotencyConflictError,
+    NoPositionError,
+    OrderDoneError,
+    PricesStaleError,
+    problems,
+)
 from tradingengine.api.responses import Json
 from tradingengine.api.state import State
 from tradingengine.domain.ids import ID_PATTERN, is_id
@@ -34,6 +44,14 @@ OrderCursor = Annotated[str | None, Query(pattern=ID_PATTERN, description="`next
             "headers": LOCATION,
         },
         201: {"description": "Stored and on its way to the edge.", "headers": LOCATION},
+        **problems(
+            HaltedError,
+            IdempotencyConflictError,
+            NoPositionError,
+            PricesStaleError,
+            EdgeUnreachableError,
+            rules=ORDER_RULES,
+        ),
     },
 )
 async def place_order(
@@ -76,7 +94,7 @@ async def get_order(user: Reader, state: State, order_id: OrderIdInPath) -> Resp
     status_code=202,
     response_model=Order,
     summary="Cancel an order",
-    responses={202: {"description": "The cancel is queued."}},
+    responses={202: {"description": "The cancel is queued."}, **problems(OrderDoneError)},
     openapi_extra=REDUCES_RISK,
 )
 async def cancel_order(user: Trader, state: State, order_id: OrderIdInPath) -> Response:

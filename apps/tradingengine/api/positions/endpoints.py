@@ -9,8 +9,15 @@ from tradingengine.api.orders.schemas import Order
 from tradingengine.api.parameters import MAX_PAGE, REDUCES_RISK, IdempotencyKey, Limit, TextCursor
 from tradingengine.api.positions.schemas import ExitRequest, PositionList
 from tradingengine.api.positions.service import ExitService
+from tradingengine.api.problems import (
+    EdgeUnreachableError,
+    IdempotencyConflictError,
+    NoPositionError,
+    problems,
+)
 from tradingengine.api.responses import Json
 from tradingengine.api.state import State
+from tradingengine.domain.reasons import ReasonCode
 from tradingengine.storage import paging
 from tradingengine.storage.documents import position_order
 
@@ -31,6 +38,7 @@ async def list_positions(user: Reader, state: State, cursor: TextCursor = None, 
     responses={
         200: {"model": Order, "description": "The key was used before.", "headers": LOCATION},
         201: {"description": "Stored and on its way to the edge.", "headers": LOCATION},
+        **problems(IdempotencyConflictError, NoPositionError, EdgeUnreachableError, rules=[ReasonCode.BAD_QUANTITY]),
     },
     openapi_extra=REDUCES_RISK,
 )

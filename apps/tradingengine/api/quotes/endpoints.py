@@ -27,7 +27,7 @@ Symbols = Annotated[
 ]
 
 
-@router.get("", response_model=QuoteList, summary="Latest quotes", responses=problems(404))
+@router.get("", response_model=QuoteList, summary="Latest quotes", responses=problems(UnknownInstrumentError))
 async def get_quotes(
     user: Reader, state: State, symbols: Symbols, cursor: OffsetCursor = None, limit: Limit = MAX_SYMBOLS
 ) -> Response:

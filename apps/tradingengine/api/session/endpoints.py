@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tradingengine.api.auth import CurrentUser, same_origin_only
-from tradingengine.api.problems import problems
+from tradingengine.api.problems import TooManyAttemptsError, problems
 from tradingengine.api.responses import Json
 from tradingengine.api.session import service
 from tradingengine.api.session.schemas import Login, Session
@@ -25,7 +25,7 @@ def _secure(request: Request) -> bool:
     response_model=Session,
     summary="Log in",
     dependencies=[Depends(same_origin_only)],
-    responses=problems(401, 429),
+    responses=problems(service.WrongLoginError, TooManyAttemptsError),
 )
 async def log_in(request: Request, state: State, body: Login) -> Response:
     """Sets the cookie `te-session`. Five failures within five minutes from one place are borne."""

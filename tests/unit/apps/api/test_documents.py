@@ -167,7 +167,25 @@ def test_every_problem_that_a_call_can_answer_is_in_it(document: dict[str, Any])
                 assert answer["headers"]["X-Request-Id"]["required"], where
                 if int(code) >= 400:
                     schema = answer["content"]["application/problem+json"]["schema"]
-                    assert schema == {"$ref": "#/components/schemas/Problem"}, where
+                    assert schema["allOf"][0] == {"$ref": "#/components/schemas/Problem"}, where
+                    assert schema["allOf"][1]["properties"]["type"]["enum"], where
+                    assert schema["allOf"][1]["properties"]["status"] == {"const": int(code)}, where
+                    assert "x-codes" not in answer, where
+
+
+def test_the_codes_of_a_call_are_its_own(document: dict[str, Any]) -> None:
+    def codes(path: str, method: str, status: str) -> set[str]:
+        answer = document["paths"][path][method]["responses"][status]
+        (_, own) = answer["content"]["application/problem+json"]["schema"]["allOf"]
+        return {name.rpartition("/")[2] for name in own["properties"]["type"]["enum"]}
+
+    assert codes("/v1/session", "post", "401") == {"wrong_login"}
+    assert codes("/v1/session", "get", "401") == {"not_logged_in"}
+    assert codes("/v1/status", "get", "409") == {"release-gone"}
+    assert codes("/v1/positions/exit", "post", "409") == {"release-gone", "no_position", "idempotency_conflict"}
+    assert {"invalid", "bad_tick", "prices_stale"} <= codes("/v1/orders", "post", "422")
+    assert "edge_unreachable" in codes("/v1/orders", "post", "503")
+    assert "edge_unreachable" not in codes("/v1/orders", "get", "503")
 
 
 def test_a_key_is_required_where_it_is_demanded(document: dict[str, Any]) -> None:
