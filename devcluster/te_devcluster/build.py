@@ -98,10 +98,15 @@ def build(only: list[str], jobs: int = 0) -> float:
 
 
 def build_command(batch: list[Part], at_once: int, folder: Path) -> list[str]:
-    """The one command that makes all programs of a batch in `folder`, each under the last name of its package."""
-    variables = dict.fromkeys(name for _, target in batch for name in target.variables)
-    command = ["go", "build", "-v", f"-p={at_once}", *COMPILER_FLAGS]
-    command += ["-ldflags", " ".join([STRIPPED, *(f"-X {name}" for name in variables)])]
+    """The one command that makes all programs of a batch in `folder`, each under the last name of its package.
+
+    Each gets its own variables only: what a program becomes must not depend on what is built beside it.
+    """
+    command = ["go", "build", "-v", f"-p={at_once}", *COMPILER_FLAGS, f"-ldflags={STRIPPED}"]
+    for _, target in batch:
+        if target.variables:
+            own = " ".join(f"-X {variable}" for variable in target.variables)
+            command.append(f"-ldflags={target.package}={STRIPPED} {own}")
     if batch[0][1].tags:
         command += ["-tags", ",".join(batch[0][1].tags)]
     return [*command, "-o", f"{folder}/", *(target.package for _, target in batch)]

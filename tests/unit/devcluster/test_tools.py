@@ -142,7 +142,10 @@ def test_what_shares_tags_is_built_by_one_command(monkeypatch: pytest.MonkeyPatc
     assert alone == [(second, THREE)]
     command = build.build_command(together, 2, Path("/out"))
     assert command[-3:] == ["/out/", "a.org/one/v3", "./two"]
-    assert "-s -w -X p.x=1" in command
+    assert [word for word in command if word.startswith("-ldflags")] == [
+        "-ldflags=-s -w",
+        "-ldflags=a.org/one/v3=-s -w -X p.x=1",  # and nothing of it for the other
+    ]
     assert command[command.index("-tags") + 1] == "t"
     assert "-tags" not in build.build_command(alone, 2, Path("/out"))
 
