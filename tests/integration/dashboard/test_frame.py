@@ -7,31 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 from tradingengine.dashboard.assets import STATIC_DIR
 from tradingengine.dashboard.shell import TABS
 from tradingengine.domain.clock import IST
 
+from tests.integration.dashboard.axe import serious_faults
 from tests.integration.dashboard.conftest import DESKTOP, PHONE, TABLET, Complaints, Opener
 from tests.integration.dashboard.pages import Site
 from tests.integration.dashboard.world import World
 
 pytestmark = pytest.mark.integration
 
-FRONTEND = STATIC_DIR.parent / "frontend"
-AXE = FRONTEND / "node_modules" / "axe-core" / "axe.min.js"
 KEYS = [tab.key for tab in TABS]
-
-
-def serious_faults(page: Page) -> list[str]:
-    """What axe calls serious or critical."""
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})")
-    return [
-        f"{fault['id']}: {fault['help']}: {[node['html'][:120] for node in fault['nodes'][:3]]}"
-        for fault in found["violations"]
-        if fault["impact"] in ("serious", "critical")
-    ]
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.integration.dashboard.axe import serious_faults
 from tests.integration.dashboard.conftest import Opener
 from tests.integration.dashboard.pages import Site
 from tests.integration.dashboard.world import World
@@ -110,6 +111,7 @@ def test_stale_shows_the_age_then_dims(open_page: Opener, site: Site, world: Wor
     page.clock.fast_forward(12_000)
     expect(widget).to_have_attribute("data-level", "stale")
     expect(widget.locator(".panel-body")).to_have_class("panel-body dimmed")
+    assert serious_faults(page) == [], "what is stale must still be readable"
 
 
 def test_the_health_matrix_ages_when_it_is_not_answered(open_page: Opener, world: World) -> None:
