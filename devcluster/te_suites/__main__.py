@@ -100,8 +100,8 @@ def _plan() -> None:
         return
     print(f"suites that are due, begun if they end before minute {plan.LIMIT_MINUTES:g}:")
     for each in due:
-        tools = f" and {each.tool_minutes:.0f} min for tools" if each.tool_minutes else ""
-        print(f"  {each.suite.name:20} {each.minutes:.0f} min{tools}: {each.suite.about}")
+        more = f" and {each.tool_minutes:.0f} min for tools" if each.tool_minutes else ""
+        print(f"  {each.suite.name:20} {each.minutes:.0f} min{more}: {each.suite.about}")
 
 
 def _run_due(begun: float, test_seconds: float) -> int:
