@@ -14,7 +14,7 @@ UV := $(UV_HOME)/bin/uv
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z0-9 %-]*:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{count = split($$1, names, " "); for (i = 1; i <= count; i++) {sub("%", "NAME", names[i]); printf "  %-16s %s\n", names[i], $$2}}' | sort
 
 # The folders are named by the hash of the lock: a newer file with the same content is nothing new.
 # Nothing below resolves: what a lock does not name is not installed, however new a release there is.
@@ -135,10 +135,10 @@ test-others:
 SUITES := $(BIN)/python -m te_suites
 
 .PHONY: suites
-suites: venv ## the heavier suites, and which are due; `make suite-NAME` runs one (root)
+suites: venv ## the heavier suites, and which are due
 	$(SUITES) list
 
-suite-%: venv
+suite-%: venv ## one of the heavier suites, due or not (root)
 	$(SUITES) run $*
 
 .PHONY: suites-due
