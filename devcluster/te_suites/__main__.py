@@ -13,9 +13,10 @@ from te_devcluster.outlook import tools_step
 from te_devcluster.paths import checkout
 
 from te_suites import plan, running
-from te_suites.catalogue import SUITES, suite_named
+from te_suites.catalogue import SUITES, Suite, suite_named
 from te_suites.expected import expected_test
 from te_suites.plan import Standing
+from te_suites.running import Outcome
 
 EXAMPLES = """examples:
   make suites                                   which there are, and which are due
@@ -62,8 +63,8 @@ def _run(parsed: argparse.Namespace) -> int:
     elif parsed.command == "plan":
         _plan()
     elif parsed.command == "run":
-        for suite in SUITES if parsed.all else [suite_named(name) for name in parsed.names]:
-            running.run_suite(suite, checkout())
+        wanted = SUITES if parsed.all else [suite_named(name) for name in parsed.names]
+        return _sum_up(running.run_each(wanted, _run_one))
     else:
         return _run_due(parsed.begun, parsed.test_seconds)
     return 0
@@ -111,9 +112,14 @@ def _run_due(begun: float, test_seconds: float) -> int:
         say("no suite is due")
         return 0
     say(f"{len(due)} suites are due; this machine takes {factor:.2f} times the noted minutes")
-    outcome = running.run_due(
-        due, lambda: (time.time() - begun) / 60, factor, lambda suite: running.run_suite(suite, checkout())
-    )
+    return _sum_up(running.run_due(due, lambda: (time.time() - begun) / 60, factor, _run_one))
+
+
+def _run_one(suite: Suite) -> None:
+    running.run_suite(suite, checkout())
+
+
+def _sum_up(outcome: Outcome) -> int:
     print(f"suites passed: {', '.join(outcome.passed) or 'none'}")
     if outcome.left:
         print(f"suites left out for lack of time, still due: {', '.join(outcome.left)}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from te_devcluster import doctor
+from te_devcluster import doctor, services
 from te_devcluster.build import build, complete
 from te_devcluster.commands import run
 from te_devcluster.console import say
@@ -69,7 +69,8 @@ def _prepare(suite: Suite) -> None:
                               "make demo-down")  # fmt: skip
     lacking = [name for name in suite.packages if not _installed(name)]
     if lacking:
-        doctor.try_to_install(lacking)
+        with services.not_started():
+            doctor.try_to_install(lacking)
         lacking = [name for name in lacking if not _installed(name)]
     if lacking:
         raise DevclusterError(f"the suite {suite.name} needs Debian's {', '.join(lacking)}",
@@ -88,31 +89,40 @@ def _installed(package: str) -> bool:
 
 @dataclass
 class Outcome:
-    """What became of the suites that were due."""
+    """What became of each suite."""
 
     passed: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
 
-def run_due(
-    due: Iterable[Standing],
-    elapsed_minutes: Callable[[], float],
-    factor: float,
-    run_one: Callable[[Suite], object],
-) -> Outcome:
-    """Runs the due suites for which there is time, in the order given; one that fails does not stop the next."""
+RunOne = Callable[[Suite], object]
+
+
+def run_each(suites: Iterable[Suite], run_one: RunOne) -> Outcome:
+    """Runs suites in the order given; one that fails does not stop the next."""
+    outcome = Outcome()
+    for suite in suites:
+        _note(suite, run_one, outcome)
+    return outcome
+
+
+def run_due(due: Iterable[Standing], elapsed_minutes: Callable[[], float], factor: float, run_one: RunOne) -> Outcome:
+    """Like `run_each`, and only those due suites for which there is time; the others are left."""
     outcome = Outcome()
     for each in due:
-        name = each.suite.name
-        if not plan.fits(each, elapsed_minutes(), factor):
-            outcome.left.append(name)
-            continue
-        try:
-            run_one(each.suite)
-        except DevclusterError as error:
-            say(f"{error}")
-            outcome.failed.append(name)
+        if plan.fits(each, elapsed_minutes(), factor):
+            _note(each.suite, run_one, outcome)
         else:
-            outcome.passed.append(name)
+            outcome.left.append(each.suite.name)
     return outcome
+
+
+def _note(suite: Suite, run_one: RunOne, outcome: Outcome) -> None:
+    try:
+        run_one(suite)
+    except DevclusterError as error:
+        say(f"{error}")
+        outcome.failed.append(suite.name)
+    else:
+        outcome.passed.append(suite.name)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from te_devcluster import doctor, services
 from te_devcluster.errors import DevclusterError
 from te_devcluster.outlook import Step
 from te_devcluster.paths import checkout
@@ -222,6 +223,83 @@ def test_a_suite_that_is_due_and_fails_fails_the_check(one_suite: Path, monkeypa
     monkeypatch.setattr(command_line, "SUITES", (replace(SUITE, tools=(), arguments=("-c", "raise SystemExit(1)")),))
     assert command_line.main(["run-due", "--begun", "9e9", "--test-seconds", "1"]) == 1
     assert command_line.main(["run-due", "--begun", "0", "--test-seconds", "1"]) == 0, "left out for lack of time"
+
+
+def test_running_all_goes_on_after_a_failure_and_sums_up(
+    one_suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = replace(SUITE, tools=())
+    failing = replace(suite, name="flood", arguments=("-c", "raise SystemExit(1)"))
+    monkeypatch.setattr(command_line, "SUITES", (failing, suite))
+    assert command_line.main(["run", "--all"]) == 1
+    said = capsys.readouterr()
+    assert said.out.endswith("suites passed: fire\nsuites FAILED: flood\n")
+    assert "the suite flood failed with code 1" in said.err
+    assert [bool(notes.read(name, one_suite)) for name in ("fire", "flood")] == [True, False]
+    monkeypatch.setattr(command_line, "SUITES", (suite,))
+    assert command_line.main(["run", "--all"]) == 0
+
+
+@pytest.fixture
+def debian(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine's root, on which an installed package asks the policy and wants to be started at boot."""
+    machine = tmp_path / "machine"
+    for folder in ("usr/sbin", "etc/systemd/system/multi-user.target.wants"):
+        (machine / folder).mkdir(parents=True)
+    (machine / WANTS / "ssh.service").symlink_to("/lib/systemd/system/ssh.service")
+    monkeypatch.setattr(services, "ROOT", machine)
+    installed: list[str] = []
+
+    def apt(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        policy = machine / services.POLICY
+        answer = subprocess.run([policy, "registry", "start"], check=False).returncode if policy.exists() else 0
+        if answer != 101:
+            (machine / "started").touch()
+        (machine / WANTS / "registry.service").symlink_to("/lib/systemd/system/registry.service")
+        installed.append(command[-1])
+        if command[-1] == "broken":
+            raise DevclusterError("apt-get failed")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(doctor, "run", apt)
+    monkeypatch.setattr(running, "_installed", lambda name: name in installed)
+    return machine
+
+
+WANTS = "etc/systemd/system/multi-user.target.wants"
+WITH_A_SERVICE = replace(SUITE, tools=(), packages=("registry",))
+
+
+@pytest.mark.parametrize("package", ["registry", "broken"])
+def test_a_suite_s_package_starts_no_service_now_or_at_boot(root: Path, debian: Path, package: str) -> None:
+    running.run_suite(replace(WITH_A_SERVICE, packages=(package,)), root)
+    assert not (debian / "started").exists()
+    assert not (debian / services.POLICY).exists()
+    assert [link.name for link in (debian / WANTS).iterdir()] == ["ssh.service"]
+
+
+def test_a_policy_that_is_there_stays_and_one_left_over_goes(root: Path, debian: Path) -> None:
+    policy = debian / services.POLICY
+    policy.write_text("#!/bin/sh\nexit 101 # the machine's own\n")
+    policy.chmod(0o755)
+    running.run_suite(WITH_A_SERVICE, root)
+    assert policy.read_text().endswith("the machine's own\n")
+    policy.unlink()
+    with services.not_started():
+        left = policy.read_text()
+    assert not policy.exists()
+    policy.write_text(left)
+    with services.not_started():
+        assert policy.stat().st_mode & 0o111
+    assert not policy.exists()
+
+
+def test_without_root_it_is_said_with_its_mend(root: Path, debian: Path) -> None:
+    (debian / "usr/sbin").rmdir()
+    with pytest.raises(DevclusterError, match="services cannot be kept from starting") as caught:
+        running.run_suite(WITH_A_SERVICE, root)
+    assert caught.value.mend == "run it as root"
+    assert not (debian / "started").exists()
 
 
 def test_the_list_is_for_programs_too(one_suite: Path, capsys: pytest.CaptureFixture[str]) -> None:
