@@ -180,7 +180,7 @@ def _go_checks(root: Path, tool: Path, module: Path) -> Iterator[Check]:
     packages = [name for block in _TOOLS.findall(text) for name in "".join(block).split()]
     if next(module.parent.rglob("*.go"), None):
         packages.append("./...")
-    ask_about = ("go", "run", GOVULNCHECK, "-format=json")
+    ask_about = ("go", "run", "-mod=readonly", GOVULNCHECK, "-format=json")
     for package in packages:
         command = (*ask_about, "-scan=package", "-C", str(module.parent), package)
         yield Check("Go", f"{lock} {package}", command, tool, read_govulncheck)

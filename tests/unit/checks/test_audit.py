@@ -181,8 +181,8 @@ def test_a_module_of_tools_is_asked_about_program_by_program(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     commands = [check.command for check in audit.checks(tmp_path) if check.source == "Go"]
-    assert {command[:4] for command in commands} == {("go", "run", audit.GOVULNCHECK, "-format=json")}
-    assert [[word.replace(str(folder), "FOLDER") for word in command[4:]] for command in commands] == asked
+    assert {command[:5] for command in commands} == {("go", "run", "-mod=readonly", audit.GOVULNCHECK, "-format=json")}
+    assert [[word.replace(str(folder), "FOLDER") for word in command[5:]] for command in commands] == asked
 
 
 def test_every_lock_of_the_checkout_is_asked_about() -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+
+from tests.unit.install.in_python import MARK, lists_of_words
 
 PROGRAMS = frozenset(
     {"npm", "npx", "yarn", "pnpm", "corepack", "pip", "pip3", "pipx", "uv", "uvx", "go", "curl", "wget"}
 )
-NPM = frozenset({"ci", "run", "test", "--version"})
-GO = frozenset({"build", "env", "list", "mod download", "mod verify", "test", "version", "vet"})
+NPM = frozenset({"audit", "ci", "run", "test", "--version"})
+GO = frozenset({"build", "env", "list", "mod download", "mod verify", "run", "test", "version", "vet"})
 GO_THAT_READS_NO_MODULE = frozenset({"env", "version"})
 READ_ONLY = "-mod=readonly"
 
@@ -32,7 +33,7 @@ def is_script(path: Path, text: str) -> bool:
 def commands(path: Path, text: str) -> list[list[str]]:
     """The words of each command of a package manager in a file, from its program's name on."""
     if path.suffix == ".py":
-        return list(_of_python(text))
+        return [found for words in lists_of_words(text) for found in _from_program(words)]
     return list(_of_shell(text)) if is_script(path, text) else []
 
 
@@ -61,54 +62,6 @@ def _from_program(words: list[str]) -> Iterator[list[str]]:
             return
 
 
-def _of_python(text: str) -> Iterator[list[str]]:
-    tree = ast.parse(text)
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    inside = {id(node) for function in functions for node in ast.walk(function)}
-    yield from (found for function in functions for found in _of_block(ast.walk(function), text))
-    yield from _of_block((node for node in ast.walk(tree) if id(node) not in inside), text)
-
-
-def _of_block(nodes: Iterable[ast.AST], text: str) -> Iterator[list[str]]:
-    """Lists of words in a function, with what it adds to a list under the same name, and with a call's `env`."""
-    named: dict[str, list[str]] = {}
-    for node in nodes:
-        if isinstance(node, ast.Assign | ast.AugAssign) and isinstance(node.value, ast.List):
-            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            if isinstance(target, ast.Name):
-                named.setdefault(target.id, []).extend(_words(node.value))
-        if isinstance(node, ast.Call):
-            yield from _of_call(node)
-    for words in named.values():
-        yield from _from_list([*words, *(["GO_ENVIRONMENT"] if "GO_ENVIRONMENT" in text else [])])
-
-
-def _of_call(node: ast.Call) -> Iterator[list[str]]:
-    function = ast.unparse(node.func)
-    if function.endswith("parametrize"):
-        return  # words for a test, not a command
-    environment = " ".join(ast.unparse(each.value) for each in node.keywords if each.arg == "env")
-    mark = ["GO_ENVIRONMENT"] if "GO_ENVIRONMENT" in environment else []
-    for each in node.args:
-        if isinstance(each, ast.List | ast.Tuple):
-            yield from _from_list([*_words(each), *mark])
-    first = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
-    if isinstance(first, str) and function.endswith(("system", "popen", "run", "check_output", "check_call")):
-        yield from _from_program(first.split())
-
-
-def _words(node: ast.List | ast.Tuple) -> list[str]:
-    return [each.value for each in node.elts if isinstance(each, ast.Constant) and isinstance(each.value, str)]
-
-
-def _from_list(words: list[str]) -> Iterator[list[str]]:
-    for index, word in enumerate(words):
-        name = word.rpartition("/")[2]
-        if name in PROGRAMS and (index == 0 or words[index - 1] == "-m"):
-            yield [name, *words[index + 1 :]]
-            return
-
-
 def fault(command: list[str]) -> str:
     """Why a command may resolve a version or fetch what no lock names; empty when it cannot."""
     program, *rest = command
@@ -116,6 +69,8 @@ def fault(command: list[str]) -> str:
     if any("@latest" in word for word in rest):
         return "the newest version is asked for"
     if program == "npm":
+        if rest[:1] == ["audit"] and "fix" in plain:
+            return "npm chooses newer versions"
         return "" if rest and rest[0] in NPM else "npm installs by `npm ci` alone"
     if program in ("pip", "pip3"):
         return _fault_of_pip(rest, plain)
@@ -141,7 +96,9 @@ def _fault_of_go(rest: list[str], plain: list[str]) -> str:
     verb = " ".join(plain[:2]) if plain[:1] == ["mod"] else (plain[0] if plain else "")
     if verb not in GO:
         return "go builds what go.mod and go.sum say, and changes neither"
+    if verb == "run" and any("@" in word for word in plain[1:2]):
+        return "go runs what go.mod says, not a version beside it"
     # GO_ENVIRONMENT of te_devcluster.tools sets it for every command, which a test of its own holds.
-    if verb in GO_THAT_READS_NO_MODULE or READ_ONLY in rest or "GO_ENVIRONMENT" in rest:
+    if verb in GO_THAT_READS_NO_MODULE or READ_ONLY in rest or MARK in rest:
         return ""
     return f"go runs with {READ_ONLY}"

@@ -18,8 +18,10 @@ KNOWN = {
     "Makefile": ["uv pip compile", "uv pip sync", "pip install", "npm run", "npm test"],
     "devcluster/te_devcluster/contexts.py": ["pip download", "npm ci", "npm run"],
     "devcluster/te_devcluster/build.py": ["go build", "go mod download", "go list"],
+    "devcluster/te_checks/audit.py": ["npm audit", "go run"],
 }
 """Commands that must be found, so that a reader which sees nothing does not pass."""
+MAKER = 'def make(p):\n    command = ["go", "build", p]\n    return [*command, "-o", p]\ndef f(p):\n    pass\n'
 
 
 def test_no_tracked_file_has_a_command_that_resolves() -> None:
@@ -56,6 +58,14 @@ def test_go_never_changes_a_module_file() -> None:
     assert GO_ENVIRONMENT["GOTOOLCHAIN"] == "local"  # nor fetches another compiler
 
 
+def test_the_build_of_tools_without_its_environment_is_found() -> None:
+    path = Path("devcluster/te_devcluster/build.py")
+    text = (checkout() / path).read_text()
+    without = text.replace("run(command, env=environment, cwd=source", "run(command, cwd=source")
+    assert without != text
+    assert [fault(each) for each in commands(path, without) if fault(each)] == [f"go runs with {READ_ONLY}"]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -76,6 +86,19 @@ def test_go_never_changes_a_module_file() -> None:
         ("x.py", 'def f():\n    command = [python, "-m", "pip", "download", "--no-deps"]\n    command += ["-r", x]\n'),
         ("x.py", 'run(["go", "build", "./..."], cwd=source)\n'),
         ("x.py", 'run(["go", "run", "example.org/x@v1"], env=GO_ENVIRONMENT)\n'),
+        ("x.py", 'run(["go", "run", "-mod=readonly", "example.org/x@v1"])\n'),
+        ("x.py", 'ask = ("go", "run", "example.org/x")\n'),
+        ("x.py", 'def f():\n    ask = ("npm", "install")\n    yield Check((*ask, "--quiet"))\n'),
+        ("x.py", 'ALONE = ("nice",)\nrun([*ALONE, "npm", "install"])\n'),
+        ("x.py", 'def f():\n    command: list[str] = ["npm", "i"]\n    run(list(command))\n'),
+        ("x.py", 'run(["npm", "audit", "fix"])\n'),
+        ("x.py", 'run(("uv", "pip", "install") + ("x",))\n'),
+        ("x.py", 'e = GO_ENVIRONMENT\ndef f():\n    command = ["go", "build"]\n    run(command)\n'),
+        ("x.py", f"{MAKER}    command = make(p)\n    run(command, cwd=p)\n    say(GO_ENVIRONMENT)\n"),
+        ("x.py", f"{MAKER}    run(make(p), env={{}})\n"),
+        ("x.py", f"{MAKER}    environment = {{}}\n    run(make(p), env=environment)\n"),
+        ("x.py", f"{MAKER}    command = make(p)\n    run(command, env=GO_ENVIRONMENT)\n    run(command)\n"),
+        ("x.py", MAKER),
         ("x.py", 'os.system("curl https://example.org/x")\n'),
     ],
 )
@@ -90,6 +113,10 @@ def test_a_command_that_resolves_is_found(name: str, text: str) -> None:
         ("Makefile", "page:\n\tcd front && npm ci && npm run build # never `npm install`\n"),
         ("Makefile", "venv:\n\tpython3 -m pip install --no-deps --require-hashes -r lock.txt\n"),
         ("x.py", 'run(["go", "list", "-m"], env={**GO_ENVIRONMENT, "GOTMPDIR": work})\n'),
+        ("x.py", f"{MAKER}    run(make(p), env=GO_ENVIRONMENT)\n"),
+        ("x.py", f"{MAKER}    e = {{**GO_ENVIRONMENT}}\n    command = make(p)\n    run(command, env=e)\n"),
+        ("x.py", 'def f():\n    ask = ("go", "run", "-mod=readonly", NAME)\n    yield Check((*ask, "-json"))\n'),
+        ("x.py", 'run(("npm", "audit", "--json"))\n'),
         ("x.py", 'mend = "install npm, or go install it"\n'),
         ("x.md", "npm install\n"),
     ],
