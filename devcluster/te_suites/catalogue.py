@@ -37,6 +37,10 @@ CLUSTER_TOOLS = (
     "metrics-server", "pause", "probe", "remove-pods",
 )  # fmt: skip
 """What the full cluster is made of."""
+CONTEXTS_AND_IMPORTS = (
+    "__init__", "commands", "console", "contexts", "errors", "lock", "paths", "processes",
+)  # fmt: skip
+"""Modules that take part in preparing wheels; a unit test holds that it is all of them."""
 
 SUITES: tuple[Suite, ...] = (
     Suite(
@@ -45,8 +49,10 @@ SUITES: tuple[Suite, ...] = (
         (*PYTEST, "-m", "suite", "tests/suites/install"),
         (
             "Makefile",
+            "pyproject.toml",
             "requirements",
-            "devcluster/te_devcluster/contexts.py",
+            *(f"devcluster/te_devcluster/{name}.py" for name in CONTEXTS_AND_IMPORTS),
+            "tests/conftest.py",
             "tests/suites/install",
             "tests/unit/install/locks.py",
         ),
@@ -55,16 +61,25 @@ SUITES: tuple[Suite, ...] = (
         "existing-cluster",
         "docs/admin/existing-cluster.md word by word, on two nodes that are seen only through a kubeconfig",
         (*PYTEST, "-m", "pages", "tests/pages/test_existing_cluster.py", "--verbose", "--capture=no", "--exitfirst"),
-        # `make test` tries the product itself; what is tried here is the way to a cluster.
+        # `make test` tries the programs themselves, `apps` and `contract`; what is tried here is the way to a cluster.
         (
             "Makefile",
+            "apps/tradingengine/dashboard/frontend/package-lock.json",
             "demo",
+            "devcluster/bin",
             "devcluster/te_demo",
             "devcluster/te_devcluster",
             "docs/admin/existing-cluster.md",
             "helm",
             "images",
+            "operator",
+            "pyproject.toml",
+            "requirements",
+            "tests/conftest.py",
+            "tests/e2e/conftest.py",
+            "tests/host_network.py",
             "tests/pages",
+            "tests/status_watch.py",
         ),
         tools=CLUSTER_TOOLS,
         packages=("docker-registry", "skopeo"),
