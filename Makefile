@@ -12,21 +12,42 @@ BIN := .venv/bin
 UV_HOME := $(TRADINGENGINE_CACHE)/uv-$(shell { cat requirements/uv.txt; $(PYTHON) --version; } | sha256sum | cut -c1-16)
 UV := $(UV_HOME)/bin/uv
 
+# What a person says of one call: the value of a variable from the command line alone, since a shell may have a CLUSTER,
+# PORT or KEEP for purposes of its own. `option` makes an option of it.
+given = $(if $(findstring command line,$(origin $(1))),$($(1)))
+option = $(if $(call given,$(1)),--$(2) "$($(1))")
+flag = $(if $(call given,$(1)),--$(2))
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9 %-]*:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{count = split($$1, names, " "); for (i = 1; i <= count; i++) {sub("%", "NAME", names[i]); printf "  %-16s %s\n", names[i], $$2}}' | sort
 
 # The folders are named by the hash of the lock: a newer file with the same content is nothing new.
 # Nothing below resolves: what a lock does not name is not installed, however new a release there is.
+# Two checkouts may begin at once on a fresh machine: one makes a folder, the other waits and finds it made. A folder
+# without .done is what an interrupted one left, and is made anew.
+define MADE_ONCE
+@mkdir -p $(TRADINGENGINE_CACHE)/locks; exec 9>> $(TRADINGENGINE_CACHE)/locks/$(notdir $(@D)); \
+flock --nonblock 9 || { echo "$(@D): waits for another that is making it" >&2; flock 9; }; \
+if [ -e $@ ]; then exit 0; fi; \
+echo "making $(@D)" >&2; rm -rf $(@D)
+endef
+
 $(UV_HOME)/.done:
-	$(PYTHON) -m venv $(UV_HOME)
-	$(UV_HOME)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: -r requirements/uv.txt
+	$(MADE_ONCE); \
+	$(PYTHON) -m venv $(UV_HOME); \
+	$(UV_HOME)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: -r requirements/uv.txt; \
 	touch $@
 
-$(VENV)/.done: $(UV_HOME)/.done
-	$(PYTHON) -m venv --without-pip $(VENV)
-	$(UV) pip sync --quiet --python $(VENV)/bin/python --require-hashes --only-binary :all: --link-mode copy requirements/dev.txt
+$(VENV)/.done: | $(UV_HOME)/.done
+	$(MADE_ONCE); \
+	$(PYTHON) -m venv --without-pip $(VENV); \
+	$(UV) pip sync --quiet --python $(VENV)/bin/python --require-hashes --only-binary :all: --link-mode copy requirements/dev.txt; \
 	touch $@
+
+.PHONY: uv-path
+uv-path: $(UV_HOME)/.done
+	@echo $(UV)
 
 .PHONY: venv
 venv: $(VENV)/.done ## the Python environment of the host, outside the clone, keyed by the lock
@@ -40,7 +61,7 @@ lock: $(UV_HOME)/.done ## compile the locks: uv itself, one for the host, one fo
 	$(UV_COMPILE) --universal --python-version 3.11 --extra operator --extra apps --extra edge --extra dev pyproject.toml -o requirements/dev.txt
 	for image in operator apps edge; do $(UV_COMPILE) --python-version 3.13 --python-platform x86_64-manylinux_2_28 --extra $$image pyproject.toml -o requirements/$$image.txt; done
 
-lock-upgrade: UV_COMPILE += $(if $(PACKAGE),--upgrade-package $(PACKAGE),--upgrade)
+lock-upgrade: UV_COMPILE += $(if $(call given,PACKAGE),--upgrade-package $(PACKAGE),--upgrade)
 lock-upgrade: lock ## the same with the newest releases that the limits allow; PACKAGE=name for one
 
 .PHONY: lint lint-python lint-shell lint-yaml lint-docker
@@ -168,21 +189,21 @@ bench-desk: venv ## how long the desk without a cluster takes, with caches empty
 # ---------------------------------------------------------------------------------------------------- demo
 DEMO := $(BIN)/python -m te_demo
 # On the cluster of the current kubeconfig context; docs/admin/existing-cluster.md says what each of these is.
-AT = $(if $(CLUSTER),--cluster "$(CLUSTER)")
-THERE = $(if $(REGISTRY),--registry "$(REGISTRY)") $(if $(IMAGES),--images "$(IMAGES)") \
-	$(if $(GATEWAY),--gateway "$(GATEWAY)") $(if $(GATEWAY_SERVICE),--gateway-service "$(GATEWAY_SERVICE)") \
-	$(if $(DESK_HOST),--host "$(DESK_HOST)") $(if $(EDGE_NODE),--edge-node "$(EDGE_NODE)") \
-	$(if $(YES),--yes) $(if $(DRY_RUN),--dry-run)
+AT = $(call option,CLUSTER,cluster)
+# REGISTRY alone may come from the environment too, where the page has its reader put it.
+THERE = $(if $(REGISTRY),--registry "$(REGISTRY)") $(call option,IMAGES,images) \
+	$(call option,GATEWAY,gateway) $(call option,GATEWAY_SERVICE,gateway-service) \
+	$(call option,DESK_HOST,host) $(call option,EDGE_NODE,edge-node) $(call flag,YES,yes) $(call flag,DRY_RUN,dry-run)
 
 .PHONY: demo
 demo: ## a live dashboard on a real Kubernetes; DATA_DIR=folder replays recorded prices (root); CLUSTER=current on yours
-	$(if $(CLUSTER),,$(PYTHON) -m te_demo check)
+	$(if $(call given,CLUSTER),,$(PYTHON) -m te_demo check)
 	$(MAKE) --no-print-directory venv
-	$(DEMO) up $(if $(DATA_DIR),--data-dir "$(DATA_DIR)") $(AT) $(if $(CLUSTER),$(THERE))
+	$(DEMO) up $(call option,DATA_DIR,data-dir) $(AT) $(if $(call given,CLUSTER),$(THERE))
 
 .PHONY: desk
 desk: ## api, dashboard and edge without a cluster, started again when code changes; DATA_DIR=, KEEP=, PORT= (root)
-	@exec $(PYTHON) -m te_desk $(if $(DATA_DIR),--data-dir "$(DATA_DIR)") $(if $(KEEP),--keep "$(KEEP)") $(if $(PORT),--port "$(PORT)") $(ARGS)
+	@exec $(PYTHON) -m te_desk $(call option,DATA_DIR,data-dir) $(call option,KEEP,keep) $(call option,PORT,port) $(ARGS)
 
 .PHONY: demo-canary
 demo-canary: venv ## a good release promoted, a bad one withdrawn, while a client keeps asking
@@ -190,11 +211,11 @@ demo-canary: venv ## a good release promoted, a bad one withdrawn, while a clien
 
 .PHONY: demo-cut
 demo-cut: venv ## the edge's link cut for two minutes while the strategy trades; SECONDS_CUT=n for another time
-	$(DEMO) cut $(if $(SECONDS_CUT),--seconds $(SECONDS_CUT)) $(AT)
+	$(DEMO) cut $(call option,SECONDS_CUT,seconds) $(AT)
 
 .PHONY: demo-down
 demo-down: venv ## everything away that a demo made: engine, cluster, processes; in a cluster that was there only that
-	$(DEMO) down $(AT) $(if $(FORGET),--forget)
+	$(DEMO) down $(AT) $(call flag,FORGET,forget)
 
 # ---------------------------------------------------------------------------------------------------- parts
 DEVCLUSTER := devcluster/bin/devcluster
@@ -222,7 +243,7 @@ images: venv ## build all images on a Debian 13 base of our own
 
 .PHONY: image-contexts
 image-contexts: venv ## write build/images/NAME for `docker build`; BASES="python=IMAGE@sha256:... postgres=IMAGE@sha256:..."
-	$(DEVCLUSTER) images --contexts build/images $(foreach base,$(BASES),--base "$(base)")
+	$(DEVCLUSTER) images --contexts build/images $(foreach base,$(call given,BASES),--base "$(base)")
 
 .PHONY: wheel
 wheel: venv ## build/wheel: operator and programs as one wheel, with templates, contract and front end

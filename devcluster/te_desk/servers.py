@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ def rootfs(name: str) -> Path:
     return extract_rootfs(name)
 
 
-class Server:
+class Server(ABC):
     """One server on a folder, which it makes; `answers` says by connecting whether it serves.
 
     `with_parent`: it ends in good order when the thread that started it ends, however that comes about; so only a
@@ -72,17 +73,17 @@ class Server:
         folder.mkdir(parents=True, exist_ok=True)
         os.chown(folder, UID, UID)
 
+    @abstractmethod
     def command(self) -> list[str]:
         """What runs inside the root."""
-        raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
         """Its environment."""
         return {"PATH": _PATH, "LANG": "C.UTF-8"}
 
+    @abstractmethod
     def answers(self) -> bool:
         """True when it serves now; takes a second at most."""
-        raise NotImplementedError
 
     def launch(self) -> Launch:
         """The program that gives it its root and becomes it: one process, whose signals are the server's."""

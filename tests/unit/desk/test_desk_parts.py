@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from te_desk import __main__ as program
-from te_desk import desk, engine, output, parts, place
+from te_desk import desk, engine, output, parts, place, servers
 from te_desk.parts import Options
 from te_devcluster import console, doctor, images, relay
 from te_devcluster.doctor import Finding
@@ -46,13 +46,6 @@ def test_help_names_every_option_and_what_a_desk_is_not(capsys: pytest.CaptureFi
     said = " ".join(capsys.readouterr().out.split())
     for text in ("--data-dir", "--keep", "--port", "--verbose", "make desk DATA_DIR=", "not for money", "Needs root"):
         assert text in said
-
-
-def test_the_make_target_hands_every_word_on() -> None:
-    lines = (checkout() / "Makefile").read_text().splitlines()
-    recipe = lines[next(number for number, line in enumerate(lines) if line.startswith("desk:")) + 1]
-    for word in ('--data-dir "$(DATA_DIR)"', '--keep "$(KEEP)"', '--port "$(PORT)"'):
-        assert word in recipe
 
 
 # ---------------------------------------------------------------------------------------------------- preflight
@@ -261,3 +254,12 @@ def test_a_resource_that_is_wrong_is_named(tmp_path: Path, text: str) -> None:
         engine.configuration(tmp_path, replay=False)
     with pytest.raises(DevclusterError, match=r"demo/engine\.yaml"):
         engine.configuration(tmp_path / "nowhere", replay=False)
+
+
+def test_a_server_that_does_not_say_what_it_runs_or_whether_it_answers_is_none() -> None:
+    class Half(servers.Server):
+        def command(self) -> list[str]:
+            return ["true"]
+
+    with pytest.raises(TypeError, match="answers"):
+        Half(Path("nowhere"))  # type: ignore[abstract]
