@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from te_devcluster.commands import run as run_command
+from te_devcluster import git
 from te_devcluster.errors import DevclusterError
 from te_devcluster.paths import checkout, write_whole
 from te_suites.expected import EXPECTED
@@ -84,7 +84,7 @@ def minutes(seconds: float) -> str:
 def check(folder: Path, environment: dict[str, str]) -> tuple[float, str]:
     """Clones what is committed into `folder` and runs its check; seconds, and what it said."""
     clone = folder / "clone"
-    run_command(["git", "clone", "--quiet", str(checkout()), str(clone)])
+    git.clone(checkout(), clone)
     begun = time.monotonic()
     lines = []
     command = [str(clone / ".ci" / "run")]

@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from te_devcluster import ports
-from te_devcluster.commands import run
+from te_devcluster import git, ports
 from te_devcluster.errors import DevclusterError
 from te_devcluster.paths import checkout
 
@@ -35,7 +34,7 @@ def rows(starts: int) -> list[Row]:
     with TemporaryDirectory(prefix="te-bench-") as made:
         folder = Path(made)
         clone = folder / "clone"
-        run(["git", "clone", "--quiet", str(checkout()), str(clone)])
+        git.clone(checkout(), clone)
         caches = environment(folder)
         with desk(clone, caches, folder) as (fresh, _):
             pass

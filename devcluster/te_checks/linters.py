@@ -12,6 +12,7 @@ from pathlib import Path
 from te_devcluster.commands import run
 from te_devcluster.console import say
 from te_devcluster.errors import DevclusterError
+from te_devcluster.git import git
 
 _SHEBANG = re.compile(rb"#!.*[/ ](sh|bash|dash|ksh)(\s|$)")
 
@@ -57,7 +58,7 @@ LINTERS: dict[str, Linter] = {
 
 def tracked_files(root: Path) -> Iterator[Path]:
     """The files that git knows or would take, below `root`; not links, nor what was deleted and is still known."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    command = [*git(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in run(command, cwd=root).stdout.split("\0"):
         path = root / name
         if name and path.is_file() and not path.is_symlink():

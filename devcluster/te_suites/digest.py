@@ -7,6 +7,7 @@ from pathlib import Path
 
 from te_devcluster.commands import run
 from te_devcluster.errors import DevclusterError
+from te_devcluster.git import git
 
 from te_suites.catalogue import Suite
 
@@ -33,6 +34,6 @@ def digest(suite: Suite, root: Path) -> str:
 
 def _tracked(root: Path, path: str) -> dict[str, str]:
     """File -> mode, as git has them, of one file or below one folder."""
-    answer = run(["git", "ls-files", "--stage", "-z", "--", path], cwd=root).stdout
+    answer = run([*git(root), "ls-files", "--stage", "-z", "--", path], cwd=root).stdout
     rows = [row.partition("\t") for row in answer.split("\0") if row]
     return {name: about.split()[0] for about, _, name in rows}

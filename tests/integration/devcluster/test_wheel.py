@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -10,7 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from te_devcluster.paths import cache_root, checkout
+from te_devcluster.git import git
+from te_devcluster.paths import checkout
 from te_devcluster.wheel import build_wheel
 
 pytestmark = pytest.mark.integration
@@ -62,7 +64,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment of what the lock names and this wheel, on a Python that knows nothing of the checkout."""
     place = tmp_path_factory.mktemp("environment") / "venv"
-    uv = max((cache_root()).glob("uv-*/bin/uv"), key=lambda path: path.stat().st_mtime)
+    uv = uv_of_the_lock()
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
     lock = checkout() / "requirements" / "dev.txt"
     python = f"--python={place / 'bin' / 'python'}"
@@ -72,6 +74,16 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         subprocess.run([uv, "pip", *command], check=True, timeout=600)
     return place
+
+
+def uv_of_the_lock() -> str:
+    """The uv of this checkout's lock, made when it is missing; the cache may hold those of other locks."""
+    asked = ["make", "--silent", "--no-print-directory", "-C", str(checkout()), "uv-path"]
+    done = subprocess.run(
+        asked, env={**os.environ, "MAKEFLAGS": ""}, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(asked)}: {done.stderr}"
+    return done.stdout.strip()
 
 
 def run(environment: Path, empty: Path, *command: str) -> str:
@@ -100,7 +112,7 @@ def test_the_wheel_holds_the_programs_and_what_they_read_and_nothing_else(wheel:
     root = checkout()
     held = set(zipfile.ZipFile(wheel).namelist())
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "operator", "apps", "contract"],
+        [*git(root), "ls-files", "--cached", "--others", "--exclude-standard", "operator", "apps", "contract"],
         cwd=root,
         check=True,
         capture_output=True,

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from te_devcluster.git import git
+
 from tests.unit.install.in_python import MARK, lists_of_words
 
 PROGRAMS = frozenset(
@@ -20,7 +22,7 @@ READ_ONLY = "-mod=readonly"
 
 def tracked(root: Path) -> list[Path]:
     """Tracked files of a clone, relative to its root."""
-    answer = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True, text=True).stdout
+    answer = subprocess.run([*git(root), "ls-files", "-z"], cwd=root, check=True, capture_output=True, text=True).stdout
     return [Path(name) for name in answer.split("\0") if name and (root / name).is_file()]
 
 
