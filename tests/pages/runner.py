@@ -10,16 +10,20 @@ block, and the first command that fails ends it, as `set -e` does. Two comments 
 
 In a test module:
 
-    STEPS = read_page(checkout() / "docs" / "admin" / "page.md", {"REGISTRY": "localhost:5000/desk"})
+    PAGE = checkout() / "docs" / "admin" / "page.md"
+
+    @pytest.fixture(scope="module")
+    def steps() -> dict[int, Step]:
+        return steps_by_line(PAGE, {"REGISTRY": "localhost:5000/desk"})
 
     @pytest.fixture(scope="module")
     def shell() -> Iterator[Shell]:
         with Shell(checkout(), environment) as made:
             yield made
 
-    @pytest.mark.parametrize("step", STEPS, ids=str)
-    def test_page(step: Step, shell: Shell) -> None:
-        step.follow(shell)
+    @pytest.mark.parametrize("line", lines_of(PAGE, ["REGISTRY"]))
+    def test_page(line: int, steps: dict[int, Step], shell: Shell) -> None:
+        steps[line].follow(shell)
 """
 
 from __future__ import annotations
@@ -37,7 +41,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+import pytest
 from sybil import Document, Example, Region, Sybil
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
@@ -120,6 +126,25 @@ def read_page(path: Path, yours: Mapping[str, str] | None = None) -> list[Step]:
     if wrong:
         raise PageError("\n".join(wrong))
     return steps
+
+
+def steps_by_line(path: Path, yours: Mapping[str, str] | None = None) -> dict[int, Step]:
+    """`read_page`, each step by its line."""
+    return {step.line: step for step in read_page(path, yours)}
+
+
+def lines_of(path: Path, yours: Iterable[str] = ()) -> list[Any]:
+    """The lines of a page's steps, to parametrize a test with; `yours` names what the page leaves to its reader.
+
+    It never fails: every run collects this module, and most of them follow no page. A page that cannot be read is one
+    parameter, whose test fails when it reads the page.
+    """
+    try:
+        # The values are known only when the test runs; names of tests may not depend on them.
+        steps = read_page(path, dict.fromkeys(yours, "yours"))
+    except (PageError, OSError) as error:
+        return [pytest.param(0, id=f"cannot-be-followed-{type(error).__name__}")]
+    return [pytest.param(step.line, id=str(step)) for step in steps]
 
 
 def _blocks(document: Document) -> Iterator[tuple[Region, _Block]]:

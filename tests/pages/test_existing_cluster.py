@@ -28,7 +28,7 @@ from te_devcluster.tools import gateway_crds
 
 from tests.pages import rented
 from tests.pages.rented import Rented, everything, wait_same
-from tests.pages.runner import Shell, Step, read_page
+from tests.pages.runner import Shell, Step, lines_of, steps_by_line
 
 pytestmark = pytest.mark.pages
 
@@ -36,19 +36,36 @@ PAGE = checkout() / "docs" / "admin" / "existing-cluster.md"
 ARTEFACTS = checkout() / "build" / "pages"
 KUBECONFIG = ARTEFACTS / "yours" / "kubeconfig"
 EDGE = "edge"
-REGISTRY_PORT = free_port()
-REGISTRY = f"localhost:{REGISTRY_PORT}/desk"
-STEPS = read_page(PAGE, {"KUBECONFIG": str(KUBECONFIG), "REGISTRY": REGISTRY, "NODE": EDGE})
+YOURS = ("KUBECONFIG", "REGISTRY", "NODE")
 
 
 @pytest.fixture(scope="module")
-def there() -> Iterator[Rented]:
-    """The cluster, and nothing of a demo in any."""
+def registry_port() -> int:
+    """Where the registry listens on 127.0.0.1."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def registry(registry_port: int) -> str:
+    """The user's place in it, as REGISTRY names it."""
+    return f"localhost:{registry_port}/desk"
+
+
+@pytest.fixture(scope="module")
+def steps(registry: str) -> dict[int, Step]:
+    """What the page has its reader do, by line; PageError when that cannot be followed."""
+    return steps_by_line(PAGE, dict(zip(YOURS, (str(KUBECONFIG), registry, EDGE), strict=True)))
+
+
+@pytest.fixture(scope="module")
+def there(steps: dict[int, Step], registry_port: int) -> Iterator[Rented]:
+    """The cluster, and nothing of a demo in any. Not before the page was read: bringing it up takes a minute."""
+    assert steps
     if standing_owner() is not None:
         pytest.fail("a cluster is up; end it first: make demo-down (or devcluster/bin/devcluster down)")
     assert not all_records(), "a demo is in some cluster; take it away first: make demo-down"
     try:
-        yield rented.bring_up(KUBECONFIG, API_PORT, REGISTRY_PORT)
+        yield rented.bring_up(KUBECONFIG, API_PORT, registry_port)
     finally:
         assert cluster.down() == []
         KUBECONFIG.unlink(missing_ok=True)
@@ -94,9 +111,9 @@ def test_all_that_is_missing_is_said_at_once_and_nothing_is_changed(there: Rente
     wait_same(there.kubectl, before)
 
 
-@pytest.mark.parametrize("step", STEPS, ids=str)
-def test_the_page(step: Step, shell: Shell) -> None:
-    step.follow(shell)
+@pytest.mark.parametrize("line", lines_of(PAGE, YOURS))
+def test_the_page(line: int, steps: dict[int, Step], shell: Shell) -> None:
+    steps[line].follow(shell)
 
 
 def test_the_demo_ended_with_an_address_that_its_own_words_make(shell: Shell) -> None:
@@ -112,10 +129,10 @@ def test_exactly_what_was_there_before_is_there(there: Rented, before: dict[str,
     assert not [folder for folder in (*FOLDERS, JOURNAL) if folder.exists()]
 
 
-def test_an_interrupted_demo_is_taken_away_too(there: Rented, before: dict[str, str]) -> None:
+def test_an_interrupted_demo_is_taken_away_too(there: Rented, before: dict[str, str], registry: str) -> None:
     prepare(there.kubectl)
     prepared = everything(there.kubectl)
-    begun = demo(there, "up", "--cluster", "current", "--registry", REGISTRY, "--edge-node", EDGE)
+    begun = demo(there, "up", "--cluster", "current", "--registry", registry, "--edge-node", EDGE)
     try:
         wait_until(
             "the engine is noted",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages.runner import PageError, read_page
+from tests.pages.runner import PageError, lines_of, read_page, steps_by_line
 
 pytestmark = pytest.mark.unit
 
@@ -50,3 +50,21 @@ def test_only_the_comment_on_the_line_before_is_meant(tmp_path: Path) -> None:
     text += "<!-- not run: far -->\n\n```bash\ntrue\n```\n"
     steps = read_page(page(tmp_path, text), {"NAME": "given"})
     assert [(step.line, step.source) for step in steps] == [(2, "NAME=given\n"), (11, "true\n")]
+
+
+def test_a_page_that_cannot_be_followed_fails_in_its_test_and_not_where_it_is_collected(tmp_path: Path) -> None:
+    bad = page(tmp_path, "```yaml\na: 1\n```\n")
+    for path, name in ((bad, "PageError"), (tmp_path / "none.md", "FileNotFoundError")):
+        (one,) = lines_of(path)
+        assert (one.values, one.id) == ((0,), f"cannot-be-followed-{name}")
+    with pytest.raises(PageError, match="has no runner"):
+        steps_by_line(bad)
+
+
+def test_the_names_of_its_tests_are_the_same_whatever_the_reader_s_values_are(tmp_path: Path) -> None:
+    there = page(tmp_path, "<!-- yours -->\n```bash\nNAME=1\n```\n\n```bash\ntrue\n```\n")
+    assert [(one.values[0], one.id) for one in lines_of(there, ["NAME"])] == [
+        (2, "line-2-NAME-yours"),
+        (6, "line-6-true"),
+    ]
+    assert list(steps_by_line(there, {"NAME": "9"})) == [2, 6]
