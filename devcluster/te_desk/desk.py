@@ -17,7 +17,7 @@ from te_devcluster.contexts import frontend
 from te_devcluster.errors import DevclusterError, StoppedError
 from te_devcluster.images import project_version
 from te_devcluster.paths import checkout
-from te_devcluster.ports import free_port
+from te_devcluster.ports import free_port, reserve
 from te_devcluster.relay import port_taken
 from te_devcluster.tools import traefik
 
@@ -31,7 +31,7 @@ from te_desk.servers import Launch, Postgres, Redis
 
 LOGIN = "trader"
 CONSOLE_PORT = 8090
-"""Where the page says that the edge's console is; another one while this is in use."""
+"""Where the page says that the edge's console is; another one while this is in use, or another desk's."""
 DRAIN_SECONDS = 10.0
 LIVE_SECONDS = 60.0
 COMMAND_SECONDS = 90.0
@@ -310,7 +310,7 @@ def forget_byte_code(paths: Iterable[Path]) -> None:
 
 
 def _is_free(port: int, wanted: int) -> bool:
-    return port != wanted and not port_taken(port)
+    return port != wanted and reserve(port) and not port_taken(port)
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> BaseException:

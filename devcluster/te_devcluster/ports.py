@@ -11,7 +11,6 @@ import fcntl
 import os
 import random
 import socket
-import tempfile
 from pathlib import Path
 from typing import IO, Final
 
@@ -20,6 +19,7 @@ from te_devcluster.errors import DevclusterError
 RANGE: Final = range(20_000, 30_000)
 """Below what the kernel gives to outgoing connections (32768 and up) and Kubernetes to NodePorts (30000 and up)."""
 
+LOCKS: Final = Path("/tmp")  # noqa: S108 - not $TMPDIR: who has another one asks for the ports of the same machine
 _locks: IO[bytes] | None = None
 _given: set[int] = set()
 
@@ -37,11 +37,19 @@ def free_port() -> int:
     raise DevclusterError(f"no port from {RANGE.start} to {RANGE.stop - 1} is free", "end what holds them: `ss -ltnp`")
 
 
+def reserve(port: int) -> bool:
+    """Whether a port that has a use of its own is this process's now; no other is told so while this one lives.
+
+    It says nothing of those who do not ask: look too whether something listens there.
+    """
+    return _lock(port)
+
+
 def _lock(port: int) -> bool:
     """Whether the byte of this port in the file that all share is ours now; a process that ends gives it back."""
     global _locks  # never closed: closing any handle of the file gives back all locks of the process
     if _locks is None:
-        path = Path(tempfile.gettempdir()) / f"tradingengine-ports-{os.getuid()}"
+        path = LOCKS / f"tradingengine-ports-{os.getuid()}"
         _locks = path.open("ab+")
     try:
         fcntl.lockf(_locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)

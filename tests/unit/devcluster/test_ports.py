@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from te_devcluster import ports
@@ -40,3 +45,19 @@ def test_what_listens_or_belongs_to_another_process_is_left_out(monkeypatch: pyt
             ports.free_port()
         monkeypatch.setattr(ports, "RANGE", range(free, free + 1))
         assert ports.free_port() == free
+
+
+def test_a_port_of_its_own_use_is_one_process_s_whatever_its_tmpdir(tmp_path: Path) -> None:
+    port = ports.free_port()  # nobody else asks for it while this process lives
+    asked = "import sys; from te_devcluster import ports; print(ports.reserve(int(sys.argv[1])))"
+
+    def anothers_answer() -> str:
+        environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", asked, str(port)]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert ports.reserve(port)
+    assert anothers_answer() == "False"
+    assert ports._locks is not None
+    fcntl.lockf(ports._locks, fcntl.LOCK_UN, 1, port)
+    assert anothers_answer() == "True"
