@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from te_devcluster.git import git
 from te_devcluster.paths import checkout
 from te_suites.catalogue import SUITES, Suite, suite_named
 
@@ -26,7 +27,9 @@ ALWAYS = ("pyproject.toml", "requirements/dev.txt", "Makefile")
 
 @cache
 def tracked() -> frozenset[str]:
-    answer = subprocess.run(["git", "ls-files", "-z"], cwd=checkout(), check=True, capture_output=True, text=True)
+    answer = subprocess.run(
+        [*git(checkout()), "ls-files", "-z"], cwd=checkout(), check=True, capture_output=True, text=True
+    )
     return frozenset(answer.stdout.split("\0"))
 
 
