@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+# Debian's python3 alone cannot make environments.
+NO_VENV = { $(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || echo "error: $(PYTHON) has no venv; mend: apt-get install python3-venv" >&2; exit 1; }
 export TRADINGENGINE_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/tradingengine
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/apps:$(CURDIR)/devcluster
 VENV_KEY := $(shell { cat requirements/dev.txt; $(PYTHON) --version; } | sha256sum | cut -c1-16)
@@ -35,7 +37,7 @@ endef
 
 $(UV_HOME)/.done:
 	$(MADE_ONCE); \
-	$(PYTHON) -m venv $(UV_HOME); \
+	$(PYTHON) -m venv $(UV_HOME) || $(NO_VENV); \
 	$(UV_HOME)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: -r requirements/uv.txt; \
 	touch $@
 
