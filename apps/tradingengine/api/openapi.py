@@ -9,6 +9,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from tradingengine.api.halt.schemas import HaltRequest
 from tradingengine.api.problems import (
     CODES,
     BadJsonError,
@@ -66,7 +67,8 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        for model in (HaltRequest, Problem):
+            schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for path, calls in document["paths"].items():
             for method, call in calls.items():
                 _complete(path, method.upper(), call)
@@ -102,8 +104,8 @@ def _errors(path: str, method: str, call: dict[str, Any]) -> set[type[TradingEng
         errors |= {BadJsonError, MediaTypeError}
     if "{" in path:
         errors.add(NotFoundError)
-    if call.get("x-reduces-risk") and "requestBody" not in call:
-        errors.remove(InvalidInputError)  # it reads nothing that could be wrong
+    if call.get("x-reduces-risk") and not call.get("requestBody", {}).get("required"):
+        errors -= {BadJsonError, MediaTypeError, InvalidInputError}  # it needs nothing that could be wrong
     return errors
 
 

@@ -2,7 +2,7 @@
 
 A typing error in a parameter's name must not pass for an answer to another question. The exception are calls that
 reduce risk (`REDUCES_RISK`): nothing that they do not need may stand in their way, so what they do not know they
-do not read.
+do not read, and a body that they can do without refuses none of them (`halt.endpoints.said`).
 """
 
 from typing import Annotated, Any, Final
@@ -30,7 +30,7 @@ TextCursor = Annotated[
     str | None, Query(max_length=256, pattern=PRINTABLE, description="`next_cursor` of the page before.")
 ]
 OffsetCursor = Annotated[
-    str | None, Query(pattern=r"^[0-9]{1,5}$", description="`next_cursor` of the page before.", examples=["50"])
+    str | None, Query(pattern=r"^[0-9]{1,9}$", description="`next_cursor` of the page before.", examples=["50"])
 ]
 IdempotencyKey = Annotated[
     str,

@@ -59,6 +59,12 @@ def bar_start(epoch_s: int, interval: str) -> int:
     return (epoch_s - anchor) // seconds * seconds + anchor
 
 
+def next_bar_start(epoch_s: int, interval: str) -> int:
+    """The start (epoch seconds) of the first bar that starts at `epoch_s` or later; DomainError as `bar_start`."""
+    start = bar_start(epoch_s, interval)
+    return start if start == epoch_s else start + INTERVALS[interval]
+
+
 def resample(candles: Iterable[Candle], interval: str) -> list[Candle]:
     """Longer bars out of shorter ones of one symbol, oldest first; the last may still be forming."""
     result: list[Candle] = []

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from tradingengine.config import EngineConfig
-from tradingengine.domain.candles import INTERVALS, Interval, bar_start, resample
+from tradingengine.domain.candles import INTERVALS, Interval, bar_start, next_bar_start, resample
 from tradingengine.domain.clock import IST, rfc3339
 from tradingengine.domain.instruments import Instrument
 from tradingengine.domain.money import format_rupees
@@ -219,7 +219,7 @@ class Reads:
         async with self.database.connection() as connection:
             run = heartbeat.run if heartbeat is not None else await market.latest_run(connection)
             page: Page = {"symbol": symbol, "interval": interval, "run": run, "items": [], "next_cursor": None}
-            end = bar_start(before, interval) if before is not None else None
+            end = next_bar_start(before, interval) if before is not None else None
             newest = await market.newest_candle_time(connection, symbol, run, end)
             if newest is None:
                 return page

@@ -68,12 +68,17 @@ class EdgeLook:
 class WordMemory:
     """Which run of the pod was heard, and since when there is no pod, or its pod refuses the token.
 
+    `untold_pod` (a uid) has told no state since `untold_since`, in one run or in several: a container that is started
+    again and again does not begin the patience anew, and neither does a silence between refusals.
+
     All of it can be lost: an operator that was just started is patient anew, at most as long as each patience lasts.
     """
 
     run: str = ""
     absent_since: datetime | None = None
     refused_since: datetime | None = None
+    untold_pod: str = ""
+    untold_since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,26 @@ def remember(memory: WordMemory, look: EdgeLook, now: datetime) -> WordMemory:
     heard = look.heard in {Heard.STATE, Heard.REFUSAL} and look.life is not None
     before = look.life is not None and look.heard_at is not None and look.heard_at >= look.life.begun
     run = look.life.run if look.life is not None and (heard or (before and not memory.run)) else memory.run
+    told = look.heard is Heard.STATE
+    refused_since = memory.refused_since or (now if look.heard is Heard.REFUSAL else None)
+    untold_pod, untold_since = ("", None) if told else _untold(memory, look.life, run, now)
     return WordMemory(
         run=run,
         absent_since=(memory.absent_since or now) if look.life is None and look.seen.wanted is not None else None,
-        refused_since=(memory.refused_since or now) if look.heard is Heard.REFUSAL else None,
+        refused_since=None if told else refused_since,
+        untold_pod=untold_pod,
+        untold_since=untold_since,
     )
+
+
+def _untold(memory: WordMemory, life: Life | None, heard_run: str, now: datetime) -> tuple[str, datetime | None]:
+    """The pod that has told no state, and since when it could have: not while it is made, ends, or is cut off."""
+    if life is None:
+        return "", None
+    if memory.untold_pod == life.pod:
+        return memory.untold_pod, memory.untold_since
+    could = life.placed and not life.ending and life.run != heard_run
+    return (life.pod, now) if could else ("", None)
 
 
 def edge_words(memory: WordMemory, look: EdgeLook, now: datetime) -> EdgeWords:
@@ -180,6 +200,8 @@ def _stage(memory: WordMemory, look: EdgeLook, now: datetime) -> tuple[Stage, st
             return Stage.COMING, f"waits for its pod to run; that waits for {life.waits}"
         late = f"the edge's pod does not run after {_minutes(START_SECONDS)}: {life.hindered or life.waits}"
         return Stage.LATE, explain(late, _mend(life))
+    if memory.untold_pod == life.pod:
+        waited = max(waited, _seconds(memory.untold_since, now))
     if look.heard is Heard.OPENING:
         if waited < START_SECONDS:
             return Stage.COMING, look.says or "waits for its journal to be opened"

@@ -64,6 +64,11 @@ class Life:
     hindered: str = ""
     ended: str = ""
 
+    @property
+    def pod(self) -> str:
+        """The pod's uid, the same for all of its runs."""
+        return self.run.partition("/")[0]
+
 
 @dataclass(frozen=True)
 class Drained:

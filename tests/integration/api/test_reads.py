@@ -72,6 +72,10 @@ async def test_each_answer_is_what_the_openapi_document_says(
     }  # fmt: skip
     earlier = await trader.http.get(f"/v1/candles?symbol={SYMBOL}&before={rows[3][0]}&limit=2")
     assert [bar["time"] for bar in earlier.json()["items"]] == [rows[1][0], rows[2][0]]
+    within = await trader.http.get(f"/v1/candles?symbol={SYMBOL}&interval=5m&before=1767674280")
+    assert within.json()["items"] == candles["items"], "the second bar started earlier than what is within it"
+    until = await trader.http.get(f"/v1/candles?symbol={SYMBOL}&interval=5m&before=1767674100")
+    assert until.json()["items"] == candles["items"][:1]
     assert (await trader.http.get(f"/v1/candles?symbol={SYMBOL}&interval=7m")).json()["field"] == "interval"
     assert (await trader.http.get("/v1/quotes?symbols=,")).json()["field"] == "symbols"
 

@@ -1,8 +1,10 @@
 """`/v1/halt`."""
 
-from typing import Annotated
+import logging
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
 from starlette.responses import Response
 
 from tradingengine.api.auth import Halter, Reader, Releaser
@@ -13,7 +15,25 @@ from tradingengine.api.problems import EdgeUnreachableError, problems
 from tradingengine.api.responses import Json
 from tradingengine.api.state import State
 
+log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/halt", tags=["halt"])
+HALT_BODY: Final = {
+    "requestBody": {
+        "required": False,
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{HaltRequest.__name__}"}}},
+    }
+}
+"""The body is read by `said`, so the framework does not know of it."""
+
+
+async def said(request: Request) -> HaltRequest:
+    """The body of a halt. Whatever it is, it is no reason to go on trading: what cannot be read is logged."""
+    content = await request.body()
+    try:
+        return HaltRequest.model_validate(await request.json()) if content else HaltRequest()
+    except (ValueError, RecursionError) as error:
+        log.warning("a halt came without a reason: its body could not be read", extra={"why": type(error).__name__})
+        return HaltRequest()
 
 
 @router.post(
@@ -25,14 +45,14 @@ router = APIRouter(prefix="/v1/halt", tags=["halt"])
         200: {"model": Halt, "description": "Trading is halted already: that halt."},
         202: {"description": "Stored and queued; follow its state."},
     },
-    openapi_extra=REDUCES_RISK,
+    openapi_extra={**REDUCES_RISK, **HALT_BODY},
 )
-async def halt(user: Halter, state: State, body: Annotated[HaltRequest | None, Body()] = None) -> Response:
+async def halt(user: Halter, state: State, body: Annotated[HaltRequest, Depends(said)]) -> Response:
     """Closes the edge's gate and cancels what adds risk; stops and exits stay. Survives any restart.
 
     Pressed while a release is on its way it is sent again.
     """
-    document, is_new = await HaltService(state, user).halt(body.reason if body is not None else None)
+    document, is_new = await HaltService(state, user).halt(body.reason)
     return Json(document, status_code=202 if is_new else 200)
 
 

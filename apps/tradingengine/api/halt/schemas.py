@@ -1,16 +1,35 @@
 """What a halt looks like from outside."""
 
-from typing import Literal
+import re
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from tradingengine.api.schemas import PRINTABLE, Body, Count, Document, Time
+from tradingengine.api.schemas import Count, Document, Time
+
+MAX_REASON: Final = 200
+"""Characters of a reason that are kept."""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and halves of characters, which no store takes."""
 
 
-class HaltRequest(Body):
-    """Why trading is halted."""
+def _writable(value: Any) -> Any:
+    """The start of a text as one line; None where nothing is left of it."""
+    if not isinstance(value, str):
+        return value
+    return " ".join(_CONTROL.sub(" ", value).split())[:MAX_REASON].rstrip() or None
 
-    reason: str | None = Field(None, max_length=200, pattern=PRINTABLE, examples=["Prices look wrong"])
+
+class HaltRequest(BaseModel):
+    """Why trading is halted. No body keeps a halt from being taken: what cannot be read counts as no reason."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    reason: Annotated[str | None, BeforeValidator(_writable)] = Field(
+        default=None,
+        description=f"The first {MAX_REASON} characters are kept; control characters and line breaks become blanks.",
+        examples=["Prices look wrong"],
+    )
 
 
 class HaltEntries(Document):

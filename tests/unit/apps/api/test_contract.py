@@ -1,9 +1,11 @@
 """What every call refuses, and says in its answer, before it reads anything."""
 
+import json
 from typing import Any
 
 import pytest
 from tradingengine.api.schemas import MAX_EPOCH
+from tradingengine.storage.paging import by_offset
 
 from tests.unit.apps.api.desk import application, client
 
@@ -95,6 +97,22 @@ async def test_a_parameter_that_is_wrong_or_unknown_is_named(path: str, field: s
         answer = await http.get(path)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_cursor_of_a_long_list_is_one_that_is_taken() -> None:
+    cursors: list[str | None] = []
+
+    class Many(Reads):
+        async def instruments(self, query: str, *, cursor: str | None, limit: int) -> dict[str, Any]:
+            cursors.append(cursor)
+            return by_offset([{"symbol": "NSE:TCS"}] * 100_002, cursor, limit)
+
+    async with client(application(Many())) as http:
+        first = (await http.get("/v1/instruments?limit=2&cursor=99998")).json()["next_cursor"]
+        last = await http.get("/v1/instruments", params={"limit": 2, "cursor": first})
+        assert (first, last.status_code, last.json()["next_cursor"]) == ("100000", 200, None)
+        assert (await http.get("/v1/instruments?cursor=9999999999")).status_code == 422
+    assert cursors == ["99998", "100000"]
 
 
 async def test_symbols_that_nobody_knows_are_no_empty_answer() -> None:
@@ -205,3 +223,57 @@ async def test_what_reduces_risk_is_not_held_up_by_parameters_it_does_not_need(
     async with client(application()) as http:
         await http.request(method, path, json=body, headers=KEY)
     assert reached == [what]
+
+
+SPLIT = {"reason": "Prices\r\nlook\x00 wrong \ud800"}
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "reason"),
+    [
+        (b"", None, None),
+        (b'{"reason": "Prices look wrong"}', "application/json", "Prices look wrong"),
+        (b'{"reason": null}', "application/json", None),
+        (b'{"reason": " "}', "application/json", None),
+        (json.dumps({"reason": "x" * 201}).encode(), "application/json", "x" * 200),
+        (json.dumps(SPLIT).encode(), "application/json", "Prices look wrong"),
+        (b'{"reason": "late", "colour": "red"}', "application/json", "late"),
+        (b'{"reason": "late"}', "text/plain", "late"),
+        (b'{"reason": "late"}', None, "late"),
+        (b'{"reason": 5}', "application/json", None),
+        (b'["late"]', "application/json", None),
+        (b"reason=late", "application/x-www-form-urlencoded", None),
+        (b"{", "application/json", None),
+        (b"\xff\xfe", "application/json", None),
+        (b"1" * 5000, "application/json", None),
+        (b"[" * 60_000, "application/json", None),
+    ],
+)
+async def test_no_body_keeps_a_halt_from_being_taken(
+    content: bytes, kind: str | None, reason: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str | None] = []
+
+    async def arrived(_: Any, reason: str | None) -> None:
+        taken.append(reason)
+        raise Reached
+
+    monkeypatch.setattr("tradingengine.api.halt.service.HaltService.halt", arrived)
+    async with client(application()) as http:
+        await http.post("/v1/halt", content=content, headers={"content-type": kind} if kind else {})
+    assert taken == [reason]
+
+
+async def test_a_halt_without_a_reason_that_can_be_read_says_so_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def arrived(*_: Any) -> None:
+        raise Reached
+
+    monkeypatch.setattr("tradingengine.api.halt.service.HaltService.halt", arrived)
+    async with client(application()) as http:
+        await http.post("/v1/halt", json={"reason": "Prices look wrong"})
+        await http.post("/v1/halt")
+        assert "could not be read" not in caplog.text
+        await http.post("/v1/halt", content=b"{")
+    assert caplog.text.count("could not be read") == 1

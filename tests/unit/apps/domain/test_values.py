@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tradingengine.domain.candles import Candle, bar_start, resample
+from tradingengine.domain.candles import INTERVALS, Candle, bar_start, next_bar_start, resample
 from tradingengine.domain.clock import SystemClock, epoch_ms, from_epoch_ms, parse_rfc3339, rfc3339
 from tradingengine.domain.errors import DomainError
 from tradingengine.domain.ids import broker_tag, id_of_tag, is_id, new_id, parse_id, time_of
@@ -131,6 +131,14 @@ def test_bars_start_where_the_market_counts_from() -> None:
     assert datetime.fromtimestamp(bar_start(at, "1d"), UTC).strftime("%d %H:%M") == "04 18:30"
     with pytest.raises(DomainError, match="not an interval"):
         bar_start(at, "2m")
+
+
+def test_a_bar_that_began_before_a_time_starts_before_the_next_bar_of_that_time() -> None:
+    at = int(datetime(2026, 1, 5, 10, 3, tzinfo=UTC).timestamp())
+    ends = {name: datetime.fromtimestamp(next_bar_start(at, name), UTC).strftime("%H:%M") for name in INTERVALS}
+    assert ends == {"1m": "10:03", "5m": "10:05", "15m": "10:15", "1h": "10:45", "1d": "18:30"}
+    for name in INTERVALS:
+        assert next_bar_start(bar_start(at, name), name) == bar_start(at, name)
 
 
 def test_longer_bars_hold_all_that_the_shorter_ones_held() -> None:

@@ -131,6 +131,62 @@ def test_every_patience_ends_with_a_word_of_failure_and_its_cause(
     assert bad(late)
 
 
+@pytest.mark.parametrize(
+    ("heard", "patience", "reason"),
+    [(Heard.OPENING, START_SECONDS, "DidNotStart"), (Heard.NOTHING, COMING_SECONDS, "Unreachable")],
+)
+def test_a_pod_whose_container_is_started_again_and_again_does_not_begin_its_patience_anew(
+    heard: Heard, patience: float, reason: str
+) -> None:
+    people = People()
+    for at in range(0, int(patience) + 1, 10):
+        run = replace(STARTED, run=f"a/{at // 60}", restarts=at // 60, begun=NOW + timedelta(seconds=at // 60 * 60))
+        words = people.see(look(run, heard, says="the journal is large" if heard is Heard.OPENING else ""), at)
+        passing = "Restarting" if at >= 60 else "Starting"
+        assert words.reason == (passing if at < patience else reason), f"after {at} s"
+
+
+def test_an_edge_that_told_its_state_has_its_whole_patience_after_a_restart() -> None:
+    people = People()
+    people.see(look(STARTED, Heard.OPENING), 0)
+    people.see(TELLING, 100)
+    again = replace(STARTED, run="a/1", restarts=1, begun=NOW + timedelta(seconds=1000))
+    assert people.see(look(again, Heard.OPENING), 1000).reason == "Restarting"
+    assert people.see(look(again, Heard.OPENING), 1000 + START_SECONDS - 1).reason == "Restarting"
+    assert people.see(look(again, Heard.OPENING), 1000 + START_SECONDS).reason == "DidNotStart"
+
+
+def test_an_edge_that_was_cut_off_has_its_whole_patience_when_its_node_comes_back() -> None:
+    people = People()
+    people.see(replace(TELLING, ran=1), 0)
+    assert people.see(replace(SILENT, ran=1), 300).reason == "Unreachable"
+    again = replace(STARTED, run="a/1", restarts=1, begun=NOW + timedelta(seconds=600))
+    assert people.see(look(again, Heard.OPENING, says="it is large", ran=1), 605).message == "it is large"
+
+
+def test_another_pod_has_a_patience_of_its_own() -> None:
+    people = People()
+    people.see(look(STARTED, Heard.OPENING), 0)
+    assert people.see(look(STARTED, Heard.OPENING), START_SECONDS).reason == "DidNotStart"
+    other = replace(STARTED, run="b/0", begun=NOW + timedelta(seconds=START_SECONDS))
+    assert people.see(look(other, Heard.OPENING), START_SECONDS + 1).reason == "Starting"
+
+
+def test_an_operator_that_was_just_started_counts_a_silence_from_when_the_container_began() -> None:
+    assert People().see(look(STARTED, Heard.OPENING), START_SECONDS).reason == "DidNotStart"
+
+
+@pytest.mark.parametrize("between", [SILENT, look(STARTED, Heard.OPENING)], ids=["a timeout", "opening"])
+def test_what_comes_between_refusals_does_not_begin_their_patience_anew(between: EdgeLook) -> None:
+    people = People()
+    people.see(TELLING, 0)
+    refuses = replace(SILENT, heard=Heard.REFUSAL)
+    for at in range(1, int(TOKEN_SECONDS), 2):
+        assert people.see(refuses, at).reason == "WaitsForToken"
+        people.see(between, at + 1)
+    assert people.see(refuses, 1 + TOKEN_SECONDS).reason == "TokenRefused"
+
+
 def test_a_container_that_ended_is_said_at_once_with_its_cause() -> None:
     crashed = replace(RUNNING, restarts=1, run="a/1", ended="Error, exit code 1")
     words = People().see(look(crashed), 1)
@@ -181,8 +237,10 @@ def test_a_new_control_token_is_waited_for_and_a_silent_edge_is_not_mistaken_for
     words = people.see(refuses, 1)
     assert (words.state, words.status, words.reason) == ("Waiting", "False", "WaitsForToken")
     assert people.see(SILENT, 2).reason == "Unreachable"
-    assert people.see(refuses, 1 + TOKEN_SECONDS).reason == "WaitsForToken", "counted from when it refuses again"
-    assert people.see(TELLING, 2 + TOKEN_SECONDS).reason == "Ready"
+    assert people.see(refuses, TOKEN_SECONDS).reason == "WaitsForToken"
+    assert people.see(TELLING, 1 + TOKEN_SECONDS).reason == "Ready"
+    assert people.see(refuses, 2 + TOKEN_SECONDS).reason == "WaitsForToken", "it knew the token in between"
+    assert people.see(TELLING, 3 + TOKEN_SECONDS).reason == "Ready"
     assert people.memory.refused_since is None
 
 

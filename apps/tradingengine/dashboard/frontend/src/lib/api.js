@@ -1,4 +1,5 @@
 // Calls of /v1. Every answer that is no success becomes a Problem with what, where and how to mend it.
+import { readWhole } from "./pages.js";
 import { fail, outdated, put, putQuotes, session } from "./store.js";
 
 const TIMEOUT_MS = 8000;
@@ -96,7 +97,7 @@ const PATHS = {
 /** Read one resource into the store; true when it came. @param {keyof PATHS} name */
 export async function load(name) {
   try {
-    put(name, await get(PATHS[name]));
+    put(name, await (name === "positions" ? readWhole(PATHS[name], get) : get(PATHS[name])));
     return true;
   } catch (problem) {
     fail(name, problem.document ?? { title: "Something went wrong", detail: String(problem) });
