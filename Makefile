@@ -130,12 +130,16 @@ e2e: venv ## the whole product on two real nodes; refuses while a demo is up (ro
 	$(DEVCLUSTER) build
 	$(PYTEST) -m e2e tests/e2e --verbose $(ARGS)
 
+# A report takes in, and then deletes, whatever is named as its own data file with something behind a dot.
+TOGETHER := .coverage-together
+
 .PHONY: coverage
 coverage: venv ## branch coverage of the product by the last unit, integration and cluster runs, their processes included: 90 %
-	$(BIN)/coverage combine --quiet --keep --data-file=.coverage .coverage.unit .coverage.integration .coverage.cluster
+	$(BIN)/python -m te_checks coverage-data
+	$(BIN)/coverage combine --quiet --keep --data-file=$(TOGETHER) .coverage.unit .coverage.integration .coverage.cluster
 	@echo "The files with the most uncovered lines:"
-	$(BIN)/coverage report --sort=-miss 2>&1 | awk 'NR <= 22'
-	$(BIN)/coverage report --fail-under=90 --format=total
+	$(BIN)/coverage report --data-file=$(TOGETHER) --sort=-miss 2>&1 | awk 'NR <= 22'
+	$(BIN)/coverage report --data-file=$(TOGETHER) --fail-under=90 --format=total
 
 .PHONY: packages
 packages: ## install the Debian packages that tests and builds need and that are missing (root)
