@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from tradingengine.domain.errors import DomainError
-from tradingengine.domain.money import Paise
+from tradingengine.domain.money import Paise, show_count
 from tradingengine.domain.reasons import Reason
 
 
@@ -321,7 +321,7 @@ def apply_event(order: Order, event_type: str, data: Mapping[str, Any], at: date
     if is_fill:
         cumulative = int(data["cumulative"])
         if cumulative > order.quantity:
-            raise DomainError(f"order {order.id}: filled {cumulative} of {order.quantity}")
+            raise DomainError(f"order {order.id}: filled {show_count(cumulative)} of {show_count(order.quantity)}")
         changes |= {"filled_quantity": cumulative, "average_paise": int(data["average_paise"])}
     if event is OrderEvent.CANCEL_REQUESTED:
         changes["cancel_requested"] = True

@@ -21,6 +21,7 @@ from tradingengine.storage.projection import (
     Projection,
     never_arrived,
     not_delivered_alert,
+    order_words,
 )
 
 _BY_HALT: Final = "cancelled_by_halt"
@@ -169,8 +170,7 @@ async def _apply_cancel(connection: Connection, event: EdgeEvent, projection: Pr
     if event.data["result"] == "expired":
         await orders.request_cancel(connection, stored, requested=False)
     order = stored.order
-    what = f"{order.side} {order.quantity} {order.symbol} {order.product}"
-    told = _alert(event, "warning", f"{title}: {what}", detail, mend)
+    told = _alert(event, "warning", f"{title}: {order_words(order)}", detail, mend)
     projection.alerts.append(msgspec.structs.replace(told, order_id=target))
     return [("order", target)]
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
+from tradingengine.domain.money import show_count
 from tradingengine.storage import alerts, events
 from tradingengine.storage.heartbeat import Heartbeat
 from tradingengine.storage.postgres import Database
@@ -71,7 +72,7 @@ def _back(outage: str, seconds: float) -> Alert:
         key=f"edge-back/{outage}",
         severity="info",
         title="The link to the edge is back",
-        detail=f"It was silent for {round(seconds)} s.",
+        detail=f"It was silent for {show_count(round(seconds))} s.",
         mend=None,
         order_id=None,
         at=datetime.now(UTC),

@@ -12,6 +12,7 @@ import msgspec
 
 from tradingengine.domain.errors import DomainError
 from tradingengine.domain.ids import is_id
+from tradingengine.domain.money import show_count
 from tradingengine.domain.orders import (
     EVENT_TYPES,
     Delivery,
@@ -194,10 +195,15 @@ def _born_at_edge(event: EdgeEvent) -> StoredOrder:
     return StoredOrder(order=order, delivery=Delivery.DELIVERED, run=event.run)
 
 
+def order_words(order: Order) -> str:
+    """An order in the title of an alert: `BUY 1,00,000 NSE:RELIANCE MIS`."""
+    return f"{order.side} {show_count(order.quantity)} {order.symbol} {order.product}"
+
+
 def _order_alert(event: EdgeEvent, order: Order, before: Order | None) -> Alert | None:
     if before is not None and before.state is order.state:
         return None
-    what = f"{order.side} {order.quantity} {order.symbol} {order.product}"
+    what = order_words(order)
     if order.state is OrderState.REJECTED and not order.dry_run:
         message = order.reason.message if order.reason else reason(ReasonCode.NONE).message
         mend = order.reason.mend if order.reason else None
@@ -228,7 +234,7 @@ def not_delivered_alert(order: Order) -> Alert:
     return Alert(
         key=f"not-delivered/{order.id}",
         severity="warning",
-        title=f"Not delivered: {order.side} {order.quantity} {order.symbol} {order.product}",
+        title=f"Not delivered: {order_words(order)}",
         detail=why.message,
         mend=why.mend or None,
         order_id=order.id,

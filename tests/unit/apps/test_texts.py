@@ -59,6 +59,22 @@ def test_no_text_names_a_field_of_the_resource(path: Path) -> None:
     assert found == []
 
 
+def bare_quantities(source: str) -> list[tuple[int, str]]:
+    """Line and expression of each quantity of an order that a text fills in without grouping its digits."""
+    return [
+        (node.lineno, ast.unparse(node.value))
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FormattedValue)
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr.endswith("quantity")
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_quantities_are_grouped_the_indian_way(path: Path) -> None:
+    assert bare_quantities(path.read_text()) == []
+
+
 def test_no_reason_of_the_table_names_one() -> None:
     assert [text for pair in REASONS.values() for text in pair if OF_THE_RESOURCE.search(text)] == []
 
@@ -72,3 +88,5 @@ log.warning("spec.brokers is wrong")
 """
     assert [line for line, text in texts(seen) if OF_THE_RESOURCE.search(text)] == [2, 3]
     assert sum(1 for path in FILES for _ in texts(path.read_text())) > 150
+    told = 'title = f"Rejected: {order.side} {order.quantity} of {show_count(order.freeze_quantity)}"'
+    assert bare_quantities(told) == [(1, "order.quantity")]

@@ -14,7 +14,7 @@ from tradingengine.domain.positions import key_of
 from tradingengine.domain.risk import market_day
 from tradingengine.storage.events import EdgeEvent
 from tradingengine.storage.outbox import wire_order
-from tradingengine.storage.projection import Projection, never_arrived, spoken_of
+from tradingengine.storage.projection import Projection, never_arrived, not_delivered_alert, spoken_of
 from tradingengine.storage.records import StoredOrder
 
 pytestmark = pytest.mark.unit
@@ -175,6 +175,19 @@ def test_rejections_and_unknown_outcomes_alert_once_each() -> None:
     assert [alert.severity for alert in projection.alerts] == ["warning", "critical"]
     assert projection.alerts[0].mend == "Release it"
     assert projection.orders[refused.id].order.reason is not None
+
+
+def test_an_alert_groups_the_quantity_of_its_order_the_indian_way() -> None:
+    tape, refused, lost = Tape(), an_order(quantity=100_000), an_order(side=Side.SELL, quantity=12_34_567)
+    projection = Projection({item.id: cloud(item) for item in (refused, lost)}, {})
+    projection.apply(tape("order.rejected", refused.id, {"code": "halted", "message": "Trading is halted"}))
+    projection.apply(tape("order.sent", lost.id))
+    projection.apply(tape("order.unknown", lost.id, {"message": "no answer"}))
+    assert [alert.title for alert in (*projection.alerts, not_delivered_alert(refused))] == [
+        "Rejected: BUY 1,00,000 NSE:RELIANCE MIS",
+        "Outcome unknown: SELL 12,34,567 NSE:RELIANCE MIS",
+        "Not delivered: BUY 1,00,000 NSE:RELIANCE MIS",
+    ]
 
 
 def test_a_new_day_or_run_puts_realised_profit_behind() -> None:
