@@ -7,7 +7,7 @@ minutes that come twice are compared later, over all files (`overlap`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 from tradingengine.marketdata.errors import Defect
 from tradingengine.marketdata.replay import columns as read
 from tradingengine.marketdata.replay.columns import Layout
+from tradingengine.marketdata.replay.spellings import MEND as MEND_SPELLING
+from tradingengine.marketdata.replay.spellings import Spellings, groups
 
 BATCH_ROWS = 65_536
 IST_OFFSET_S = 19_800
@@ -80,6 +82,7 @@ class _Pass:
     offset: int = 0
     newest: dict[str, int] = field(default_factory=dict)
     slips: dict[str, _Slip] = field(default_factory=dict)
+    spelled: Spellings = field(default_factory=Spellings)
     found: TableFindings = field(default_factory=TableFindings)
 
     def report(self, kind: str, row: int, what: str, mend: str, count: int = 1) -> None:
@@ -182,7 +185,7 @@ def _inspect_batch(state: _Pass, batch: Any) -> None:
     prices = _check_prices(state, columns)
     if broken or prices is None:
         return
-    _check_order(state, tickers, ts)
+    _check_order(state, symbols, tickers, ts)
     _count(state, symbols, tickers, ts, prices)
 
 
@@ -242,15 +245,13 @@ def _check_extremes(state: _Pass, prices: dict[str, Any], columns: dict[str, Any
     return not wrong
 
 
-def groups(symbols: Any) -> Iterator[tuple[str, Any]]:
-    """Each symbol of a batch with the row numbers it has, in order."""
-    encoded = pc.dictionary_encode(symbols)
-    for code, symbol in enumerate(encoded.dictionary.to_pylist()):
-        yield symbol, pc.indices_nonzero(pc.equal(encoded.indices, code))
-
-
-def _check_order(state: _Pass, tickers: Any, ts: Any) -> None:
+def _check_order(state: _Pass, symbols: Any, tickers: Any, ts: Any) -> None:
     """Ticks of one ticker must not go back. Bars may come in any order: the days in which they do are noted."""
+    double = None if state.layout.bars else state.spelled.second(symbols, tickers, days_of(ts))
+    if double is not None:
+        state.report("spelling", double[0], double[1], MEND_SPELLING, double[2])
+    if "spelling" in state.slips:
+        return  # two spellings one after the other go back too; they are one fault
     for symbol, rows in groups(tickers):
         times = pc.take(ts, rows)
         start = state.newest.get(symbol, -1)

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 
 from tradingengine.domain.candles import Candle
 from tradingengine.domain.clock import IST
-from tradingengine.marketdata.replay.checks import groups
 from tradingengine.marketdata.replay.folder import DataFolder
 from tradingengine.marketdata.replay.overlap import with_file
 from tradingengine.marketdata.replay.rows import read_rows
+from tradingengine.marketdata.replay.spellings import groups
 
 _DAY_S = 86_400
 _TICKS = ("symbol", "ts", "ltp", "day_volume")

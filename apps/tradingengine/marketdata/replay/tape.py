@@ -19,10 +19,10 @@ from tradingengine.domain.candles import Candle
 from tradingengine.domain.instruments import Instrument, InstrumentKind, Segment
 from tradingengine.marketdata.errors import MarketDataConfigError
 from tradingengine.marketdata.port import Source
-from tradingengine.marketdata.replay.checks import groups
 from tradingengine.marketdata.replay.day import load_bars, load_ticks
 from tradingengine.marketdata.replay.folder import DataFolder
 from tradingengine.marketdata.replay.path import DepthRule, minute_path
+from tradingengine.marketdata.replay.spellings import groups
 from tradingengine.marketdata.tape import TapePrice, trading_hours
 
 LONGEST_GAP = timedelta(days=10)

@@ -18,8 +18,8 @@ from tradingengine.domain.calendar import Calendar
 from tradingengine.domain.candles import Candle
 from tradingengine.marketdata.candles import CandleAggregator
 from tradingengine.marketdata.errors import DataFolderError
+from tradingengine.marketdata.replay import checks, overlap
 from tradingengine.marketdata.replay import columns as columns_module
-from tradingengine.marketdata.replay import overlap
 from tradingengine.marketdata.replay.folder import inspect_folder, open_folder
 from tradingengine.marketdata.replay.tape import ReplayTape
 
@@ -190,6 +190,31 @@ def test_ticks_that_contradict_are_refused(folder: Path, calendar: Calendar) -> 
     )
     write_parquet(folder / "ticks_b.parquet", _part(_ticks(OPEN, 600, first=300), range(0, 600, 2)))
     assert "are others than in ticks_a.parquet" in _one_defect(folder, calendar)
+
+
+@pytest.mark.parametrize("by_symbol", [False, True], ids=["side by side", "one after the other"])
+def test_ticks_of_one_share_under_two_spellings_on_one_day_are_one_defect(
+    folder: Path, calendar: Calendar, monkeypatch: pytest.MonkeyPatch, by_symbol: bool
+) -> None:
+    (folder / NAME).unlink()
+    monkeypatch.setattr(checks, "BATCH_ROWS", 500)
+    ticks = _ticks(OPEN, 300)
+    order = range(600) if by_symbol else [row for pair in zip(range(300), range(300, 600), strict=True) for row in pair]
+    both = {name: values * 2 for name, values in ticks.items()} | {"symbol": ["ALPHAX"] * 300 + ["ALPHAX-EQ"] * 300}
+    write_parquet(folder / "ticks_made.parquet", _part(both, order))
+    assert _one_defect(folder, calendar) == (
+        f"ticks_made.parquet, row {301 if by_symbol else 2}: ticks of ALPHAX on 2026-01-06 are here as ALPHAX-EQ and "
+        "above as ALPHAX: each trade would be played twice (and 299 more rows like it). "
+        "Keep the rows of one spelling on each day"
+    )
+
+
+def test_another_spelling_on_another_day_is_taken(folder: Path, calendar: Calendar) -> None:
+    (folder / NAME).unlink()
+    first, second = _ticks(OPEN, 300), _ticks(OPEN + 86_400, 300)
+    second["symbol"] = ["NSE:ALPHAX"] * 300
+    write_parquet(folder / "ticks_made.parquet", {name: first[name] + second[name] for name in first})
+    assert len(_played(folder, calendar)) == 300
 
 
 def test_a_morning_of_ticks_and_an_afternoon_of_bars_are_one_day(folder: Path, calendar: Calendar) -> None:
