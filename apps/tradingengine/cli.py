@@ -28,7 +28,8 @@ _DATA_EXAMPLES = """examples:
   te data check recordings --output json
 
 Exit code 0: every file is sound; 1: at least one is not, and the text says where and how to mend it; 2: wrong usage.
-The first line is the verdict; the last lines say for each symbol and day how many minutes of the session it holds."""
+The first line is the verdict; the last lines say for each symbol and day how many minutes of the session it holds. Of
+more than 12 the whole ones are counted and each with a gap has its line, 2,000 at most; the JSON has all."""
 
 _ROOT_EXAMPLES = """examples:
   te migrate                     bring the database to the schema of this version

@@ -7,7 +7,6 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,12 @@ EXAMPLES = """examples:
   te data check recordings --output json
 
 Exit code 0: every file is sound; 1: at least one is not; 2: wrong usage. The first line is the verdict; then come the
-files, and how many minutes of the session each day holds: days with gaps first of all, the rest in one line. All days
-and symbols are in the JSON. Files of other kinds are left alone."""
+files, and how many minutes of the session each day holds: up to 12 lines for every symbol and day, beyond that how many
+are whole and a line for each symbol and day with a gap, 2,000 at most. All days and symbols are in the JSON. Files of
+other kinds are left alone."""
 
-MOST_DAYS = 20
-MOST_SYMBOLS = 3
+MOST_LINES = 2_000
+MOST_NAMES = 3
 MOST_STRETCHES = 3
 FEW_ROWS = 12
 PROGRESS_EVERY_S = 1.0
@@ -126,8 +126,8 @@ def _text(folder: DataFolder, held: list[Held]) -> list[str]:
         lines.append(f"note     {unlisted_text(folder)}.")
     if folder.left_alone:
         names = folder.left_alone
-        more = f" and {len(names) - MOST_SYMBOLS} more" if len(names) > MOST_SYMBOLS else ""
-        lines.append(f"note     Left alone: {', '.join(names[:MOST_SYMBOLS])}{more}.")
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        lines.append(f"note     Left alone: {', '.join(names[:MOST_NAMES])}{more}.")
     return lines + _minutes(held)
 
 
@@ -157,22 +157,20 @@ def _line(report: FileReport) -> str:
 
 
 def _minutes(held: list[Held]) -> list[str]:
-    """Every day and symbol of a small folder; of a larger one the days with most gaps, and how many are whole."""
+    """Every day and symbol of a small folder; of a larger one how many are whole, and a line for each with a gap."""
     if len(held) <= FEW_ROWS:
         return [f"{entry.day}  {_one(entry)}" for entry in held]
-    days = [(day, list(entries)) for day, entries in groupby(held, key=lambda entry: entry.day)]
-    gaps = [(day, entries) for day, entries in days if not all(entry.whole for entry in entries)]
-    worst = sorted(gaps, key=lambda item: -sum(entry.session - entry.held for entry in item[1]))[:MOST_DAYS]
-    lines = [
-        f"{_count(len(days) - len(gaps), 'day')} of {len(days)} hold every minute of the session for every symbol."
-    ]
-    for day, entries in sorted(worst):
-        odd = sorted((entry for entry in entries if not entry.whole), key=lambda entry: entry.held - entry.session)
-        more = f"; and {len(odd) - MOST_SYMBOLS} more" if len(odd) > MOST_SYMBOLS else ""
-        named = "; ".join(_one(entry) for entry in odd[:MOST_SYMBOLS])
-        lines.append(f"{day}  {len(entries) - len(odd)} of {_count(len(entries), 'symbol')} whole; {named}{more}")
-    if len(gaps) > len(worst):
-        lines.append(f"and {_count(len(gaps) - len(worst), 'day')} with fewer gaps; --output json has all of them.")
+    odd = [entry for entry in held if not entry.session or not entry.whole]
+    days = {entry.day for entry in held}
+    whole = len(days) - len({entry.day for entry in odd})
+    said = (
+        f"Every minute of the session is held on {whole} of {_count(len(days), 'day')} for every symbol, "
+        f"on {len(held) - len(odd)} of {len(held)} days by symbol"
+    )
+    lines = [f"{said}; the others:" if odd else f"{said}."]
+    lines += [f"{entry.day}  {_one(entry)}" for entry in odd[:MOST_LINES]]
+    if odd[MOST_LINES:]:
+        lines.append(f"and {len(odd) - MOST_LINES} more, all of them in --output json.")
     return lines
 
 

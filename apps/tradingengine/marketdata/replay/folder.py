@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -19,10 +19,11 @@ from typing import Literal, TypeAlias
 from tradingengine.domain.calendar import Calendar, load_calendar
 from tradingengine.marketdata.errors import DataFolderError, Defect
 from tradingengine.marketdata.replay.checks import MEND_COPY, DayKey, inspect_table
+from tradingengine.marketdata.replay.fit import check_fit
 from tradingengine.marketdata.replay.masters import Listed, is_master, read_master
 from tradingengine.marketdata.replay.names import name_key
 from tradingengine.marketdata.replay.overlap import Claims, check_overlaps
-from tradingengine.marketdata.replay.sessions import EPOCH, check_fit
+from tradingengine.marketdata.replay.sessions import EPOCH
 
 FileKind: TypeAlias = Literal["ticks", "bars", "instruments"]
 logger = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ def inspect_folder(path: Path, *, calendar: Calendar | None = None, progress: Pr
         return folder
     known = _known_files(folder, entries)
     dates = load_calendar() if calendar is None else calendar
+    minutes: dict[str, dict[DayKey, int]] = {}
     claims = {kind: Claims(bars=kind == "bars") for kind in ("bars", "ticks")}
     # Masters first: they say which instrument a recorded symbol is.
     for number, (name, kind) in enumerate(sorted(known, key=lambda item: item[1] != "instruments"), 1):
@@ -132,7 +134,8 @@ def inspect_folder(path: Path, *, calendar: Calendar | None = None, progress: Pr
         if kind == "instruments":
             _inspect_master(folder, name)
         else:
-            _inspect_recording(folder, name, kind, dates, claims[kind])
+            minutes[name] = _inspect_recording(folder, name, kind, claims[kind])
+    _check_fit(folder, dates, minutes)
     folder.reports.sort(key=lambda report: report.file)
     _check_presence(folder)
     _check_manifest(folder, [name for name, _ in entries])
@@ -192,9 +195,9 @@ def _inspect_master(folder: DataFolder, name: str) -> None:
     folder.reports.append(FileReport(name, "instruments", found.rows, len(found.listed), None, None, defects))
 
 
-def _inspect_recording(folder: DataFolder, name: str, kind: FileKind, dates: Calendar, claims: Claims) -> None:
+def _inspect_recording(folder: DataFolder, name: str, kind: FileKind, claims: Claims) -> dict[DayKey, int]:
+    """Read one file into the folder; returns its minutes."""
     found = inspect_table(folder.path / name, bars=kind == "bars", ticker=folder.ticker)
-    defects = found.defects or check_fit(name, dates, found.minutes)
     index = folder.bars if kind == "bars" else folder.ticks
     for number, ticker in found.days:
         held = index.setdefault(EPOCH + timedelta(days=number), {})
@@ -208,7 +211,17 @@ def _inspect_recording(folder: DataFolder, name: str, kind: FileKind, dates: Cal
     claims.add(name, found.days, found.again)
     symbols = len({ticker for _, ticker in found.days})
     first, last = _utc(found.first_ts), _utc(found.last_ts)
-    folder.reports.append(FileReport(name, kind, found.rows, symbols, first, last, tuple(defects)))
+    folder.reports.append(FileReport(name, kind, found.rows, symbols, first, last, tuple(found.defects)))
+    return found.minutes
+
+
+def _check_fit(folder: DataFolder, dates: Calendar, minutes: dict[str, dict[DayKey, int]]) -> None:
+    """Add the defects of files whose times are shifted. One that is not sound otherwise is mended first."""
+    shifted = check_fit(dates, minutes)
+    folder.reports = [
+        replace(report, defects=(shifted[report.file],)) if report.ok and report.file in shifted else report
+        for report in folder.reports
+    ]
 
 
 def _utc(seconds: int | None) -> datetime | None:

@@ -85,33 +85,39 @@ def test_ticks_and_bars_of_a_day_count_together(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out.splitlines()[-1] == "2026-01-06  ALPHAX 374 of 375: 10:14 missing"
 
 
-def test_of_a_large_folder_the_worst_days_are_named(
+def test_of_a_large_folder_every_day_and_symbol_with_a_gap_has_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check, "MOST_DAYS", 2)
     symbols = {f"SHARE{number}": 100.0 for number in range(6)}
-    write_days(tmp_path, symbols, [OPEN + day * DAY_S for day in range(3)] + [OPEN + 6 * DAY_S])
-    # The first day lacks one minute of one share, the second an hour of five, the third all but an hour of one.
+    write_days(tmp_path, symbols, [OPEN + day * DAY_S for day in range(3)] + [OPEN + 5 * DAY_S, OPEN + 6 * DAY_S])
+    # The first day lacks one minute of one share, the second an hour of five, the third all but an hour of one; the
+    # fourth is a Sunday, of which one share was recorded.
     _drop(tmp_path, lambda symbol, minute: not (
         (minute == 10 and symbol == "SHARE3")
         or (1_440 <= minute < 1_500 and symbol != "SHARE0")
         or (minute in range(2_940, 4_000) and symbol == "SHARE5")
+        or (minute in range(7_200, 8_000) and symbol != "SHARE4")
     ))  # fmt: skip
     for name in ("notes.txt", "a.csv", "b.csv", "c.csv"):
         (tmp_path / name).write_text("")
     assert check.main([str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-5:] == [
+    expected = [
         "note     Left alone: a.csv, b.csv, c.csv and 1 more.",
-        "1 day of 4 hold every minute of the session for every symbol.",
-        "2026-01-07  1 of 6 symbols whole; SHARE1 315 of 375: 09:15-10:14 missing; "
-        "SHARE2 315 of 375: 09:15-10:14 missing; SHARE3 315 of 375: 09:15-10:14 missing; and 2 more",
-        "2026-01-08  5 of 6 symbols whole; SHARE5 60 of 375: 10:15-15:29 missing",
-        "and 1 day with fewer gaps; --output json has all of them.",
+        "Every minute of the session is held on 1 of 5 days for every symbol, on 17 of 25 days by symbol; the others:",
+        "2026-01-06  SHARE3 374 of 375: 09:25 missing",
+        *(f"2026-01-07  SHARE{number} 315 of 375: 09:15-10:14 missing" for number in range(1, 6)),
+        "2026-01-08  SHARE5 60 of 375: 10:15-15:29 missing",
+        "2026-01-11  SHARE4 375 minutes on a day without a session",
     ]
+    assert lines[-10:] == expected
+    monkeypatch.setattr(check, "MOST_LINES", 3)
+    assert check.main([str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-6:] == [*expected[:5], "and 5 more, all of them in --output json."]
     assert check.main([str(tmp_path), "--output", "json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert len(document["minutes"]) == 24
+    assert len(document["minutes"]) == 25
     assert document["minutes"][3] == {
         "day": "2026-01-06",
         "symbol": "SHARE3",
@@ -121,6 +127,13 @@ def test_of_a_large_folder_the_worst_days_are_named(
         "outside": 0,
     }
     assert document["left_alone"] == ["a.csv", "b.csv", "c.csv", "notes.txt"]
+
+
+def test_a_large_folder_without_a_gap_says_so_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_days(tmp_path, {f"SHARE{number}": 100.0 for number in range(7)}, [OPEN, OPEN + DAY_S])
+    assert check.main([str(tmp_path)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "Every minute of the session is held on 2 of 2 days for every symbol, on 14 of 14 days by symbol."
 
 
 def test_symbols_that_no_master_lists_are_named_up_to_a_bound(
