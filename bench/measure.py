@@ -10,10 +10,11 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from te_demo.person import Person, market_order
 from te_demo.product import OPERATOR_NAMESPACE, Product
@@ -25,6 +26,9 @@ from te_devcluster.processes import marked_processes
 from te_devcluster.status import cpu_seconds
 
 SYMBOL = "NSE:RELIANCE"
+FIRST_KIB = 60
+"""What a page may load at first; the front end's build refuses more, the document apart."""
+_IMPORTED = re.compile(r"""\b(?:from|import)\s*["'](\.\.?/[^"']+\.js)["']""")
 WRITING_VERBS = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
@@ -230,13 +234,22 @@ def bound_of(cumulative: Mapping[float, float], share: float) -> float:
     return min(bound for bound, count in cumulative.items() if count >= share * whole)
 
 
-def page_kb_gzip(person: Person) -> float:
-    """The document and every file it names, each by gzip, in kB."""
-    page = person.http.get("/").text
-    total = len(gzip.compress(page.encode(), 6))
-    for path in sorted(set(re.findall(r'(?:src|href)="(/static/[^"]+\.(?:js|css))"', page))):
-        total += len(gzip.compress(person.http.get(path).content, 6))
-    return total / 1000
+def page_kib_gzip(get: Callable[[str], bytes]) -> float:
+    """What `/` loads at first, by gzip, in KiB: the document, the files it names, and what these import at once."""
+    page = get("/")
+    total = len(gzip.compress(page, 6))
+    seen: set[str] = set()
+    left = re.findall(r'(?:src|href)="(/static/[^"]+\.(?:js|css))"', page.decode())
+    while left:
+        path = left.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        content = get(path)
+        total += len(gzip.compress(content, 6))
+        if path.endswith(".js"):  # `import("./x.js")` is loaded later
+            left += [urljoin(path, name) for name in _IMPORTED.findall(content.decode())]
+    return total / 1024
 
 
 def audit_lines() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
@@ -10,12 +11,13 @@ from pathlib import Path
 
 import pytest
 from te_devcluster.errors import DevclusterError
+from te_devcluster.paths import checkout
 from te_suites.expected import expected_test
 
 from bench import checking
 from bench.__main__ import section, with_section
 from bench.checking import environment
-from bench.measure import bound_of, operator_writes, spread
+from bench.measure import FIRST_KIB, bound_of, operator_writes, page_kib_gzip, spread
 
 pytestmark = pytest.mark.unit
 
@@ -41,6 +43,34 @@ def test_only_the_operator_s_writes_after_a_moment_count_and_leases_do_not() -> 
         event("kubernetes-admin", "patch", "services", "2026-01-01T00:00:02Z"),
     ]
     assert operator_writes(lines, "2026-01-01T00:00:00Z") == ["patch services/desk"]
+
+
+def test_the_page_s_size_is_that_of_all_it_loads_at_first() -> None:
+    loaded: list[str] = []
+    files = {
+        "/": '<link rel="stylesheet" href="/static/app-1.css"><script src="/static/app-1.js"></script>'
+        '<a href="/orders">',
+        "/static/app-1.css": "a{}",
+        "/static/app-1.js": 'import{a}from"./common-1.js";import"./polyfill-1.js";const b=()=>import("./chart-1.js")',
+        "/static/common-1.js": 'export{a}from"./polyfill-1.js"',
+        "/static/polyfill-1.js": os.urandom(4096).hex(),
+    }
+
+    def get(path: str) -> bytes:
+        loaded.append(path)
+        return files[path].encode()
+
+    assert page_kib_gzip(get) == sum(len(gzip.compress(text.encode(), 6)) for text in files.values()) / 1024
+    assert sorted(loaded) == sorted(files)
+
+
+def test_the_limit_is_the_one_that_the_build_holds() -> None:
+    build = (checkout() / "apps/tradingengine/dashboard/frontend/build.mjs").read_text()
+    assert f"const BUDGET = {{ first: {FIRST_KIB}, " in build
+    assert (
+        f"| page shell with scripts and styles, gzip | {FIRST_KIB} KiB | "
+        in (checkout() / "docs" / "benchmarks.md").read_text()
+    )
 
 
 def test_a_histogram_says_what_most_stay_below() -> None:
