@@ -6,10 +6,9 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[3]
 FRONTEND = Path("apps/tradingengine/dashboard/frontend")
 LIMIT = 240.0
 T = TypeVar("T")
+Identity = tuple[int, str]
+"""A pid, and when it began: pids are given again."""
 
 
 def until(what: str, look: Callable[[], T], seconds: float = LIMIT) -> T:
@@ -47,13 +48,23 @@ def copy_source(target: Path) -> Path:
 
 
 class RunningDesk:
-    """`python -m te_desk` with these options; stdout and stderr are files."""
+    """`python -m te_desk` with these options; stdout and stderr are files.
 
-    def __init__(self, folder: Path, source: Path, *options: str) -> None:
+    Its temporary folder is its own: another desk of the machine would take away what this one left in theirs. Programs
+    in the folder `instead` come before those of PATH.
+    """
+
+    def __init__(self, folder: Path, source: Path, *options: str, instead: Path | None = None) -> None:
         self.port = free_port()
-        folder.mkdir(parents=True, exist_ok=True)
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir(parents=True)
         self._out, self._err = folder / "stdout", folder / "stderr"
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}/operator:{ROOT}/apps:{ROOT}/devcluster"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}/operator:{ROOT}/apps:{ROOT}/devcluster",
+            "TMPDIR": str(self.temporary),
+            "PATH": f"{instead}:{os.environ['PATH']}" if instead else os.environ["PATH"],
+        }
         command = [sys.executable, "-m", "te_desk", "--port", str(self.port), "--source", str(source), *options]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
@@ -116,6 +127,10 @@ class RunningDesk:
                     found[name] = pid
         return found
 
+    def started(self) -> set[Identity]:
+        """Its children, so that they are told from later processes with the same pids."""
+        return {(pid, started_at(pid)) for pid in self.children().values()}
+
     def send(self, number: signal.Signals) -> None:
         """A signal to the desk alone."""
         self.process.send_signal(number)
@@ -155,7 +170,15 @@ def command_line(pid: int) -> list[str]:
         return []
 
 
-def traces(folder: Path, started: list[int]) -> list[str]:
+def started_at(pid: int) -> str:
+    """When a process began, in ticks since the machine did; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+def traces(folder: Path, started: set[Identity]) -> list[str]:
     """What still runs or is mounted of a desk whose things are below `folder` and whose children were `started`."""
     found = []
     for entry in Path("/proc").iterdir():
@@ -166,36 +189,30 @@ def traces(folder: Path, started: list[int]) -> list[str]:
         except OSError:
             continue
         found += [f"{name} of process {entry.name}" for name, text in texts.items() if f"{folder}" in text]
-        if int(entry.name) in started:
+        if (int(entry.name), started_at(int(entry.name))) in started:
             found.append(f"process {entry.name}: {texts['cmdline']}")
     return found
 
 
-def listeners(pids: list[int]) -> set[int]:
-    """The ports of 127.0.0.1 on which these processes listen."""
+def listeners(pids: Iterable[int]) -> dict[str, int]:
+    """The sockets with which these processes listen: inode -> port of 127.0.0.1."""
     inodes = set()
     for pid in pids:
         for link in Path(f"/proc/{pid}/fd").iterdir():
             target = str(link.readlink())
             if target.startswith("socket:["):
                 inodes.add(target[8:-1])
-    ports = set()
+    return {inode: port for inode, port in listening().items() if inode in inodes}
+
+
+def listening() -> dict[str, int]:
+    """All that listen on this machine: inode of the socket -> port."""
+    found = {}
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
-        if fields[3] == "0A" and fields[9] in inodes:
-            ports.add(int(fields[1].rpartition(":")[2], 16))
-    return ports
-
-
-def can_listen(port: int) -> bool:
-    """True when nobody holds a port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+        if fields[3] == "0A":
+            found[fields[9]] = int(fields[1].rpartition(":")[2], 16)
+    return found
 
 
 def live_quote(person: Person) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from te_desk.child import Child
 from te_desk.output import ChildLog
 from te_desk.servers import Launch
 from te_devcluster.errors import DevclusterError
+from te_devcluster.paths import write_whole
 
 from tests.integration.kit import wait_until
 
@@ -47,7 +48,7 @@ class Stage:
     def write(self, program: str) -> None:
         """The program from its next start on."""
         text = program.format(ready=str(self.ready_file), started=str(self.started_file))
-        (self.folder / "program.py").write_text(text)
+        write_whole(self.folder / "program.py", text)  # it may be started in any moment
 
     def launch(self) -> Launch:
         """What is started each time."""
@@ -103,7 +104,7 @@ async def test_what_ends_by_itself_is_said_and_tried_again_ever_later(
         async def four() -> bool:
             return stage.starts >= 4
 
-        await wait_until("the fourth attempt", four)
+        await wait_until("the fourth attempt", four, timeout=120)
         assert time.monotonic() - begun >= 0.2 + 0.4 + 0.8  # the pauses before it; a slow machine only adds
     said = capsys.readouterr().err
     assert "api ended by itself with code 3" in said
@@ -120,7 +121,7 @@ async def test_a_mended_program_does_not_wait_for_its_next_turn(
         async def waits() -> bool:
             return child.exits == 1 and child.pid is None
 
-        await wait_until("it waits", waits)
+        await wait_until("it waits", waits, timeout=120)
         stage.write(SERVES)
         assert await child.restart() < 300
         assert stage.drained == 0  # there was nothing to drain
@@ -161,7 +162,7 @@ async def test_the_end_finds_it_in_any_moment(tmp_path: Path, when: str, monkeyp
         async def waits() -> bool:
             return child.exits == 1
 
-        await wait_until("it waits", waits)
+        await wait_until("it waits", waits, timeout=120)
     else:
         await asyncio.sleep(0)
     async with asyncio.timeout(60):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import socket
 import subprocess
 import threading
@@ -14,10 +15,23 @@ import pytest
 from te_desk.engine import GATEWAY
 from te_devcluster.tools import traefik
 
-from tests.integration.desk.stage import can_listen, until
+from tests.integration.desk.stage import until
 from tests.integration.servers import free_port
 
 pytestmark = pytest.mark.integration
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """What answers for the dashboard."""
+
+    def do_GET(self) -> None:
+        """An empty page."""
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_words: object) -> None:
+        """Nothing."""
 
 
 class Backend:
@@ -30,14 +44,17 @@ class Backend:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # closed
             while True:
                 connection, _ = self._server.accept()
                 with connection:
                     connection.settimeout(10)
                     request = b""
                     while not request.endswith(b"}"):
-                        request += connection.recv(65536)
+                        chunk = connection.recv(65536)
+                        if not chunk:
+                            break
+                        request += chunk
                     self.requests.append(request)
                     connection.sendall(self._answer)
 
@@ -49,22 +66,28 @@ class Backend:
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[tuple[str, int]]:
     """The address, and the port of the api behind it, on which nobody listens yet."""
-    front, api = free_port(), free_port()
-    (tmp_path / "routes.yaml").write_text(GATEWAY.format(api=api, dashboard=free_port()))
+    front, api, pages = free_port(), free_port(), http.server.HTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=pages.serve_forever, daemon=True).start()
+    (tmp_path / "routes.yaml").write_text(GATEWAY.format(api=api, dashboard=pages.server_port))
     options = [f"--providers.file.filename={tmp_path / 'routes.yaml'}", f"--entrypoints.web.address=127.0.0.1:{front}"]
     process = subprocess.Popen([traefik(), *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until("the gateway listens", lambda: not can_listen(front))
 
     def routed() -> bool:
+        """Both routes come from one file; of the two this one has somebody behind it who answers."""
+        assert process.poll() is None
         try:
-            return httpx.get(f"http://127.0.0.1:{front}/v1", timeout=0.3).status_code != 404
-        except httpx.TimeoutException:
-            return True  # it waits for the process behind it
+            return httpx.get(f"http://127.0.0.1:{front}/", timeout=30, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
 
-    until("its routes", routed)
-    yield f"http://127.0.0.1:{front}", api
-    process.kill()
-    process.wait()
+    try:
+        until("its routes", routed)
+        yield f"http://127.0.0.1:{front}", api
+    finally:
+        process.kill()
+        process.wait()
+        pages.shutdown()
+        pages.server_close()
 
 
 def test_a_request_waits_for_a_process_that_is_away(gateway: tuple[str, int]) -> None:
