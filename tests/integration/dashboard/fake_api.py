@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from tradingengine.domain.candles import bar_start
 
 from tests.contract import contract
 from tests.integration.dashboard.world import Document, World, paise_of, wire
@@ -105,7 +106,7 @@ class FakeApi:
                 await self.send("quotes", [self.world.quote(symbol) for symbol in moved])
                 for symbol in moved:
                     bar = self.world.history[symbol][-1]
-                    await self.send("candle", {"symbol": symbol, **_bar(bar)})
+                    await self.send("candle", {"symbol": symbol, **shown_bar(bar)})
             changed = [o for i, o in self.world.orders.items() if before.get(i) != o["updated_at"]]
             before = {i: o["updated_at"] for i, o in self.world.orders.items()}
             for order in changed:
@@ -124,6 +125,11 @@ class FakeApi:
                 self.note(contract().message(json.loads(json.dumps(envelope))))
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await socket.send_text(json.dumps(envelope))
+
+    def tell(self, kind: str, data: Any) -> None:
+        """Send one message to every page, from another thread."""
+        assert self.loop is not None
+        asyncio.run_coroutine_threadsafe(self.send(kind, data), self.loop).result(5)
 
     def note(self, faults: list[str]) -> None:
         """Keep what does not fit the document, each kind once."""
@@ -194,13 +200,18 @@ class FakeApi:
         symbol, interval = request.query_params["symbol"], request.query_params["interval"]
         if symbol not in self.world.history:
             return problem(404, "unknown_instrument", f"{symbol} is not known here.", field="symbol")
-        seconds = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86_400}[interval]
+        before = int(request.query_params.get("before", 2**31 - 1))
+        held = self.world.history[symbol]
+        stored = held[: len(held) - self.world.not_stored_yet.pop(symbol, 0)]
         bars: dict[int, list[int]] = {}
-        for at, opened, high, low, close, volume in self.world.history[symbol]:
-            bar = bars.setdefault(at // seconds * seconds, [at // seconds * seconds, opened, high, low, close, 0])
-            bar[2], bar[3], bar[4], bar[5] = max(bar[2], high), min(bar[3], low), close, bar[5] + volume
+        for at, opened, high, low, close, volume in stored:
+            start = bar_start(at, interval)
+            if start < before:
+                bar = bars.setdefault(start, [start, opened, high, low, close, 0])
+                bar[2], bar[3], bar[4], bar[5] = max(bar[2], high), min(bar[3], low), close, bar[5] + volume
+        newest = list(bars.values())[-int(request.query_params.get("limit", 500)) :]
         head = {"symbol": symbol, "interval": interval, "run": "r"}
-        return JSONResponse({**head, **page([_bar(bar) for bar in bars.values()])})
+        return JSONResponse({**head, **page([shown_bar(bar) for bar in newest])})
 
     async def _place(self, request: Request) -> Response:
         body, key = await request.json(), request.headers.get("idempotency-key", "")
@@ -295,7 +306,8 @@ class FakeApi:
         ]
 
 
-def _bar(bar: list[int]) -> Document:
+def shown_bar(bar: list[int]) -> Document:
+    """A bar of the world as the api shows it."""
     at, opened, high, low, close, volume = bar
     return {"time": at, "open": f"{opened / 100:.2f}", "high": f"{high / 100:.2f}", "low": f"{low / 100:.2f}",
             "close": f"{close / 100:.2f}", "volume": volume}  # fmt: skip

@@ -1,5 +1,6 @@
 """What acts: ticket, positions, orders, HALT; and what draws: the chart and its watchlist."""
 
+import itertools
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -7,10 +8,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.integration.dashboard.conftest import PHONE, Complaints, Opener
+from tests.integration.dashboard.fake_api import shown_bar
 from tests.integration.dashboard.pages import Site
 from tests.integration.dashboard.world import Document, World
 
 pytestmark = pytest.mark.integration
+
+PRICES = ("open", "high", "low", "close")
 
 
 def pick(page: Page, words: str) -> None:
@@ -212,6 +216,27 @@ def test_an_order_that_the_edge_cannot_get_is_shown_at_once_as_not_delivered(ope
     assert len(posts(world, "/v1/orders")) == 1
 
 
+@pytest.mark.parametrize("typed", ["2500,05", "abc", "0,500"])
+@pytest.mark.parametrize("name", ["price", "trigger_price"])
+def test_a_tick_from_a_text_that_is_no_price_leaves_it_and_says_so(open_page: Opener, name: str, typed: str) -> None:
+    page = open_page("/dashboard")
+    page.locator("[name=type]").select_option("SL")
+    field, told = page.locator(f"[name={name}]"), page.locator(f"[data-field={name}] .field-error")
+    field.fill(typed)
+    expect(told).to_have_count(0)
+    for key in ("ArrowUp", "ArrowDown"):
+        field.press(key)
+        expect(field).to_have_value(typed)
+        expect(told).to_contain_text("decimal sign is a point" if "," in typed else "Use only the digits")
+    page.locator(f"[data-field={name}]").get_by_role("button", name="up").click()
+    expect(field).to_have_value(typed)
+    expect(page.locator(".field-error")).to_have_count(1)
+    field.fill("2,500.00")
+    expect(told).to_have_count(0)
+    field.press("ArrowUp")
+    expect(field).to_have_value("2500.05")
+
+
 def test_the_keyboard_alone_buys_sells_and_exits_the_chosen_row(open_page: Opener, world: World) -> None:
     page = open_page("/dashboard")
     page.wait_for_selector(".positions tbody tr")
@@ -391,6 +416,46 @@ def test_the_chart_shows_candles_own_orders_and_moves(open_page: Opener, world: 
     page.reload()
     expect(chart.locator("h2")).to_have_text("TCS")
     assert complaints.texts == []
+
+
+def legend(row: list[int]) -> re.Pattern[str]:
+    """What the legend says of a bar of the world, of a share below 1,000 rupees."""
+    bar = shown_bar(row)
+    return re.compile(r"\s*".join(re.escape(f"{word} {bar[name]}") for word, name in zip("OHLC", PRICES, strict=True)))
+
+
+def wait_for_bar(page: Page, row: list[int]) -> None:
+    """Point at the newest bars, one after the other, again and again, until the legend tells of this one."""
+    box = page.locator(".chart-host").bounding_box()
+    assert box is not None
+    for step in itertools.chain.from_iterable(itertools.repeat(range(60), 40)):
+        page.mouse.move(box["x"] + box["width"] - 60 - 4 * step, box["y"] + 200)
+        if legend(row).search(page.locator(".legend").inner_text()):
+            return
+    pytest.fail(f"no bar of {row[0]} in the chart")
+
+
+def test_bars_that_closed_while_the_chart_loaded_are_in_it_after_all(
+    open_page: Opener, world: World, site: Site
+) -> None:
+    world.feed_frozen = True
+    page = open_page("/charts")
+    # The first symbol's chart loads, and again once the socket is there: neither is to mend the load below.
+    for _ in range(400):
+        if [path for _, path, _ in world.requests].count("/v1/candles") >= 2:
+            break
+        page.wait_for_timeout(50)
+    else:
+        pytest.fail("the chart did not load a second time")
+    rows = world.history["NSE:ITC"]
+    world.not_stored_yet["NSE:ITC"] = 3
+    with page.expect_response(re.compile("/v1/candles.*ITC")):
+        page.get_by_role("button", name="ITC", exact=True).click()
+    assert world.not_stored_yet == {}
+    # Of the three bars that the history lacked, the page hears of the last alone.
+    site.api.tell("candle", {"symbol": "NSE:ITC", **shown_bar(rows[-1])})
+    for row in rows[-3:]:
+        wait_for_bar(page, row)
 
 
 def test_buy_from_the_chart_fills_the_ticket(open_page: Opener) -> None:

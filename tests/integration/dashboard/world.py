@@ -72,6 +72,7 @@ class World:
     broken_once: dict[str, tuple[int, Document]] = field(default_factory=dict)
     unanswered: set[str] = field(default_factory=set)
     halt_delivers: bool = True
+    not_stored_yet: dict[str, int] = field(default_factory=dict)  # newest minutes that the next answer still lacks
     roles: tuple[str, ...] = ("trader",)
     release: str = "3"
     accepted_release: str = "3"

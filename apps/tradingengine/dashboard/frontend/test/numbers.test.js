@@ -18,6 +18,9 @@ for (const [typed, text] of [
   ["₹ 2,500.05", "2500.05"],
   ["0.05", "0.05"],
   ["007", "7"],
+  ["1,500", "1500"],
+  ["10,500", "10500"],
+  ["100,500", "100500"],
   ["999999999.95", "999999999.95"],
 ]) {
   test(`a price typed as "${typed}" is ${text}`, () => assert.deepEqual(price(typed), { text, wrong: null }));
@@ -31,6 +34,13 @@ for (const [typed, told] of [
   ["2500,05", /^Write 2500\.05: the decimal sign is a point/],
   ["2500,5", /^Write 2500\.5:/],
   ["2,50", /^Write 2\.50:/],
+  ["0,500", /^The decimal sign is a point, a comma only groups, as in 2500\.05 or 2,500\.05\.$/],
+  ["0,050", /decimal sign is a point/],
+  ["00,005", /decimal sign is a point/],
+  ["0,05,000", /decimal sign is a point/],
+  ["0,500.00", /decimal sign is a point/],
+  ["01,500", /decimal sign is a point/],
+  ["₹0,500", /decimal sign is a point/],
   ["2,500,05", /Group with commas as in 1,00,000 or 100,000/],
   ["1,00,00,0.00", /Group with commas/],
   ["1,0000", /Group with commas/],
@@ -64,11 +74,17 @@ for (const [typed, told] of [
 test("a quantity is a whole number, grouped or not; nothing of it is left out in silence", () => {
   assert.deepEqual(readNumber("1,500"), { text: "1500", wrong: null });
   assert.deepEqual(readNumber("1,00,000"), { text: "100000", wrong: null });
-  for (const typed of ["1.5", "1.0", "1e3", "-5", "10 lots", "", "1,5"]) {
+  for (const typed of ["1.5", "1.0", "1e3", "-5", "10 lots", "", "1,5", "0,500", "00,005"]) {
     assert.equal(readNumber(typed).text, null, typed);
     assert.ok(Number.isNaN(numberOf(typed)), typed);
   }
   assert.match(readNumber("1.5").wrong, /^Write a whole number, as 1500 or 1,500\.$/);
+});
+
+test("a tick from a text that is no price makes no price", () => {
+  for (const text of ["2500,05", "0,500", "abc", "1e3", "-5", "2500.", "2 500", "1234567890", "  ", "", undefined])
+    for (const direction of [1, -1]) assert.equal(step(text, "0.05", direction), null, `${text}`);
+  assert.equal(step("0", "0.05", 1), "0.05");
 });
 
 test("the ticket's check and its ticks read by the same reader", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Forming, fillMarks } from "../src/chart/bars.js";
+import { fillMarks } from "../src/chart/bars.js";
 import { check, fromPaise, paise, productsFor, step } from "../src/lib/check.js";
 import { feedAge, level, OTHER, PRICE } from "../src/lib/stale.js";
 
@@ -75,44 +75,6 @@ test("shares trade as CNC or MIS, contracts as NRML or MIS", () => {
 });
 
 const bar = (time, close, volume) => ({ time, open: close, high: close, low: close, close, volume });
-const candle = (time, close, volume) => ({
-  time,
-  open: String(close),
-  high: String(close + 1),
-  low: String(close - 1),
-  close: String(close),
-  volume,
-});
-
-test("a forming bar of five minutes grows from one-minute candles, and counts each minute once", () => {
-  const forming = new Forming("5m", [bar(300, 10, 100)]);
-  assert.deepEqual(forming.next(candle(360, 12, 5)), {
-    time: 300,
-    open: 10,
-    high: 13,
-    low: 10,
-    close: 12,
-    volume: 105,
-  });
-  assert.equal(forming.next(candle(360, 12, 9)).volume, 109);
-  assert.equal(forming.next(candle(420, 8, 4)).volume, 113);
-  assert.deepEqual(forming.next(candle(600, 9, 2)), { time: 600, open: 9, high: 10, low: 8, close: 9, volume: 2 });
-});
-
-test("an hour keeps the start that the api gave it", () => {
-  const open = 1_623_210_300; // 09:15 IST
-  const forming = new Forming("1h", [bar(open, 10, 1)]);
-  assert.equal(forming.next(candle(open + 3540, 11, 1)).time, open);
-  assert.equal(forming.next(candle(open + 3600, 11, 1)).time, open + 3600);
-});
-
-test("a candle older than the last bar changes nothing; one of a new day opens a new one", () => {
-  const forming = new Forming("1m", [bar(600, 10, 1)]);
-  assert.equal(forming.next(candle(540, 9, 1)), null);
-  const day = new Forming("1d", [bar(1_623_210_300, 10, 1)]);
-  assert.equal(day.next(candle(1_623_210_360, 11, 1)).time, 1_623_210_300);
-  assert.equal(day.next(candle(1_623_296_700, 12, 1)).time, 1_623_296_700);
-});
 
 test("fills stand on the bar that holds them, by market time", () => {
   const bars = [bar(0, 1, 1), bar(60, 1, 1), bar(120, 1, 1)];

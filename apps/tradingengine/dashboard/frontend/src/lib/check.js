@@ -26,12 +26,14 @@ export function paise(text) {
 export const fromPaise = (value) => `${Math.floor(value / 100)}.${String(value % 100).padStart(2, "0")}`;
 
 /**
- * One tick up or down, from off-tick to the next one.
+ * One tick up or down, from off-tick to the next one; null from a text that is no price: no price is made of it.
  * @param {string} text @param {string} tick @param {number} direction
+ * @returns {string | null}
  */
 export function step(text, tick, direction) {
   const size = paise(tick) || 5;
-  const value = paise(text) ?? 0;
+  const value = paise(text);
+  if (value === null) return null;
   const next = direction > 0 ? Math.floor(value / size) * size + size : Math.ceil(value / size) * size - size;
   return fromPaise(Math.max(size, next));
 }

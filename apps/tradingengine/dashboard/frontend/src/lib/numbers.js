@@ -3,8 +3,11 @@
 const MOST_DIGITS = 9;
 /** How prices are read. */
 export const RUPEES = { decimals: 2 };
-/** Digits alone, or in groups as in 1,00,000 (Indian) or 100,000 (Western): a comma never changes the value. */
-const WHOLE = /^(\d+|\d{1,2}(,\d{2})*,\d{3}|\d{1,3}(,\d{3})+)$/;
+/**
+ * Digits alone, or in groups as in 1,00,000 (Indian) or 100,000 (Western): a comma never changes the value. The first
+ * group begins with 1 to 9: nobody groups 0,500, there the comma is meant as the decimal sign.
+ */
+const WHOLE = /^(\d+|[1-9]\d?(,\d{2})*,\d{3}|[1-9]\d{0,2}(,\d{3})+)$/;
 
 /**
  * Read a number above or at zero. Blanks around it and one ₹ before it are taken off; nothing else is guessed.
@@ -24,6 +27,8 @@ export function readNumber(typed, { decimals = 0 } = {}) {
   const comma = /^(\d+),(\d{1,2})$/.exec(number);
   if (comma && decimals)
     return refuse(`Write ${comma[1]}.${comma[2]}: the decimal sign is a point, a comma only groups.`);
+  if (/^0\d*,/.test(number) && decimals)
+    return refuse(`The decimal sign is a point, a comma only groups, as in ${example}.`);
   const [whole, part, ...more] = number.split(".");
   if (more.length || part === "") return refuse(`Write one point with digits after it, as in ${example}.`);
   if (!WHOLE.test(whole)) return refuse(`Group with commas as in 1,00,000 or 100,000, or leave them out.`);

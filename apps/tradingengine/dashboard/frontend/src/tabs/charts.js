@@ -1,7 +1,8 @@
 // One chart and the watchlist.
 import { effect, signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Forming, INTERVALS, toBar } from "../chart/bars.js";
+import { INTERVALS } from "../chart/bars.js";
+import { follow } from "../chart/follow.js";
 import { get } from "../lib/api.js";
 import * as format from "../lib/format.js";
 import { html } from "../lib/html.js";
@@ -28,7 +29,6 @@ import { SymbolSearch } from "../ui/search.js";
 import { fillTicket } from "../ui/ticket.js";
 
 const { price, ticker, tone, volume } = format;
-const BARS = 500;
 const current = () => chartSymbol.value ?? indices.value[0]?.symbol ?? watched.value[0] ?? null;
 const hovered = signal(null);
 const newest = signal(null);
@@ -57,49 +57,40 @@ function useChart(symbol, interval, setState) {
   const view = useRef(null);
   useEffect(() => {
     if (!symbol) return undefined;
-    let gone = false;
-    let forming = null;
-    const stops = [];
-    const load = async (fresh) => {
-      setState((held) => (fresh ? { state: "loading" } : held));
-      try {
-        const [{ PriceChart }, answer] = await Promise.all([
-          import("../chart/chart.js"),
-          get(`/v1/candles?symbol=${encodeURIComponent(symbol)}&interval=${interval}&limit=${BARS}`),
-        ]);
-        if (gone) return;
-        view.current ??= new PriceChart(host.current, (bar) => {
+    let made = null;
+    // The signals are read also while there is no chart: only so does the effect below hear of the next order.
+    const draw = () => {
+      const own = orders.value.data?.items ?? [];
+      const position = (positions.value.data?.items ?? []).find((item) => item.symbol === symbol);
+      view.current?.setOrders(own, symbol, position);
+    };
+    const bars = follow(symbol, interval, {
+      get,
+      ready: async () => {
+        made = (await import("../chart/chart.js")).PriceChart;
+      },
+      show: (all, fresh) => {
+        view.current ??= new made(host.current, (bar) => {
           hovered.value = bar;
         });
-        const bars = answer.items.map(toBar);
-        forming = new Forming(interval, bars);
-        view.current.setBars(bars, fresh);
-        newest.value = bars.at(-1) ?? null;
+        view.current.setBars(all, fresh);
+        newest.value = all.at(-1) ?? null;
         draw();
-        setState({ state: bars.length ? "live" : "empty" });
-      } catch (problem) {
-        if (!gone) setState({ state: "error", problem: problem.document ?? { detail: String(problem) } });
-      }
-    };
-    const draw = () =>
-      view.current?.setOrders(
-        orders.value.data?.items ?? [],
-        symbol,
-        (positions.value.data?.items ?? []).find((item) => item.symbol === symbol),
-      );
-    load(true);
-    stops.push(
-      onCandle((candle) => {
-        if (candle.symbol !== symbol || !forming || !view.current) return;
-        const bar = forming.next(candle);
-        if (!bar) return;
+        setState({ state: all.length ? "live" : "empty" });
+      },
+      update: (bar) => {
         view.current.update(bar);
         newest.value = bar;
         setState((held) => (held.state === "empty" ? { state: "live" } : held));
-      }),
-      onResync(() => load(false)),
-      effect(draw),
-    );
+      },
+      fail: (problem) => setState({ state: "error", problem: problem.document ?? { detail: String(problem) } }),
+    });
+    const load = () => {
+      setState({ state: "loading" });
+      bars.load(true);
+    };
+    load();
+    const stops = [bars.stop, onCandle(bars.hear), onResync(() => bars.load(false)), effect(draw)];
     const look = () => {
       view.current?.look();
       draw();
@@ -107,9 +98,8 @@ function useChart(symbol, interval, setState) {
     const dark = matchMedia("(prefers-color-scheme: dark)");
     addEventListener("te-look", look);
     dark.addEventListener("change", look);
-    retry.current = () => load(true);
+    retry.current = load;
     return () => {
-      gone = true;
       for (const stop of stops) stop();
       removeEventListener("te-look", look);
       dark.removeEventListener("change", look);

@@ -39,6 +39,8 @@ const problem = signal(null);
 /** "idle" | "sending" | "sent" (resting, so that a second click of the same hand sends nothing) | "review" (LIVE) */
 const phase = signal("idle");
 const touched = signal(false);
+/** The price field whose text was to move by a tick and could not be read; its error shows until something changes. */
+const stuck = signal(null);
 /** The order whose answer never came: until it does, the ticket sends nothing else. */
 const unsure = signal(null);
 const locked = computed(() => phase.value === "sending" || unsure.value !== null);
@@ -64,6 +66,7 @@ const edit = (change) => {
     if (change.side && ours) next.price = suggested(ticketSymbol.peek(), change.side);
     draft.value = needsTrigger(next.type) ? { ...next, validity: "DAY" } : next;
     problem.value = null;
+    stuck.value = null;
     phase.value = "idle";
   });
 };
@@ -206,8 +209,11 @@ const NumberInput = ({ name, wrong, mode: inputmode, onKeyDown }) => html`<input
 
 function PriceField({ name, label, wrong }) {
   const tick = instrument.value?.tick_size ?? "0.05";
-  const move = (direction) =>
-    edit({ [name]: step(draft.peek()[name] || suggested(ticketSymbol.peek(), draft.peek().side), tick, direction) });
+  const move = (direction) => {
+    const next = step(draft.peek()[name] || suggested(ticketSymbol.peek(), draft.peek().side), tick, direction);
+    if (next === null) stuck.value = name;
+    else edit({ [name]: next });
+  };
   const onKeyDown = (event) => {
     if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
     event.preventDefault();
@@ -351,6 +357,7 @@ function Sides({ side }) {
 /** The server's answer stands at its field; what has no field stands above the button. */
 function wrongFields() {
   const wrong = touched.value ? check(draft.value, instrument.value) : {};
+  if (stuck.value) wrong[stuck.value] ??= readNumber(draft.value[stuck.value], RUPEES).wrong;
   const told = problem.value;
   if (told?.field) wrong[told.field] = `${told.detail}${told.mend ? ` ${told.mend}` : ""}`;
   return wrong;
