@@ -64,6 +64,18 @@ def packages_step(packages: Sequence[str]) -> Step:
     return Step("Debian packages", figures()["debian_package"] * len(packages), ", ".join(packages))
 
 
+def elsewhere(*, engine_is_there: bool) -> Outlook:
+    """The demo on a cluster that is there: nothing is compiled, and how long images travel nobody here can know."""
+    return Outlook(
+        [
+            environment_step(),
+            images_step(),
+            Step("images to the cluster", figures()["bring"], "longer where a registry is far"),
+            Step("engine and prices", 0.0 if engine_is_there else figures()["elsewhere"]),
+        ]
+    )
+
+
 def outlook(*, cluster_is_up: bool) -> Outlook:
     """The whole demo, from what is here now. Raises DevclusterError without a Go compiler, which preflight tells."""
     measured = figures()

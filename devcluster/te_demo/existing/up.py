@@ -14,8 +14,10 @@ from te_devcluster.doctor import Finding
 from te_devcluster.errors import DevclusterError
 from te_devcluster.images import Built
 from te_devcluster.node import PLANE_LABEL
+from te_devcluster.outlook import announce, doing, follow
 from te_devcluster.storage import JOURNAL_CLASS
 
+from te_demo import agenda
 from te_demo import up as here
 from te_demo.existing import build, judge, reach, sight, ways
 from te_demo.existing.access import Access, ContextKubectl, cluster_id, current, program
@@ -79,8 +81,12 @@ def up(request: Request, ask: Ask | None = None) -> str:
         say(f"on the cluster of the context {access.context} ({access.server}):")
         for line in lines:
             say(f"  {line}")
+        there = site.seen.engine_crd and site.kubectl.there("tradingengine", ENGINE, NAMESPACE)
+        plan = agenda.elsewhere(engine_is_there=there)
+        announce(plan)
         if request.dry_run:
             return "\nNothing was changed: that was --dry-run.\n"
+        follow(plan)
         return make(site)
 
 
@@ -183,12 +189,15 @@ def remember(record: Record, verdict: Verdict, wishes: Wishes, way: Way) -> None
 
 def make(site: Site) -> str:
     """Makes everything, each thing noted before; returns the words to end with."""
-    built = ways.by_name(build.build())
-    site.way.bring(built.values())
-    _label(site)
-    install(site, built)
-    _journal(site, built["edge"])
-    _engine(site, built)
+    with doing("images"):
+        built = ways.by_name(build.build())
+    with doing("images to the cluster"):
+        site.way.bring(built.values())
+    with doing("engine and prices"):
+        _label(site)
+        install(site, built)
+        _journal(site, built["edge"])
+        _engine(site, built)
     with step("login"):
         password = site.product.set_user(here.LOGIN)
     with site.person() as person, step("prices through the Gateway"):

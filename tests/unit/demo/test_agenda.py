@@ -105,3 +105,15 @@ def test_the_plan_is_said_before_anything_else(
     monkeypatch.setattr("te_demo.preflight.run_preflight", lambda *_, **__: said.append(capfd.readouterr().err))
     assert command_line.main(["check"]) == 0
     assert ("together about 7 min" in said[0]) == compiler
+
+
+def test_on_a_cluster_that_is_there_nothing_is_compiled(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = agenda.elsewhere(engine_is_there=False)
+    assert [step.name for step in plan.steps if step.minutes] == [
+        "Python environment", "images", "images to the cluster", "engine and prices",
+    ]  # fmt: skip
+    monkeypatch.setattr(images, "is_built", lambda image: True)
+    again = agenda.elsewhere(engine_is_there=True)
+    assert not again.costs("images")
+    assert not again.costs("engine and prices")
+    assert "tools" not in plan.text()
