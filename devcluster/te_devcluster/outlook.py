@@ -17,7 +17,7 @@ FIGURES = Path(__file__).with_name("expected.json")
 
 @dataclass(frozen=True)
 class Step:
-    """One step; `minutes` as measured on 2 idle cores, 0 for what is there already. `what` says more about it."""
+    """One step; `minutes` on 2 idle cores, 0 for what is there already. `what` says more about it."""
 
     name: str
     minutes: float
@@ -25,7 +25,7 @@ class Step:
 
 
 def figures() -> dict[str, float]:
-    """The measured minutes of the steps that are always the same, by name."""
+    """The minutes of the steps that are always the same, by name; `about` in the file says how they are known."""
     found = json.loads(FIGURES.read_text())
     return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
 
