@@ -1,7 +1,7 @@
 """A package index on loopback: every package of the locks as pinned, and beside each a newer release that is broken.
 
-`python -m tests.suites.install.index FOLDER` fills a folder (all wheels of the locks are fetched), serves it and says
-what to export, so that any command can be tried with it by hand.
+`PYTHONPATH=devcluster .venv/bin/python -m tests.suites.install.index FOLDER` fills a folder (all wheels of the locks
+are fetched), serves it and says what to export, so that any command can be tried with it by hand.
 """
 
 from __future__ import annotations
