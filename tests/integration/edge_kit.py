@@ -188,6 +188,16 @@ class EdgeProcess:
 
         await wait_until(f"one of {types} for {order_id}", look, timeout=30)
 
+    async def trades(self) -> None:
+        """Wait until an order is filled; one that comes while the orders of a second are used up is sent again."""
+        for _ in range(10):
+            order_id = await self.send("place", order=place())
+            await self.until_event(order_id, "order.filled", "order.rejected", "order.expired")
+            if "order.filled" in await self.types_of(order_id):
+                return
+            await asyncio.sleep(1)
+        raise AssertionError(f"ten orders, none filled; of the last: {await self.types_of(order_id)}")
+
     async def until_acknowledged(self, seq: int) -> None:
         """Wait until its heartbeat says that it knows `seq` to be stored."""
 

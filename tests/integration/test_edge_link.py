@@ -246,10 +246,9 @@ async def test_kills_in_the_middle_of_trading_lose_and_double_nothing(tmp_path: 
             edge.kill()
         edge.start()
         await edge.ready()
-        last = await edge.send("place", order=place())
-        await edge.until_event(last, "order.filled")
         for order_id in sent:
             await edge.until_event(order_id, "order.intent")
+        await edge.trades()
         assert edge.stop() == 0
         states = await check_books_agree(edge.state_dir, sent)
         assert set(states) == set(sent), "each order that was sent has a state"

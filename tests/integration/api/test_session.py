@@ -98,7 +98,6 @@ async def test_control_characters_are_refused_with_their_field(stranger: Person,
         "password": await stranger.log_in("trader", nul),
         "symbol": await trader.place(symbol="NSE:" + nul),
         "account": await trader.place(account=nul),
-        "reason": await trader.http.post("/v1/halt", json={"reason": nul}),
         "query": await trader.http.get("/v1/instruments", params={"query": nul}),
         "symbols": await trader.http.get("/v1/quotes", params={"symbols": nul}),
     }

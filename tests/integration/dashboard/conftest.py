@@ -1,5 +1,6 @@
 """A site per test, one browser per module, and pages that remember what the browser complained about."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -102,9 +103,14 @@ def open_page(browser: Browser, site: Site, complaints: Complaints) -> Iterator[
         if clock:
             # Before anything of the page has looked at the time.
             page.clock.install()
+        before = len(site.api.sockets)
         page.goto(f"{site.url}{path}")
         if live:
             page.wait_for_selector(".chip[data-kind=ok] >> text=/feed|edge/", state="attached")
+            # First data are shown before the socket is open: what a test closes or silences has to be there.
+            end = time.monotonic() + 10
+            while len(site.api.sockets) <= before and time.monotonic() < end:
+                page.wait_for_timeout(20)
         return page
 
     yield opener

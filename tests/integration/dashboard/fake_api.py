@@ -135,10 +135,17 @@ class FakeApi:
         """Keep what does not fit the document, each kind once."""
         self.wrong += [fault for fault in faults if fault not in self.wrong]
 
+    def until_connected(self, seconds: float = 30.0) -> None:
+        """Wait for a page's WebSocket: first data are shown before it is open. AssertionError when none comes."""
+        end = time.monotonic() + seconds
+        while not self.sockets:
+            assert time.monotonic() < end, f"no page opened a WebSocket within {seconds:g} s"
+            time.sleep(0.02)
+
     def close_sockets(self, code: int) -> None:
         """Close every WebSocket, from another thread."""
         assert self.loop is not None
-        asyncio.run_coroutine_threadsafe(self._close(code), self.loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._close(code), self.loop).result(30)
 
     async def _close(self, code: int) -> None:
         for socket in list(self.sockets):

@@ -195,6 +195,7 @@ def test_a_withdrawn_release_reloads_the_page_once(open_page: Opener, site: Site
     page.wait_for_selector("[data-panel=chart]")
     assert page.evaluate("window.before") is None
     page.evaluate("window.before = true")
+    site.api.until_connected()
     site.api.close_sockets(code)
     expect(page.locator(".strip", has_text="Another release serves now")).to_be_visible()
     assert page.evaluate("window.before") is True, "the page reloaded in a circle"
