@@ -19,6 +19,7 @@ from te_demo.existing.record import Record, Thing, all_records, new_record
 from te_demo.existing.sight import ENGINE_CRD, RIGHTS
 from te_demo.product import HELM_RELEASE, OPERATOR_NAMESPACE, Product, engine_manifest
 from te_devcluster.api_server import ApiServer
+from te_devcluster.commands import wait_until
 from te_devcluster.images import Built
 from te_devcluster.paths import checkout
 from te_devcluster.tools import gateway_crds, require
@@ -76,7 +77,7 @@ def test_what_an_interrupted_demo_made_is_taken_away_to_the_last_object(
     server: ApiServer, theirs: ContextKubectl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs.apply_path(gateway_crds())
-    before = everything(theirs)
+    before = settled(theirs)
     site = up.Site(
         theirs,
         new_record(access.cluster_id(theirs), theirs.access),
@@ -109,6 +110,22 @@ def test_what_an_interrupted_demo_made_is_taken_away_to_the_last_object(
     assert all_records() == []
     wait_same(theirs, before)
     assert not theirs.there("crd", ENGINE_CRD)
+
+
+def settled(kubectl: ContextKubectl) -> dict[str, str]:
+    """All objects, once the controllers that have just started have made those of their own."""
+    looks: list[dict[str, str]] = []
+
+    def quiet() -> bool:
+        looks.append(everything(kubectl))
+        spaces = {key.rpartition("/")[2] for key in looks[-1] if key.startswith("v1 Namespace ")}
+        own = {f"v1 {name}" for space in spaces for name in (
+            f"ServiceAccount {space}/default", f"ConfigMap {space}/kube-root-ca.crt",
+        )}  # fmt: skip
+        return own <= looks[-1].keys() and len(looks) > 3 and all(look == looks[-1] for look in looks[-4:])
+
+    wait_until("the controllers have made what is theirs", quiet, timeout=120, every=2.0)
+    return looks[-1]
 
 
 def install_without_waiting(product: Product, values: object) -> None:
