@@ -85,6 +85,25 @@ SUITES: tuple[Suite, ...] = (
         packages=("docker-registry", "skopeo"),
         alone=True,
     ),
+    Suite(
+        "hostile",
+        "the operator against what users, clusters and accidents do to it, on an API server with controllers",
+        (*PYTEST, "--numprocesses=2", "--dist=loadfile", "-m", "suite", "tests/suites/hostile"),
+        (
+            "Makefile",
+            "devcluster/te_devcluster",
+            "helm",
+            "operator",
+            "pyproject.toml",
+            "requirements",
+            "tests/cluster",
+            "tests/conftest.py",
+            "tests/measured.py",
+            "tests/suites/hostile",
+            "tests/waiting.py",
+        ),
+        tools=("etcd", "gateway-api", "helm", "kubernetes"),
+    ),
 )
 
 
