@@ -103,8 +103,8 @@ def _namespaces(options: argparse.Namespace) -> tuple[str, ...]:
 
 def _run(options: argparse.Namespace) -> int:
     # Imported late, so that `--help` and `uninstall-check` need not load kopf.
-    from tradingengine_operator.runtime import main as runtime
-    from tradingengine_operator.runtime.logs import configure_logs
+    from tradingengine_operator.runtime.process import main as runtime
+    from tradingengine_operator.runtime.process.logs import configure_logs
 
     try:
         configure_logs(options.log_level)
@@ -129,7 +129,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _uninstall_check(options: argparse.Namespace) -> int:
-    from tradingengine_operator.runtime.main import engines_left
+    from tradingengine_operator.runtime.process.main import engines_left
 
     try:
         left = asyncio.run(engines_left(_namespaces(options)))

@@ -18,7 +18,7 @@ from te_devcluster.ports import free_port
 from tradingengine_operator.builders import names
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.errors import ApiError
-from tradingengine_operator.flows.sight import labels_of
+from tradingengine_operator.flows.pod_observation import labels_of
 from tradingengine_operator.flows.state import render_time
 from tradingengine_operator.plan import kinds
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from .base import Duration, Model, only, rule, rules, seconds, unavailable
-from .later import ApprovalCount, CheckAgainst, OnOpen
+from .reserved import ApprovalCount, CheckAgainst, OnOpen
 
 Hold = Annotated[
     str,

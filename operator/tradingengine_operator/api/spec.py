@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from .base import DnsName, Model, rule, unavailable
-from .later import Backup
 from .market import Broker, MarketData, Risk, default_brokers
+from .reserved import Backup
 from .rollout import Rollout
 from .stores import Cache, Database, Secrets
 from .workloads import Api, Dashboard, Edge, Gateway, Images

@@ -80,7 +80,6 @@ class ReleaseStatus(Model):
     step_started_at: Time | None = Field(default=None, description="When the step began.")
     started_at: Time | None = Field(default=None, description="When the release began.")
     finished_at: Time | None = Field(default=None, description="When the release was promoted or withdrawn.")
-    last_sample_at: Time | None = Field(default=None, description="When a check last had data.")
     failures: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Failed samples in a row.")
     failed_hash: ShortText | None = Field(
         default=None, description="Template hash of the last withdrawn release, which is not tried again by itself."

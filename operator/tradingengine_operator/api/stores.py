@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from .base import DnsName, Model, SecretKey, Storage, only, rule, unavailable
-from .later import VaultSettings
+from .reserved import VaultSettings
 
 
 class EmbeddedDatabase(Model):

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from .base import DnsLabel, DnsName, Model, Storage, only, rule, rules, unavailable
-from .later import Offline
+from .reserved import Offline
 
 
 def _text(value: object) -> object:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tradingengine_operator.api import API_VERSION, KIND, TradingEngineSpec
+from tradingengine_operator.api import API_VERSION, KIND, Slot, TradingEngineSpec
 
 from . import names
 
@@ -49,13 +49,13 @@ class EngineContext:
     images: OperatorImages
     operator_version: str
 
-    def selector(self, component: names.Component, slot: names.Slot | None = None) -> dict[str, str]:
+    def selector(self, component: names.Component, slot: Slot | None = None) -> dict[str, str]:
         """Labels that select the pods of a component; they never change."""
         labels = {names.LABEL_NAME: names.APP, names.LABEL_INSTANCE: self.name, names.LABEL_COMPONENT: component}
         return labels | ({names.LABEL_SLOT: slot} if slot is not None else {})
 
     def labels(
-        self, component: names.Component, slot: names.Slot | None = None, release: int | None = None
+        self, component: names.Component, slot: Slot | None = None, release: int | None = None
     ) -> dict[str, str]:
         """Labels of a child."""
         labels = self.selector(component, slot) | {names.LABEL_MANAGED_BY: names.MANAGED_BY}
@@ -77,7 +77,7 @@ class EngineContext:
         name: str,
         component: names.Component,
         *,
-        slot: names.Slot | None = None,
+        slot: Slot | None = None,
         release: int | None = None,
         annotations: Mapping[str, str] | None = None,
         owned: bool = True,

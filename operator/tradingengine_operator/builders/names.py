@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-Slot = Literal["a", "b"]
+from tradingengine_operator.api import Slot
+
 SlotComponent = Literal["api", "dashboard"]
 Component = Literal["api", "dashboard", "edge", "database", "cache", "prometheus", "migrations", "release", "config"]
 

@@ -91,11 +91,9 @@ def render_release(
     )
 
 
-def build_record_configmap(ctx: EngineContext, record: ReleaseRecord, progress: str | None = None) -> Manifest:
-    """The ConfigMap that keeps a record; `progress` is the text of the one annotation that may change."""
+def build_record_configmap(ctx: EngineContext, record: ReleaseRecord) -> Manifest:
+    """The ConfigMap that keeps a record."""
     annotations = {names.ANNOTATION_TEMPLATE_HASH: record.template_hash()}
-    if progress is not None:
-        annotations[names.ANNOTATION_PROGRESS] = progress
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

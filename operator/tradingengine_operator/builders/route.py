@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tradingengine_operator.api import Slot
+
 from . import names
 from .context import EngineContext, Manifest
 
 #: Weights are in tenths of a percent, so that a step of 0.1 % is a whole number.
-FULL_WEIGHT = 1000
+FULL = 1000
 API_PREFIXES = ("/v1", "/ws")
 COOKIE = "te-release"
 
@@ -18,9 +20,7 @@ def cookie_pattern(number: int) -> str:
     return rf"(^|.*;\s*){COOKIE}={number}(;.*|$)"
 
 
-def build_rules(
-    ctx: EngineContext, live: Mapping[names.Slot, int], weights: Mapping[names.Slot, int]
-) -> list[Manifest]:
+def build_rules(ctx: EngineContext, live: Mapping[Slot, int], weights: Mapping[Slot, int]) -> list[Manifest]:
     """Our rules, in order: cookie rules of the live slots, then the weighted ones.
 
     `live` maps a slot to the release it serves; `weights` maps slots to tenths of a percent, 0 to 1000. All that
@@ -34,7 +34,7 @@ def build_rules(
                 {
                     "name": names.release_rule(component, slot),
                     "matches": [_match(path, header) for path in _paths(component)],
-                    "backendRefs": [_backend(ctx, component, slot, FULL_WEIGHT)],
+                    "backendRefs": [_backend(ctx, component, slot, FULL)],
                 }
                 for component in names.SLOT_COMPONENTS
             ]
@@ -48,7 +48,7 @@ def build_rules(
     ]
 
 
-def build_route(ctx: EngineContext, live: Mapping[names.Slot, int], weights: Mapping[names.Slot, int]) -> Manifest:
+def build_route(ctx: EngineContext, live: Mapping[Slot, int], weights: Mapping[Slot, int]) -> Manifest:
     """The whole HTTPRoute. Once it exists, only our rules are changed in place: `rules` is one atomic list."""
     gateway = ctx.spec.gateway
     return {
@@ -79,7 +79,7 @@ def _match(path: str, header: Manifest | None = None) -> Manifest:
     return match | ({"headers": [dict(header)]} if header is not None else {})
 
 
-def _backend(ctx: EngineContext, component: names.SlotComponent, slot: names.Slot, weight: int) -> Manifest:
+def _backend(ctx: EngineContext, component: names.SlotComponent, slot: Slot, weight: int) -> Manifest:
     return {
         "group": "",
         "kind": "Service",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Literal
 
+from tradingengine_operator.api import Slot
+
 from . import names
 from .context import EngineContext, Manifest
 from .release import ReleaseRecord
 
 
 def build_slot(
-    ctx: EngineContext, record: ReleaseRecord, component: names.SlotComponent, slot: names.Slot, replicas: int | None
+    ctx: EngineContext, record: ReleaseRecord, component: names.SlotComponent, slot: Slot, replicas: int | None
 ) -> list[Manifest]:
     """Service, headless Service of all pods, and Deployment of one slot.
 
@@ -36,13 +38,13 @@ def build_slot(
     return [_service(ctx, component, slot), _pods_service(ctx, component, slot), deployment]
 
 
-def slot_template(record: ReleaseRecord, component: names.SlotComponent, slot: names.Slot) -> Manifest:
+def slot_template(record: ReleaseRecord, component: names.SlotComponent, slot: Slot) -> Manifest:
     """The record's pod template with slot and release number put in."""
     template: Manifest = copy.deepcopy(getattr(record.templates, component))
     return stamp(template, record.number, slot)
 
 
-def stamp(template: Manifest, number: int, slot: names.Slot | None = None) -> Manifest:
+def stamp(template: Manifest, number: int, slot: Slot | None = None) -> Manifest:
     """Puts release number and slot into labels and environment of a template, which is changed and returned."""
     labels = template["metadata"]["labels"]
     labels[names.LABEL_RELEASE] = str(number)
@@ -57,7 +59,7 @@ def stamp(template: Manifest, number: int, slot: names.Slot | None = None) -> Ma
     return template
 
 
-def build_hpa(ctx: EngineContext, component: Literal["api"], slot: names.Slot) -> Manifest:
+def build_hpa(ctx: EngineContext, component: Literal["api"], slot: Slot) -> Manifest:
     """Autoscaler of the API's live slot, between the bounds of the specification."""
     name = names.slot(ctx.name, component, slot)
     replicas = ctx.spec.api.replicas
@@ -75,7 +77,7 @@ def build_hpa(ctx: EngineContext, component: Literal["api"], slot: names.Slot) -
     }
 
 
-def _service(ctx: EngineContext, component: names.SlotComponent, slot: names.Slot) -> Manifest:
+def _service(ctx: EngineContext, component: names.SlotComponent, slot: Slot) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -88,7 +90,7 @@ def _service(ctx: EngineContext, component: names.SlotComponent, slot: names.Slo
     }
 
 
-def _pods_service(ctx: EngineContext, component: names.SlotComponent, slot: names.Slot) -> Manifest:
+def _pods_service(ctx: EngineContext, component: names.SlotComponent, slot: Slot) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Service",

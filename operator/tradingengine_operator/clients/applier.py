@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from tradingengine_operator.builders import names
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.errors import ApiError
 from tradingengine_operator.plan.kinds import Kind, kind_of
-from tradingengine_operator.plan.objects import Key, Manifest, desired_digest, key_of, owned_digest
+from tradingengine_operator.plan.objects import Key, desired_digest, key_of, owned_digest
 
 
 class Applies(Protocol):

@@ -19,7 +19,6 @@ class EdgeFacts:
     """What an edge says of itself."""
 
     epoch: int
-    sequence: int
     idle: bool
     flat: bool
     trading_state: str
@@ -119,7 +118,6 @@ def _edge(raw: Any) -> EdgeFacts | None:
         return None
     return EdgeFacts(
         epoch=int(raw["epoch"]),
-        sequence=int(raw["sequence"]),
         idle=bool(raw["idle"]),
         flat=bool(raw["flat"]),
         trading_state=str(raw["trading_state"]),

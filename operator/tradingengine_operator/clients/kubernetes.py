@@ -19,11 +19,9 @@ import aiohttp
 from kubernetes.aio import client as kubernetes_client
 from kubernetes.aio import config as kubernetes_config
 
-from tradingengine_operator.builders import names
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.errors import ApiError, ConflictError, ForbiddenError, NotFoundError, OperatorError
 from tradingengine_operator.plan.kinds import Kind, kind_of
-
-Manifest = dict[str, Any]
 
 TIMEOUT_SECONDS = 10.0
 PARALLEL = 8
@@ -64,10 +62,6 @@ class KubernetesClient:
         self._observer = observer
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(5.0, timeout))
         self._queue = asyncio.Semaphore(PARALLEL)
-
-    def guarded_by(self, guard: Guard) -> None:
-        """Sets the guard that every write passes from now on; it raises to refuse."""
-        self._guard = guard
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """The object, None when it is not there."""
@@ -141,28 +135,16 @@ class KubernetesClient:
         path = kind.path(namespace, name, "scale")
         return await self._write("scale", kind.kind, "PATCH", path, body, APPLY, query)
 
-    async def delete(
-        self, kind: Kind, namespace: str, name: str, *, uid: str = "", grace_seconds: int | None = None
-    ) -> bool:
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str = "") -> bool:
         """Deletes in the background; with `uid` only that very object. False when it was not there."""
         body: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid:
             body["preconditions"] = {"uid": uid}
-        if grace_seconds is not None:
-            body["gracePeriodSeconds"] = grace_seconds
         try:
             await self._write("delete", kind.kind, "DELETE", kind.path(namespace, name), body, "application/json", {})
         except NotFoundError:
             return False
         except ConflictError:
-            return False
-        return True
-
-    async def ready(self) -> bool:
-        """Whether the API server says that it is ready."""
-        try:
-            await self._call("GET", "/readyz", parse=False)
-        except OperatorError:
             return False
         return True
 
@@ -185,14 +167,13 @@ class KubernetesClient:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         content: str = "application/json",
-        parse: bool = True,
     ) -> Manifest:
         for attempt in range(1, TRIES + 1):
             try:
                 async with self._queue:
                     if method != "GET":
                         self._guard()
-                    return await self._once(method, path, query or {}, body, content, parse=parse)
+                    return await self._once(method, path, query or {}, body, content)
             except ApiError as error:
                 # A POST may have been done although its answer was lost, so it is never sent twice.
                 if attempt == TRIES or not error.transient or method == "POST":
@@ -201,9 +182,7 @@ class KubernetesClient:
                 await asyncio.sleep(min(pause, 5.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         raise AssertionError("unreachable")
 
-    async def _once(
-        self, method: str, path: str, query: Mapping[str, str], body: Any, content: str, *, parse: bool
-    ) -> Manifest:
+    async def _once(self, method: str, path: str, query: Mapping[str, str], body: Any, content: str) -> Manifest:
         headers = {"Accept": "application/json", "Content-Type": content, "User-Agent": names.FIELD_MANAGER}
         await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
@@ -216,7 +195,7 @@ class KubernetesClient:
             raise ApiError(0, "Unreachable", f"{method} {path}: {type(error).__name__}") from error
         if response.status >= 400:
             raise _refusal(method, path, response.status, text, response.headers.get("Retry-After"))
-        answer: Manifest = json.loads(text) if parse else {}
+        answer: Manifest = json.loads(text)
         return answer
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 
 import aiohttp
 
-from tradingengine_operator.flows.observation import Kind, Sample
+from tradingengine_operator.samples import Kind, Sample
 
 TIMEOUT_SECONDS = 2.0
 #: Scrapes come each second, so ten seconds hold enough of them and forget a mended fault soon.

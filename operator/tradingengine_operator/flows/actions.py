@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .state import Placed, Slot
+from tradingengine_operator.api import Slot
+
+from .state import Placed
 
 Role = Literal["stable", "canary", "leaving"]
 

@@ -27,7 +27,7 @@ class Act(StrEnum):
 
 
 @dataclass(frozen=True)
-class EdgeSight:
+class EdgeObservation:
     """The edge as the cluster and its own control API show it. `wanted` and the others are release numbers.
 
     `stopped` says that no container of the pod runs, as its kubelet last reported, so that nothing can be in flight.
@@ -64,7 +64,7 @@ class EdgeDecision:
     postponed: bool = False
 
 
-def edge_step(memory: EdgeMemory, seen: EdgeSight, now: datetime) -> EdgeDecision:
+def edge_step(memory: EdgeMemory, seen: EdgeObservation, now: datetime) -> EdgeDecision:
     """One look at the edge."""
     if seen.wanted is None:
         return EdgeDecision(EdgeMemory(), (Act.RESUME,) if seen.reachable and seen.draining else ())
@@ -79,16 +79,16 @@ def edge_step(memory: EdgeMemory, seen: EdgeSight, now: datetime) -> EdgeDecisio
     return _replace(memory, seen, now)
 
 
-def _template(seen: EdgeSight) -> tuple[Act, ...]:
+def _template(seen: EdgeObservation) -> tuple[Act, ...]:
     return (Act.WRITE_TEMPLATE,) if seen.template != seen.wanted else ()
 
 
-def _place(seen: EdgeSight) -> EdgeDecision:
+def _place(seen: EdgeObservation) -> EdgeDecision:
     """Nobody trades now, so the template may be written."""
     return EdgeDecision(EdgeMemory(), (Act.WRITE_TEMPLATE,), None if seen.pod_exists else UNREADY_POLL_SECONDS)
 
 
-def _keep(seen: EdgeSight) -> EdgeDecision:
+def _keep(seen: EdgeObservation) -> EdgeDecision:
     """The right pod. Its template is applied again (drift), and a drain that was left behind is taken back."""
     acts: tuple[Act, ...] = (Act.WRITE_TEMPLATE,)
     if seen.reachable and seen.draining:
@@ -97,7 +97,7 @@ def _keep(seen: EdgeSight) -> EdgeDecision:
     return EdgeDecision(EdgeMemory(), acts, None if settled else UNREADY_POLL_SECONDS)
 
 
-def _replace(memory: EdgeMemory, seen: EdgeSight, now: datetime) -> EdgeDecision:
+def _replace(memory: EdgeMemory, seen: EdgeObservation, now: datetime) -> EdgeDecision:
     """Drain, bounded, then template and pod. An edge that does not answer may be trading: it is waited for."""
     if not seen.reachable:
         return EdgeDecision(replace(memory, draining_since=None), recheck=UNREADY_POLL_SECONDS, postponed=True)

@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Literal
 
 from .conditions import explain
-from .edge import EdgeSight
-from .sight import Life
+from .edge import EdgeObservation
+from .pod_observation import Life
 
 #: How long a pod may take to be made, to find its node and volume and to get its image, and its journal to be opened.
 START_SECONDS = 180.0
@@ -53,7 +53,7 @@ class EdgeLook:
     be written after this edge had been heard: it tells an operator that was just started.
     """
 
-    seen: EdgeSight
+    seen: EdgeObservation
     stable: int | None
     postponed: bool
     life: Life | None

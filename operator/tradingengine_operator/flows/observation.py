@@ -4,36 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 
-from .state import Slot
+from tradingengine_operator.api import Slot
+from tradingengine_operator.plan.routes import RouteObservation
+from tradingengine_operator.samples import Sample
 
 #: A slot that counted no new client request for this long is drained: twice Traefik's own throttle.
 QUIET_SECONDS = 4.0
 
 
-class Kind(StrEnum):
-    """What a sample is."""
-
-    VALUE = "value"
-    NO_DATA = "no-data"
-    NO_SERVER = "no-server"
-
-
 @dataclass(frozen=True)
-class Sample:
-    """One answer of the metrics server; `value` is a share of 0 to 1, only for `Kind.VALUE`."""
-
-    kind: Kind
-    at: datetime
-    value: Decimal | None = None
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Migration:
+class MigrationObservation:
     """The migrations Job of the candidate's record; `reason`, `message` and `mend` when it does not get on."""
 
     exists: bool = False
@@ -45,7 +27,7 @@ class Migration:
 
 
 @dataclass(frozen=True)
-class SlotSight:
+class SlotObservation:
     """A slot as the cluster shows it, over all its components.
 
     `release` is the number that every component's pods carry, None while they differ or there are none. `ready`,
@@ -73,26 +55,15 @@ class SlotSight:
 
 
 @dataclass(frozen=True)
-class RouteSight:
-    """The HTTPRoute as the cluster shows it; weights in tenths of a percent, `live` the slots with a cookie rule."""
-
-    exists: bool = False
-    accepted: bool = False
-    weights: Mapping[Slot, int] = field(default_factory=dict)
-    live: frozenset[tuple[Slot, int]] = frozenset()
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class Observation:
+class ReleaseObservation:
     """The world of one engine's release."""
 
     template_hash: str
     records: Mapping[int, str]
     may_start: bool
-    slots: Mapping[Slot, SlotSight]
-    route: RouteSight
-    migration: Migration = Migration()
+    slots: Mapping[Slot, SlotObservation]
+    route: RouteObservation
+    migration: MigrationObservation = MigrationObservation()
     canary_errors: Sample | None = None
     stable_errors: Sample | None = None
 

@@ -9,23 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from tradingengine_operator.api import Slot
+from tradingengine_operator.builders.route import FULL
+
 from .actions import Action, Announce, CloseSlot, EnsureSlot, Migrate, RemoveSlot, SetRoute, WriteRecord
-from .checks import Failure, judge
+from .analysis import Failure, analyse
 from .conditions import explain
-from .observation import Observation, Policy
-from .state import (
-    FULL,
-    Candidate,
-    Leaving,
-    Placed,
-    ReleaseState,
-    Retirement,
-    Slot,
-    Stage,
-    Verdict,
-    advanced,
-    other,
-)
+from .observation import Policy, ReleaseObservation
+from .state import Candidate, Leaving, Placed, ReleaseState, Retirement, Stage, Verdict, advanced, other
 
 SLOTS: tuple[Slot, Slot] = ("a", "b")
 CHECK_SECONDS = 1.0
@@ -53,7 +44,7 @@ class _Move:
     once: tuple[Action, ...] = ()
 
 
-def step(state: ReleaseState, seen: Observation, policy: Policy, now: datetime) -> Decision:
+def step(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> Decision:
     """One transition at most per machine (the release that leaves, the one that comes), then the wanted world."""
     first = _retire(state, seen, policy, now)
     second = _forget_verdict(first.state, seen)
@@ -63,7 +54,7 @@ def step(state: ReleaseState, seen: Observation, policy: Policy, now: datetime) 
     )
 
 
-def _forget_verdict(state: ReleaseState, seen: Observation) -> ReleaseState:
+def _forget_verdict(state: ReleaseState, seen: ReleaseObservation) -> ReleaseState:
     """A withdrawn template is tried again only after the specification asked for something else."""
     verdict = state.withdrawn
     if verdict is None or verdict.template_hash == seen.template_hash:
@@ -71,7 +62,7 @@ def _forget_verdict(state: ReleaseState, seen: Observation) -> ReleaseState:
     return advanced(state, withdrawn=None)
 
 
-def _start(state: ReleaseState, seen: Observation, now: datetime) -> _Move:
+def _start(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> _Move:
     # A record that is lost is no reason to release the same again.
     stable_hash = seen.records.get(state.stable.release) or state.stable_hash if state.stable is not None else None
     idle = state.retiring is None or state.retiring.stage is Leaving.WARM
@@ -85,7 +76,7 @@ def _start(state: ReleaseState, seen: Observation, now: datetime) -> _Move:
     return _Move(advanced(state, last=number, candidate=candidate, retiring=None, finished_at=None), (news,))
 
 
-def _number(state: ReleaseState, seen: Observation) -> int:
+def _number(state: ReleaseState, seen: ReleaseObservation) -> int:
     """The next number; a record that an engine of the same name left for this very template is taken up again."""
     newest = max(seen.records, default=0)
     if newest > state.last and seen.records[newest] == seen.template_hash:
@@ -93,7 +84,7 @@ def _number(state: ReleaseState, seen: Observation) -> int:
     return max(newest, state.last) + 1
 
 
-def _advance(state: ReleaseState, seen: Observation, policy: Policy, now: datetime) -> _Move:
+def _advance(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> _Move:
     candidate = state.candidate
     if candidate is None:
         return _Move(state)
@@ -110,7 +101,9 @@ def _advance(state: ReleaseState, seen: Observation, policy: Policy, now: dateti
             return _carrying(state, candidate, seen, policy, now)
 
 
-def _supersede(state: ReleaseState, candidate: Candidate, seen: Observation, policy: Policy, now: datetime) -> _Move:
+def _supersede(
+    state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
+) -> _Move:
     """The specification changed: weight away first. Without weight nobody was there, and the slot is free at once."""
     news = (Announce("ReleaseSuperseded", f"release {candidate.release} gives way to a newer specification"),)
     if candidate.stage in {Stage.SHIFTING, Stage.HOLDING} and state.stable is not None:
@@ -121,7 +114,7 @@ def _supersede(state: ReleaseState, candidate: Candidate, seen: Observation, pol
     return _Move(advanced(state, candidate=None), news)
 
 
-def _recording(state: ReleaseState, candidate: Candidate, seen: Observation, now: datetime) -> _Move:
+def _recording(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, now: datetime) -> _Move:
     found = seen.records.get(candidate.release)
     if found is None:
         return _Move(state)
@@ -130,7 +123,7 @@ def _recording(state: ReleaseState, candidate: Candidate, seen: Observation, now
     return _Move(_staged(state, candidate, Stage.MIGRATING, now))
 
 
-def _migrating(state: ReleaseState, candidate: Candidate, seen: Observation, now: datetime) -> _Move:
+def _migrating(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, now: datetime) -> _Move:
     if seen.migration.succeeded:
         return _Move(_staged(state, candidate, Stage.STARTING, now))
     if not seen.migration.failed:
@@ -145,7 +138,9 @@ def _migrating(state: ReleaseState, candidate: Candidate, seen: Observation, now
     return _Move(advanced(state, candidate=replace(candidate, stage_at=now)), (again,))
 
 
-def _starting(state: ReleaseState, candidate: Candidate, seen: Observation, policy: Policy, now: datetime) -> _Move:
+def _starting(
+    state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
+) -> _Move:
     slot = seen.slots[candidate.slot]
     if slot.release == candidate.release and slot.complete:
         weight = policy.steps[0].weight if state.stable is not None else FULL
@@ -162,10 +157,12 @@ def _starting(state: ReleaseState, candidate: Candidate, seen: Observation, poli
     return _withdraw(state, candidate, failure, now)
 
 
-def _carrying(state: ReleaseState, candidate: Candidate, seen: Observation, policy: Policy, now: datetime) -> _Move:
+def _carrying(
+    state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
+) -> _Move:
     if state.stable is None:
         return _promote(state, candidate, policy, now) if _routed(state, seen) else _Move(state)
-    judged = judge(candidate, seen, policy, now)
+    judged = analyse(candidate, seen, policy, now)
     if judged.failure is not None:
         return _withdraw(state, judged.candidate, judged.failure, now)
     moved = advanced(state, candidate=judged.candidate)
@@ -239,13 +236,13 @@ def _staged(state: ReleaseState, candidate: Candidate, stage: Stage, now: dateti
     return advanced(state, candidate=replace(candidate, stage=stage, stage_at=now))
 
 
-def _routed(state: ReleaseState, seen: Observation) -> bool:
+def _routed(state: ReleaseState, seen: ReleaseObservation) -> bool:
     """Whether the Gateway accepted exactly the intended rules and weights."""
     wanted = frozenset((entry.slot, entry.release) for entry in state.live())
     return seen.route.accepted and dict(seen.route.weights) == state.weights() and seen.route.live == wanted
 
 
-def _retire(state: ReleaseState, seen: Observation, policy: Policy, now: datetime) -> _Move:
+def _retire(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> _Move:
     leaving = state.retiring
     if leaving is None:
         return _Move(state)
@@ -279,7 +276,7 @@ def _cool(state: ReleaseState, leaving: Retirement, now: datetime) -> _Move:
     return _Move(advanced(state, retiring=None), (news,))
 
 
-def _wanted(state: ReleaseState, seen: Observation, policy: Policy) -> tuple[Action, ...]:
+def _wanted(state: ReleaseState, seen: ReleaseObservation, policy: Policy) -> tuple[Action, ...]:
     """The whole wanted world, weights before pods: nothing is taken down behind a weight."""
     actions: list[Action] = []
     candidate, leaving = state.candidate, state.retiring
@@ -302,7 +299,7 @@ def _wanted(state: ReleaseState, seen: Observation, policy: Policy) -> tuple[Act
     return tuple(actions)
 
 
-def _recheck(state: ReleaseState, seen: Observation, now: datetime) -> float | None:
+def _recheck(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> float | None:
     waits: list[float] = []
     candidate, leaving = state.candidate, state.retiring
     if candidate is not None and candidate.stage in {Stage.MIGRATING, Stage.STARTING}:

@@ -6,13 +6,12 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
+from tradingengine_operator.api import Slot
+from tradingengine_operator.builders.route import FULL
 from tradingengine_operator.errors import RecordError
 
-Slot = Literal["a", "b"]
-#: Full weight in tenths of a percent.
-FULL = 1000
 FORMAT = 1
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tradingengine_operator.builders import digest
+from tradingengine_operator.builders import Manifest, digest
 
 from .kinds import kind_of
-
-Manifest = dict[str, Any]
 
 
 class Key(NamedTuple):
@@ -60,9 +58,3 @@ def by_key(manifests: Iterable[Manifest]) -> dict[Key, Manifest]:
 def is_owned_by(observed: Mapping[str, Any], uid: str) -> bool:
     """Whether the engine with this uid is an owner."""
     return any(owner.get("uid") == uid for owner in observed["metadata"].get("ownerReferences", ()))
-
-
-def without_replicas(manifest: Manifest) -> Manifest:
-    """A copy of a Deployment that does not name replicas."""
-    spec = {name: value for name, value in manifest["spec"].items() if name != "replicas"}
-    return {**manifest, "spec": spec}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from tradingengine_operator.builders import names
+from tradingengine_operator.builders import Manifest, names
 
 from . import kinds
-from .objects import Key, Manifest, is_owned_by, key_of
+from .objects import Key, is_owned_by, key_of
 
 #: Kinds that hold data, or are what others make of our children.
 _NEVER = frozenset({kinds.SECRET.kind, kinds.CLAIM.kind, kinds.POD.kind})

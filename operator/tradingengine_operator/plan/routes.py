@@ -11,9 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tradingengine_operator.builders import names
-
-from .objects import Manifest
+from tradingengine_operator.api import Slot
+from tradingengine_operator.builders import Manifest, names
 
 _RELEASE = re.compile(r"te-release=([0-9]{1,9})")
 #: Reason of a route that is accepted and names something that the Gateway cannot find.
@@ -23,13 +22,13 @@ _OWN_FIELDS = ("parentRefs", "hostnames")
 
 
 @dataclass(frozen=True)
-class RouteFacts:
+class RouteObservation:
     """What an HTTPRoute says: weights in tenths of a percent, releases with a cookie rule, and the Gateway's word."""
 
     exists: bool = False
     accepted: bool = False
-    weights: Mapping[names.Slot, int] = field(default_factory=dict)
-    live: frozenset[tuple[names.Slot, int]] = frozenset()
+    weights: Mapping[Slot, int] = field(default_factory=dict)
+    live: frozenset[tuple[Slot, int]] = frozenset()
     reason: str = "RouteMissing"
     message: str = "there is no HTTPRoute yet"
 
@@ -63,18 +62,13 @@ def merged_rules(observed: Iterable[Mapping[str, Any]], own: Sequence[Mapping[st
     return result if placed else [*result, *(dict(entry) for entry in own)]
 
 
-def foreign_rules(observed: Mapping[str, Any]) -> list[Manifest]:
-    """Rules of a route that are not ours."""
-    return [dict(rule) for rule in observed["spec"].get("rules") or () if not names.is_own_rule(rule.get("name"))]
-
-
-def read_route(observed: Mapping[str, Any] | None, engine: str, gateway: str, namespace: str) -> RouteFacts:
+def read_route(observed: Mapping[str, Any] | None, engine: str, gateway: str, namespace: str) -> RouteObservation:
     """The facts of a route, as read back from the cluster; an absent route has no weights."""
     if observed is None:
-        return RouteFacts()
+        return RouteObservation()
     rules = {rule.get("name"): rule for rule in observed["spec"].get("rules") or ()}
     accepted, reason, message = _acceptance(observed, gateway, namespace)
-    return RouteFacts(
+    return RouteObservation(
         exists=True,
         accepted=accepted,
         weights=_weights(rules, engine),
@@ -84,7 +78,7 @@ def read_route(observed: Mapping[str, Any] | None, engine: str, gateway: str, na
     )
 
 
-def _weights(rules: Mapping[str | None, Mapping[str, Any]], engine: str) -> dict[names.Slot, int]:
+def _weights(rules: Mapping[str | None, Mapping[str, Any]], engine: str) -> dict[Slot, int]:
     """Weights of both slots; empty unless API and dashboard agree."""
     found = []
     for component in names.SLOT_COMPONENTS:
@@ -96,7 +90,7 @@ def _weights(rules: Mapping[str | None, Mapping[str, Any]], engine: str) -> dict
     return found[0] if all(entry == found[0] for entry in found) else {}
 
 
-def _live(rules: Mapping[str | None, Mapping[str, Any]]) -> frozenset[tuple[names.Slot, int]]:
+def _live(rules: Mapping[str | None, Mapping[str, Any]]) -> frozenset[tuple[Slot, int]]:
     """Slots whose cookie is followed in API and dashboard alike, with the release that the cookie names."""
     live = set()
     for slot in names.SLOTS:

@@ -16,7 +16,7 @@ from tradingengine.execution.metrics import EdgeMetrics
 from tradingengine.storage.projector import Projector
 from tradingengine.telemetry import names
 from tradingengine.telemetry.metrics import Metrics
-from tradingengine_operator.runtime.metrics import OperatorMetrics
+from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 
 pytestmark = pytest.mark.unit
 

@@ -19,7 +19,7 @@ FIGURES = outlook.figures()
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, also below `make`, which names its own environment; no program is run to find out what is in it."""
+    """An empty cache, also below `make`, which names its own environment; no program is run to see what is in it."""
     monkeypatch.setenv("TRADINGENGINE_CACHE", str(tmp_path))
     monkeypatch.delenv("TRADINGENGINE_VENV", raising=False)
     monkeypatch.setattr(contexts, "frontend_is_built", lambda: False)

@@ -62,7 +62,7 @@ def all_manifests(ctx: EngineContext) -> list[Manifest]:
         *build_database(ctx),
         *build_cache(ctx),
         *build_prometheus(ctx),
-        build_record_configmap(ctx, release, progress='{"step":1}'),
+        build_record_configmap(ctx, release),
         build_migration(ctx, release),
         *build_edge(ctx, release),
         build_route(ctx, {"a": 6, "b": 7}, {"a": 999, "b": 1}),

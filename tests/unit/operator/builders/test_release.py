@@ -27,10 +27,9 @@ def environment(template: Manifest) -> dict[str, str | None]:
 
 def test_a_record_is_read_back_as_it_was_written() -> None:
     written = record(context({"rollout": {"steps": [{"weight": 0.1, "hold": "10s"}, {"weight": 100}]}}))
-    kept = build_record_configmap(context(), written, progress="{}")
+    kept = build_record_configmap(context(), written)
     assert kept["immutable"] is True
     assert kept["metadata"]["name"] == "desk-release-7"
-    assert kept["metadata"]["annotations"]["tradingengine.io/progress"] == "{}"
     assert kept["metadata"]["annotations"]["tradingengine.io/template-hash"] == written.template_hash()
     read = parse_record(kept)
     assert read == written

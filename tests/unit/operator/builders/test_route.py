@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import names
 from tradingengine_operator.builders.route import build_route, build_rules, cookie_pattern
 
@@ -63,7 +64,7 @@ def test_a_slot_that_is_not_live_has_no_cookie_rule() -> None:
     live=st.dictionaries(st.sampled_from(names.SLOTS), st.integers(1, 999)),
     weights=st.dictionaries(st.sampled_from(names.SLOTS), st.integers(0, 1000)),
 )
-def test_every_rule_is_known_by_its_name(live: dict[names.Slot, int], weights: dict[names.Slot, int]) -> None:
+def test_every_rule_is_known_by_its_name(live: dict[Slot, int], weights: dict[Slot, int]) -> None:
     rules = build_rules(context(), live, weights)
     own = [rule["name"] for rule in rules]
     assert len(set(own)) == len(own)

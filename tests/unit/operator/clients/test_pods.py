@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from tradingengine_operator.clients.control import ControlClient
 from tradingengine_operator.clients.prometheus import PrometheusClient, error_rate_query
 from tradingengine_operator.errors import ControlError, TokenRefusedError
-from tradingengine_operator.flows.observation import Kind
+from tradingengine_operator.samples import Kind
 
 pytestmark = pytest.mark.unit
 TOKEN = "never-in-a-log"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from tradingengine_operator.api import Slot
 from tradingengine_operator.flows.actions import (
     Action,
     Announce,
@@ -18,17 +19,16 @@ from tradingengine_operator.flows.actions import (
     WriteRecord,
 )
 from tradingengine_operator.flows.observation import (
-    Kind,
-    Migration,
-    Observation,
+    MigrationObservation,
     Policy,
-    RouteSight,
-    Sample,
-    SlotSight,
+    ReleaseObservation,
+    SlotObservation,
     StepPolicy,
 )
 from tradingengine_operator.flows.release import Decision, step
-from tradingengine_operator.flows.state import ReleaseState, Slot, dump_state, load_state
+from tradingengine_operator.flows.state import ReleaseState, dump_state, load_state
+from tradingengine_operator.plan.routes import RouteObservation
+from tradingengine_operator.samples import Kind, Sample
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 POLICY = Policy(
@@ -82,19 +82,21 @@ class WorldModel:
             slot.ready = 2 if self.pods_start else 0
         self.accepted = bool(self.weights)
 
-    def observe(self) -> Observation:
+    def observe(self) -> ReleaseObservation:
         """What the operator sees."""
         state = self.state()
         candidate = state.candidate
         number = candidate.release if candidate is not None else 0
         job = self.jobs.get(number)
-        return Observation(
+        return ReleaseObservation(
             template_hash=self.hash,
             records=dict(self.records),
             may_start=self.may_start,
             slots={slot: self._sight(slot) for slot in ("a", "b")},
-            route=RouteSight(bool(self.weights), self.accepted, dict(self.weights), self.live),
-            migration=Migration(job is not None, job == "done", job == "failed", "it broke" if job == "failed" else ""),
+            route=RouteObservation(bool(self.weights), self.accepted, dict(self.weights), self.live),
+            migration=MigrationObservation(
+                job is not None, job == "done", job == "failed", "it broke" if job == "failed" else ""
+            ),
             canary_errors=self._rate(number) if candidate is not None and candidate.weight else None,
             stable_errors=self._rate(state.stable.release) if state.stable is not None else None,
         )
@@ -183,11 +185,11 @@ class WorldModel:
         self.weights, self.live, self.accepted = dict(action.weights), live, False
         self.history.append((self.stored, dict(action.weights)))
 
-    def _sight(self, slot: Slot) -> SlotSight:
+    def _sight(self, slot: Slot) -> SlotObservation:
         model = self.slots.get(slot)
         if model is None:
-            return SlotSight()
-        return SlotSight(
+            return SlotObservation()
+        return SlotObservation(
             release=model.release,
             ready=model.ready,
             wanted=2,

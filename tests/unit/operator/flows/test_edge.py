@@ -13,22 +13,22 @@ from tradingengine_operator.flows.edge import (
     RETRY_SECONDS,
     Act,
     EdgeMemory,
-    EdgeSight,
+    EdgeObservation,
     edge_step,
 )
 
 pytestmark = pytest.mark.unit
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-SERVING = EdgeSight(wanted=1, template=1, pod=1, pod_exists=True, reachable=True, idle=False, recovered=True)
+SERVING = EdgeObservation(wanted=1, template=1, pod=1, pod_exists=True, reachable=True, idle=False, recovered=True)
 PROMOTED = replace(SERVING, wanted=2)
 
 
 def test_nothing_before_a_release_serves() -> None:
-    assert edge_step(EdgeMemory(), EdgeSight(wanted=None), NOW).acts == ()
+    assert edge_step(EdgeMemory(), EdgeObservation(wanted=None), NOW).acts == ()
 
 
 def test_the_first_one_is_simply_placed() -> None:
-    decision = edge_step(EdgeMemory(), EdgeSight(wanted=1), NOW)
+    decision = edge_step(EdgeMemory(), EdgeObservation(wanted=1), NOW)
     assert decision.acts == (Act.WRITE_TEMPLATE,)
     assert decision.recheck is not None
 
@@ -103,10 +103,10 @@ def test_killed_between_template_and_pod_it_goes_through_the_drain_again() -> No
     assert edge_step(EdgeMemory(), replace(half, draining=True, idle=True), NOW).acts == (Act.DRAIN, Act.REPLACE_POD)
 
 
-@given(st.builds(EdgeSight, wanted=st.integers(1, 3), template=st.integers(1, 3), pod=st.integers(1, 3),
+@given(st.builds(EdgeObservation, wanted=st.integers(1, 3), template=st.integers(1, 3), pod=st.integers(1, 3),
                  pod_exists=st.just(True), terminating=st.booleans(), stopped=st.just(False), reachable=st.booleans(),
                  draining=st.booleans(), idle=st.booleans(), recovered=st.booleans()))  # fmt: skip
-def test_a_running_pod_goes_only_when_it_is_drained_and_idle(seen: EdgeSight) -> None:
+def test_a_running_pod_goes_only_when_it_is_drained_and_idle(seen: EdgeObservation) -> None:
     decision = edge_step(EdgeMemory(), seen, NOW)
     if Act.REPLACE_POD in decision.acts:
         assert seen.reachable

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tradingengine_operator.flows.edge import EdgeSight
+from tradingengine_operator.flows.edge import EdgeObservation
 from tradingengine_operator.flows.edge_words import (
     COMING_SECONDS,
     START_SECONDS,
@@ -20,13 +20,13 @@ from tradingengine_operator.flows.edge_words import (
     edge_words,
     remember,
 )
-from tradingengine_operator.flows.sight import Life
+from tradingengine_operator.flows.pod_observation import Life
 
 from tests.healthy import failure_words
 
 pytestmark = pytest.mark.unit
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-FIRST = EdgeSight(wanted=1, template=1, pod=1, pod_exists=True)
+FIRST = EdgeObservation(wanted=1, template=1, pod=1, pod_exists=True)
 PENDING = Life("-n trading desk-edge-0", "a/0", NOW, placed=False, waits="ContainerCreating")
 RUNNING = replace(PENDING, placed=True, waits="")
 STARTED = replace(RUNNING, started=True)
@@ -57,13 +57,13 @@ def bad(words: EdgeWords) -> list[str]:
 
 def look(life: Life | None, heard: Heard = Heard.NOTHING, **changes: object) -> EdgeLook:
     """A first edge that does not tell its state."""
-    seen = FIRST if life is not None else EdgeSight(wanted=1, template=1)
+    seen = FIRST if life is not None else EdgeObservation(wanted=1, template=1)
     return replace(replace(SILENT, seen=seen, life=life, heard=heard), **changes)  # type: ignore[arg-type]
 
 
 def test_a_healthy_first_start_says_no_word_of_failure() -> None:
     people = People()
-    people.see(replace(look(None), seen=EdgeSight(wanted=None), stable=None), 0)
+    people.see(replace(look(None), seen=EdgeObservation(wanted=None), stable=None), 0)
     people.see(look(None), 1)
     for at in range(2, 62):
         people.see(look(PENDING), at)
@@ -284,7 +284,7 @@ _LIVES = st.one_of(
 def test_whatever_is_seen_no_silence_is_borne_for_longer_than_its_patience(
     life: Life | None, heard: Heard, postponed: bool, pod: int | None, wanted: int | None, ran: int | None
 ) -> None:
-    seen = EdgeSight(wanted=wanted, pod=pod, pod_exists=life is not None, reachable=heard is Heard.STATE)
+    seen = EdgeObservation(wanted=wanted, pod=pod, pod_exists=life is not None, reachable=heard is Heard.STATE)
     same = EdgeLook(seen, wanted or 1, postponed, life, heard, ran=ran)
     people = People()
     people.see(same, 0)

@@ -10,19 +10,11 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tradingengine_operator.builders.route import FULL
 from tradingengine_operator.errors import RecordError
 from tradingengine_operator.flows.actions import SetRoute
-from tradingengine_operator.flows.observation import Kind, Sample
-from tradingengine_operator.flows.state import (
-    FULL,
-    Leaving,
-    Placed,
-    ReleaseState,
-    Stage,
-    dump_state,
-    load_state,
-    newest,
-)
+from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Stage, dump_state, load_state, newest
+from tradingengine_operator.samples import Kind, Sample
 
 from .model import POLICY, START, WorldModel, total
 

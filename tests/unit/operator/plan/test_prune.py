@@ -14,7 +14,6 @@ from tradingengine_operator.plan.objects import (
     key_of,
     owned_digest,
     owns_replicas,
-    without_replicas,
 )
 from tradingengine_operator.plan.prune import job_outcome, old_records, prunable
 
@@ -107,7 +106,6 @@ def test_digest_and_keys() -> None:
     children = by_key(observed())
     assert len(children) == len(observed())
     deployment = next(child for child in children.values() if child["kind"] == "Deployment" and "api" in str(child))
-    assert "replicas" not in without_replicas(deployment)["spec"]
     assert desired_digest(deployment) == desired_digest(dict(reversed(deployment.items())))
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import jsonpatch
 from tradingengine_operator.builders import names
 from tradingengine_operator.errors import ApiError, ConflictError, NotFoundError
-from tradingengine_operator.flows.sight import is_ready
+from tradingengine_operator.flows.pod_observation import is_ready
 from tradingengine_operator.flows.state import parse_time
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.kinds import Kind, kind_of

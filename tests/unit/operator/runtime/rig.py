@@ -14,14 +14,14 @@ from tradingengine_operator.clients.control import ControlClient, EdgeFacts, Pod
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.clients.prometheus import PrometheusClient
 from tradingengine_operator.errors import ControlError, TokenRefusedError
-from tradingengine_operator.flows.observation import Kind, Sample
 from tradingengine_operator.flows.state import ReleaseState, load_state
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime.announcer import Announcer
-from tradingengine_operator.runtime.engine import EngineReconciler
-from tradingengine_operator.runtime.metrics import OperatorMetrics
-from tradingengine_operator.runtime.passes import Tools
-from tradingengine_operator.runtime.work import Outcome
+from tradingengine_operator.runtime.process.events import Announcer
+from tradingengine_operator.runtime.process.loop import Outcome
+from tradingengine_operator.runtime.process.metrics import OperatorMetrics
+from tradingengine_operator.runtime.reconcile.context import Tools
+from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
+from tradingengine_operator.samples import Kind, Sample
 
 from tests.unit.operator.builders.engines import IMAGES
 
@@ -59,9 +59,7 @@ class FakeControl:
             return PodState("edge", "1", "1.4.2", None, "serving", 0, 0, None, unready=why)
         # One answer for all pods: the edge alone is ever drained, and it must see that it is.
         word = "draining" if self.draining else "withdrawn" if self.withdrawn else "serving"
-        edge = EdgeFacts(
-            epoch=self.epoch, sequence=5, idle=True, flat=self.flat, trading_state="ACTIVE", recovered=self.recovered
-        )
+        edge = EdgeFacts(epoch=self.epoch, idle=True, flat=self.flat, trading_state="ACTIVE", recovered=self.recovered)
         return PodState("any", self.edge_release(), "1.4.2", "0001", word, 0, 0, edge, unready=self.unready)
 
     async def withdraw(self, address: str, token: str, release: int, spread: float) -> PodState:

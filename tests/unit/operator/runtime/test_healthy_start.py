@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tradingengine_operator.api import KIND
 from tradingengine_operator.flows.edge_words import TOKEN_SECONDS
-from tradingengine_operator.flows.sight import life_of
+from tradingengine_operator.flows.pod_observation import life_of
 
 from tests.healthy import event_words, failure_words, phases, told
 

@@ -7,7 +7,7 @@ import logging
 
 import kopf
 import pytest
-from tradingengine_operator.runtime.logs import configure_logs
+from tradingengine_operator.runtime.process.logs import configure_logs
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,7 @@ import pytest
 from tradingengine_operator.api import KIND
 from tradingengine_operator.builders import names
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime import foundation
+from tradingengine_operator.runtime.parts import stores
 
 from .rig import Bench
 
@@ -73,7 +73,7 @@ async def test_a_server_that_cannot_be_reached_is_asked_again_and_one_that_was_i
         asked.append((host, port))
         return problem
 
-    monkeypatch.setattr(foundation, "_connect", connect)
+    monkeypatch.setattr(stores, "_connect", connect)
     bench = Bench(database=MANAGED)
     give(bench, {"uri": "postgresql://u:secret-word@db.example/desk"})
     reason, message = await told(bench, "DatabaseReady")
@@ -90,17 +90,17 @@ async def test_a_connection_says_enough() -> None:
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        assert await foundation._connect("127.0.0.1", port) == ""
-    assert await foundation._connect("127.0.0.1", port) == "ConnectionRefusedError"
+        assert await stores._connect("127.0.0.1", port) == ""
+    assert await stores._connect("127.0.0.1", port) == "ConnectionRefusedError"
 
 
 async def test_a_server_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async def hang(*_arguments: object) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(foundation, "CONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(stores, "CONNECT_SECONDS", 0.05)
     monkeypatch.setattr(asyncio, "open_connection", hang)
-    assert await foundation._connect("db.example", 5432) == "no answer within 0.05 s"
+    assert await stores._connect("db.example", 5432) == "no answer within 0.05 s"
 
 
 async def test_an_image_of_the_database_that_cannot_be_pulled_is_said_at_once() -> None:

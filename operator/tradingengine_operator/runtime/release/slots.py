@@ -8,19 +8,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tradingengine_operator.builders import names
+from tradingengine_operator.api import Slot
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.builders.slots import build_hpa, build_slot
 from tradingengine_operator.clients.control import PodState
 from tradingengine_operator.errors import ControlError
 from tradingengine_operator.flows.actions import CloseSlot, EnsureSlot
-from tradingengine_operator.flows.sight import Drained, is_ready, of_component, release_of
-from tradingengine_operator.flows.state import Slot
+from tradingengine_operator.flows.pod_observation import DrainObservation, is_ready, of_component, release_of
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.objects import Key, Manifest, owns_replicas
-
-from .passes import Pass
-from .world import pod_address
+from tradingengine_operator.plan.objects import Key, owns_replicas
+from tradingengine_operator.runtime.reconcile.children import pod_address
+from tradingengine_operator.runtime.reconcile.context import Pass
 
 logger = logging.getLogger(__name__)
 
@@ -42,16 +41,18 @@ class QuietWatch:
 
 def slot_pods(p: Pass, slot: Slot) -> list[Manifest]:
     """Pods of both components of a slot."""
-    return [pod for component in names.SLOT_COMPONENTS for pod in of_component(p.world.pods, component, slot)]
+    return [pod for component in names.SLOT_COMPONENTS for pod in of_component(p.children.pods, component, slot)]
 
 
 def deployments_of(p: Pass, slot: Slot) -> dict[str, Manifest]:
     """A slot's Deployments, by component."""
-    found = {part: p.world.get(kinds.DEPLOYMENT, names.slot(p.ctx.name, part, slot)) for part in names.SLOT_COMPONENTS}
+    found = {
+        part: p.children.get(kinds.DEPLOYMENT, names.slot(p.ctx.name, part, slot)) for part in names.SLOT_COMPONENTS
+    }
     return {part: manifest for part, manifest in found.items() if manifest is not None}
 
 
-async def ask_drained(p: Pass, slot: Slot, watch: QuietWatch) -> Drained:
+async def ask_drained(p: Pass, slot: Slot, watch: QuietWatch) -> DrainObservation:
     """Asks every pod of a slot that leaves. One that does not answer makes its silence unknown, not proven."""
     pods = [pod for pod in slot_pods(p, slot) if pod_address(pod)]
     token = control_token(p)
@@ -60,7 +61,7 @@ async def ask_drained(p: Pass, slot: Slot, watch: QuietWatch) -> Drained:
     known = {uid: state for uid, state in states.items() if state is not None}
     quiet = watch.look(slot, {uid: state.requests for uid, state in known.items()}, time.monotonic())
     complete = len(known) == len(states)
-    return Drained(
+    return DrainObservation(
         quiet=quiet if complete else None,
         web_sockets=sum(state.web_sockets for state in known.values()),
         withdrawn=complete and bool(known) and all(state.state == "withdrawn" for state in known.values()),
@@ -130,12 +131,12 @@ async def remove_slot(p: Pass, slot: Slot) -> None:
         await p.tools.client.delete(kinds.DEPLOYMENT, p.namespace, metadata["name"], uid=metadata["uid"])
         key = Key(kinds.DEPLOYMENT.kind, metadata["name"])
         p.tools.applier.forget(p.namespace, key)
-        p.world.objects.pop(key, None)
+        p.children.objects.pop(key, None)
 
 
 async def _ensure_component(p: Pass, action: EnsureSlot, record: ReleaseRecord, component: names.SlotComponent) -> None:
     name = names.slot(p.ctx.name, component, action.slot)
-    observed = p.world.get(kinds.DEPLOYMENT, name)
+    observed = p.children.get(kinds.DEPLOYMENT, name)
     wanted = _replicas(p, action, record, component, observed)
     if observed is None:
         await p.ensure_all(build_slot(p.ctx, record, component, action.slot, wanted))
@@ -153,8 +154,8 @@ async def _ensure_component(p: Pass, action: EnsureSlot, record: ReleaseRecord, 
 async def _scale(p: Pass, name: str, replicas: int) -> None:
     await p.tools.client.scale(kinds.DEPLOYMENT, p.namespace, name, replicas)
     key = Key(kinds.DEPLOYMENT.kind, name)
-    if key in p.world.objects:
-        p.world.objects[key]["spec"]["replicas"] = replicas
+    if key in p.children.objects:
+        p.children.objects[key]["spec"]["replicas"] = replicas
 
 
 def _replicas(
@@ -176,4 +177,4 @@ def _live_ready(p: Pass, component: names.SlotComponent) -> int:
     stable = p.state.stable
     if stable is None:
         return 0
-    return sum(is_ready(pod) for pod in of_component(p.world.pods, component, stable.slot))
+    return sum(is_ready(pod) for pod in of_component(p.children.pods, component, stable.slot))

@@ -5,15 +5,13 @@ from __future__ import annotations
 from tradingengine_operator.builders import names
 from tradingengine_operator.errors import ApiError, OperatorError
 from tradingengine_operator.flows.conditions import FOUNDATIONS, explain
-from tradingengine_operator.flows.sight import first_trouble
+from tradingengine_operator.flows.pod_observation import first_trouble
 from tradingengine_operator.flows.state import Stage
 from tradingengine_operator.plan.routes import UNRESOLVED
+from tradingengine_operator.runtime.reconcile.context import WAIT_SECONDS, Pass
+from tradingengine_operator.runtime.release.runner import ReleaseView
+from tradingengine_operator.runtime.release.slots import slot_pods
 
-from .passes import Pass
-from .releases import ReleaseSight
-from .slots import slot_pods
-
-WAIT_SECONDS = 10.0
 _ROUTE_MENDS = {
     "GatewaySilent": "see that the Gateway's controller runs and that a listener takes this namespace and host",
     UNRESOLVED: "see that the Services of the route are there and that nobody changed its rules",
@@ -21,7 +19,7 @@ _ROUTE_MENDS = {
 CHECKS_DISABLED = "spec.rollout.checks switches error-rate off: releases are judged by their pods alone"
 
 
-def judge_release(p: Pass, sight: ReleaseSight) -> None:
+def release_conditions(p: Pass, view: ReleaseView) -> None:
     """Sets ReleaseHealthy."""
     state = p.state
     serving = state.stable or (state.candidate if state.candidate is not None else None)
@@ -31,13 +29,13 @@ def judge_release(p: Pass, sight: ReleaseSight) -> None:
     elif trouble is not None:
         p.conditions.set("ReleaseHealthy", "False", trouble.reason, explain(trouble.message, trouble.mend))
     elif state.candidate is not None:
-        _judge_candidate(p, sight)
-    elif state.stable is not None and sight.seen is not None and sight.records.get(state.stable.release) is None:
+        _candidate_condition(p, view)
+    elif state.stable is not None and view.seen is not None and view.records.get(state.stable.release) is None:
         name = names.release(p.ctx.name, state.stable.release)
         message = f"the record of the serving release, ConfigMap {name}, is missing or cannot be read"
         mend = "restore it from a backup, or ask for another version; what serves goes on, but is not mended"
         p.conditions.set("ReleaseHealthy", "False", "RecordMissing", explain(message, mend))
-    elif state.stable is not None and sight.slots and not sight.slots[state.stable.slot].ready:
+    elif state.stable is not None and view.slots and not view.slots[state.stable.slot].ready:
         p.conditions.set("ReleaseHealthy", "False", "NoReadyPod", "no pod of the serving release is ready")
     elif state.stable is not None and p.ctx.spec.rollout.error_rate.disabled:
         p.conditions.set("ReleaseHealthy", "True", "ChecksDisabled", CHECKS_DISABLED)
@@ -47,35 +45,35 @@ def judge_release(p: Pass, sight: ReleaseSight) -> None:
         p.conditions.set("ReleaseHealthy", "Unknown", "Waiting", "waits for what a first release stands on")
 
 
-def _judge_candidate(p: Pass, sight: ReleaseSight) -> None:
+def _candidate_condition(p: Pass, view: ReleaseView) -> None:
     candidate = p.state.candidate
     if candidate is None:
         return
     stuck = first_trouble(slot_pods(p, candidate.slot), p.now)
     if stuck is not None:
         p.conditions.set("ReleaseHealthy", "False", stuck.reason, explain(stuck.message, stuck.mend))
-    elif candidate.stage is Stage.MIGRATING and sight.seen is not None and sight.seen.migration.message:
-        migration = sight.seen.migration
+    elif candidate.stage is Stage.MIGRATING and view.seen is not None and view.seen.migration.message:
+        migration = view.seen.migration
         p.conditions.set("ReleaseHealthy", "False", migration.reason, explain(migration.message, migration.mend))
-    elif candidate.stage is Stage.SHIFTING and sight.route.exists and _route_refused(sight):
-        p.conditions.set("ReleaseHealthy", "False", sight.route.reason, _route_text(sight))
+    elif candidate.stage is Stage.SHIFTING and view.route.exists and _route_refused(view):
+        p.conditions.set("ReleaseHealthy", "False", view.route.reason, _route_text(view))
     else:
         disabled = p.ctx.spec.rollout.error_rate.disabled
         message = f"the release is under way; {CHECKS_DISABLED}" if disabled else "the release is under way"
         p.conditions.set("ReleaseHealthy", "Unknown", candidate.stage.value.capitalize(), message)
 
 
-def judge_whole(p: Pass, sight: ReleaseSight, failure: OperatorError | None) -> None:
+def whole_conditions(p: Pass, view: ReleaseView, failure: OperatorError | None) -> None:
     """Sets Ready, Progressing and Degraded from everything that was found."""
     state, conditions = p.state, p.conditions
-    serving = state.stable is not None and bool(sight.slots) and sight.slots[state.stable.slot].ready > 0
+    serving = state.stable is not None and bool(view.slots) and view.slots[state.stable.slot].ready > 0
     if failure is not None:
         conditions.set("Ready", "False", _reason(failure), explain(failure.message, failure.mend))
     elif not serving:
         starting = state.stable is None and not conditions.blocked()
         conditions.set("Ready", "False", "Starting" if starting else "NotServing", _why_not(p))
-    elif _route_refused(sight):
-        conditions.set("Ready", "False", sight.route.reason, _route_text(sight))
+    elif _route_refused(view):
+        conditions.set("Ready", "False", view.route.reason, _route_text(view))
         p.look_again(WAIT_SECONDS * 3)
     elif conditions.status("SecretsReady") == "False":
         conditions.set("Ready", "False", conditions.reason("SecretsReady"), conditions.message("SecretsReady"))
@@ -98,16 +96,16 @@ def _why_not(p: Pass) -> str:
     return "the first release is under way"
 
 
-def _route_refused(sight: ReleaseSight) -> bool:
+def _route_refused(view: ReleaseView) -> bool:
     """Whether the Gateway did not take the route, and had time to, or found something in it that is not there."""
-    return (not sight.route.accepted and sight.route.reason != "RoutePending") or sight.route.reason == UNRESOLVED
+    return (not view.route.accepted and view.route.reason != "RoutePending") or view.route.reason == UNRESOLVED
 
 
-def _route_text(sight: ReleaseSight) -> str:
+def _route_text(view: ReleaseView) -> str:
     mend = _ROUTE_MENDS.get(
-        sight.route.reason, "create the Gateway with a listener for the host, or name it in spec.gateway"
+        view.route.reason, "create the Gateway with a listener for the host, or name it in spec.gateway"
     )
-    return explain(sight.route.message, mend)
+    return explain(view.route.message, mend)
 
 
 def _verdict_text(p: Pass) -> str:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from .metrics import OperatorMetrics
+from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 
 BEAT_SECONDS = 1.0
 LATE_SECONDS = 15.0
 
 
-class Heart:
+class Watchdog:
     """Beats once a second in the event loop that does the work; any thread may look at it."""
 
     def __init__(self, metrics: OperatorMetrics, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -47,10 +47,10 @@ class HealthServer:
     """Serves health and metrics on a port of its own."""
 
     def __init__(
-        self, metrics: OperatorMetrics, heart: Heart, stuck: Callable[[], list[str]], ready: Callable[[], bool]
+        self, metrics: OperatorMetrics, watchdog: Watchdog, stuck: Callable[[], list[str]], ready: Callable[[], bool]
     ) -> None:
         self._metrics = metrics
-        self._heart = heart
+        self._watchdog = watchdog
         self._stuck = stuck
         self._ready = ready
         self._runner: web.AppRunner | None = None
@@ -76,8 +76,8 @@ class HealthServer:
         stuck = self._stuck()
         if stuck:
             return web.json_response({"status": "stuck", "engines": stuck}, status=500)
-        if self._heart.late:
-            return web.json_response({"status": "late", "seconds": round(self._heart.age, 1)}, status=500)
+        if self._watchdog.late:
+            return web.json_response({"status": "late", "seconds": round(self._watchdog.age, 1)}, status=500)
         return web.json_response({"status": "ok"})
 
     async def _readyz(self, _request: web.Request) -> web.Response:

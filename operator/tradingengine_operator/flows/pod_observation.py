@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tradingengine_operator.builders import names
-from tradingengine_operator.plan.objects import Manifest
+from tradingengine_operator.api import Slot
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.plan.prune import job_outcome
 
-from .observation import Migration, SlotSight
-from .state import Slot, parse_time
+from .observation import MigrationObservation, SlotObservation
+from .state import parse_time
 
 #: A pod younger than this that was never ready is in start-up.
 STARTING_SECONDS = 60.0
@@ -71,7 +71,7 @@ class Life:
 
 
 @dataclass(frozen=True)
-class Drained:
+class DrainObservation:
     """What the pods of a slot say by the control API."""
 
     quiet: float | None = None
@@ -206,9 +206,9 @@ def first_trouble(pods: Iterable[Manifest], now: datetime) -> Trouble | None:
     return next((found for pod in pods if (found := trouble_of(pod, now)) is not None), None)
 
 
-def slot_sight(
-    slot: Slot, deployments: Mapping[str, Manifest], pods: Sequence[Manifest], drained: Drained, now: datetime
-) -> SlotSight:
+def observe_slot(
+    slot: Slot, deployments: Mapping[str, Manifest], pods: Sequence[Manifest], drained: DrainObservation, now: datetime
+) -> SlotObservation:
     """A slot over its components; `deployments` by component."""
     own = [pod for component in names.SLOT_COMPONENTS for pod in of_component(pods, component, slot)]
     release = _common_release(deployments, own)
@@ -218,7 +218,7 @@ def slot_sight(
     ]
     ready, starting, wanted = min(counts, key=lambda entry: entry[0] - entry[2])
     trouble = first_trouble(own, now)
-    return SlotSight(
+    return SlotObservation(
         release=release,
         ready=ready,
         starting=starting,
@@ -233,10 +233,10 @@ def slot_sight(
     )
 
 
-def migration_sight(job: Mapping[str, Any] | None, pods: Iterable[Manifest], now: datetime) -> Migration:
+def observe_migration(job: Mapping[str, Any] | None, pods: Iterable[Manifest], now: datetime) -> MigrationObservation:
     """The migrations Job; its pods tell why it does not get on."""
     if job is None:
-        return Migration()
+        return MigrationObservation()
     outcome = job_outcome(job)
     trouble = first_trouble(of_component(pods, "migrations"), now) or Trouble("", "", "")
     reason, message, mend = trouble.reason, trouble.message, trouble.mend
@@ -246,7 +246,7 @@ def migration_sight(job: Mapping[str, Any] | None, pods: Iterable[Manifest], now
         reason = "MigrationFailed"
         message = f"migrations Job {name} failed: {failed.get('message', '')}. {message}".strip()
         mend = mend or f"see `kubectl -n {namespace} logs job/{name}`, then ask for a version that migrates"
-    return Migration(True, outcome == "Complete", outcome == "Failed", message, reason, mend)
+    return MigrationObservation(True, outcome == "Complete", outcome == "Failed", message, reason, mend)
 
 
 def _common_release(deployments: Mapping[str, Manifest], pods: Sequence[Manifest]) -> int | None:

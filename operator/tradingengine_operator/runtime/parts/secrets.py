@@ -1,42 +1,17 @@
-"""What a release stands on: secrets, configuration, access, database, cache, Prometheus, and whether they are there."""
+"""Secrets: those that were made, those that the specification names, and what became of lost ones."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import secrets
-import time
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
 
-from tradingengine_operator.api import ConditionType
-from tradingengine_operator.builders import names
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.builders.cache import AUTH_VARIABLE
 from tradingengine_operator.builders.database import PASSWORD_FILE
 from tradingengine_operator.builders.secrets import build_secrets
 from tradingengine_operator.flows.conditions import explain
-from tradingengine_operator.flows.sight import first_trouble, of_component
-from tradingengine_operator.flows.state import parse_time
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.objects import Manifest
-
-from .passes import Pass
-
-CONNECT_SECONDS = 2.0
-#: A managed server that was reached is not asked again for so long.
-REACHED_SECONDS = 60.0
-WAIT_SECONDS = 10.0
-#: A store of our own that has no ready pod for so long does not only start slowly.
-PATIENCE_SECONDS = 180.0
-_DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379}
-
-
-@dataclass
-class Reached:
-    """When a managed server was last reached, by host and port; monotonic seconds."""
-
-    at: dict[tuple[str, int], float] = field(default_factory=dict)
+from tradingengine_operator.runtime.reconcile.context import WAIT_SECONDS, Pass
 
 
 async def ensure_secrets(p: Pass) -> bool:
@@ -76,13 +51,6 @@ async def known_secrets(p: Pass, kept: dict[str, dict[str, str]]) -> dict[str, d
     return {**kept, name: _decoded(secret)} if secret is not None else dict(kept)
 
 
-async def ensure_foundation(p: Pass, reached: Reached) -> None:
-    """Applies everything that is not part of a release, and judges database and cache."""
-    await p.ensure_all(p.plan().foundation)
-    await _judge_store(p, reached, "DatabaseReady", "database", p.ctx.spec.database)
-    await _judge_store(p, reached, "CacheReady", "cache", p.ctx.spec.cache)
-
-
 async def _credentials_lost(p: Pass, existing: dict[str, dict[str, str]]) -> dict[str, str]:
     """Words for each Secret whose password is gone though something goes on with it, by name.
 
@@ -97,7 +65,7 @@ async def _credentials_lost(p: Pass, existing: dict[str, dict[str, str]]) -> dic
         found[name] = explain(message, f"{mend}, or delete claim {claim} to begin with an empty database")
     name = names.cache(p.ctx.name)
     unknown = p.ctx.spec.cache.type == "embedded" and not existing[name].get("password")
-    if unknown and p.world.get(kinds.STATEFUL_SET, name) is not None:
+    if unknown and p.children.get(kinds.STATEFUL_SET, name) is not None:
         mend = _put_back(p, name, f"sh -c 'printf %s \"${AUTH_VARIABLE}\"'")
         anew = f"delete StatefulSet {name}, then the pods of api, dashboard and edge, to go on with a new password"
         found[name] = explain(f"the cache runs, but Secret {name} with its password is gone", f"{mend}, or {anew}")
@@ -132,71 +100,6 @@ async def _referenced_secrets(p: Pass) -> tuple[str, str] | None:
             return "SecretKeyMissing", explain(f"Secret {name} of {where} has no key {key}", f"add key {key}")
         p.secrets[name] = values
     return None
-
-
-async def _judge_store(p: Pass, reached: Reached, condition: ConditionType, component: str, store: Any) -> None:
-    if store.type == "managed":
-        uri = p.secrets.get(store.managed.secret_name, {}).get(store.managed.key, "")
-        await _judge_managed(p, reached, condition, component, uri)
-        return
-    name = names.database(p.ctx.name) if component == "database" else names.cache(p.ctx.name)
-    workload = p.world.get(kinds.STATEFUL_SET, name)
-    if workload is not None and int((workload.get("status") or {}).get("readyReplicas") or 0) > 0:
-        p.conditions.set(condition, "True", "Ready")
-        return
-    trouble = first_trouble(of_component(p.world.pods, component), p.now)
-    if trouble is not None:
-        p.conditions.set(condition, "False", trouble.reason, explain(trouble.message, trouble.mend))
-    elif _waited(p, condition) < PATIENCE_SECONDS:
-        p.conditions.set(condition, "False", "Starting", f"waits for the pod of StatefulSet {name} to be ready")
-    else:
-        mend = f"see `kubectl -n {p.namespace} logs {name}-0` and `kubectl -n {p.namespace} describe pod {name}-0`"
-        message = f"StatefulSet {name} had no ready pod for {PATIENCE_SECONDS / 60:g} minutes"
-        p.conditions.set(condition, "False", "NotReady", explain(message, mend))
-
-
-def _waited(p: Pass, condition: ConditionType) -> float:
-    """Seconds since a condition is False; 0 when it is not, or was never set."""
-    entry = p.conditions.entries.get(condition, {})
-    if entry.get("status") != "False":
-        return 0.0
-    return (p.now - parse_time(entry["lastTransitionTime"])).total_seconds()
-
-
-async def _judge_managed(p: Pass, reached: Reached, condition: ConditionType, component: str, uri: str) -> None:
-    """A connection to the port says enough: the programs themselves find out about the rest."""
-    try:
-        parts = urlsplit(uri)
-        host, port = parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:
-        host, port = None, None
-    if not host or port is None:
-        mend = f"write it as {'postgresql' if component == 'database' else 'redis'}://user:password@host:port/name"
-        p.conditions.set(condition, "False", "BadUri", explain(f"the URI of the {component} cannot be read", mend))
-        return
-    if time.monotonic() - reached.at.get((host, port), -REACHED_SECONDS) >= REACHED_SECONDS:
-        problem = await _connect(host, port)
-        if problem:
-            message = f"{component} {host}:{port} cannot be reached: {problem}"
-            mend = "see that it runs and that this cluster's network may reach it"
-            p.conditions.set(condition, "False", "Unreachable", explain(message, mend))
-            p.look_again(WAIT_SECONDS)
-            return
-        reached.at[host, port] = time.monotonic()
-    p.conditions.set(condition, "True", "Reachable")
-
-
-async def _connect(host: str, port: int) -> str:
-    """Empty when a connection was made, else why not."""
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            _, writer = await asyncio.open_connection(host, port)
-    except TimeoutError:
-        return f"no answer within {CONNECT_SECONDS:g} s"
-    except OSError as error:
-        return type(error).__name__
-    writer.close()
-    return ""
 
 
 def _decoded(secret: Manifest) -> dict[str, str]:

@@ -6,27 +6,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tradingengine_operator.builders import EngineContext, OperatorImages
-from tradingengine_operator.builders.access import build_access
-from tradingengine_operator.builders.cache import build_cache
-from tradingengine_operator.builders.config import build_config
-from tradingengine_operator.builders.database import build_database
-from tradingengine_operator.builders.prometheus import build_prometheus
-from tradingengine_operator.builders.release import render_release
+from tradingengine_operator.builders import EngineContext, Manifest, OperatorImages
 from tradingengine_operator.clients.applier import Applier
 from tradingengine_operator.clients.control import ControlClient
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.clients.prometheus import PrometheusClient
 from tradingengine_operator.errors import OperatorError
 from tradingengine_operator.flows.conditions import Conditions
-from tradingengine_operator.flows.observation import Sample
 from tradingengine_operator.flows.state import INITIAL, ReleaseState
-from tradingengine_operator.plan.objects import Key, Manifest, key_of
+from tradingengine_operator.plan.desired import Desired
+from tradingengine_operator.plan.objects import Key, key_of
+from tradingengine_operator.runtime.process.clock import Clock, utc_now
+from tradingengine_operator.runtime.process.events import Announcer
+from tradingengine_operator.runtime.process.metrics import OperatorMetrics
+from tradingengine_operator.runtime.reconcile.children import Children
+from tradingengine_operator.samples import Sample
 
-from .announcer import Announcer
-from .clock import Clock, utc_now
-from .metrics import OperatorMetrics
-from .world import World
+#: After so long what a person, a Gateway or a store has to mend is looked at again; seconds.
+WAIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -44,28 +41,6 @@ class Tools:
     clock: Clock = utc_now
 
 
-@dataclass(frozen=True)
-class Blueprint:
-    """What follows from a specification alone, built once for each of its generations."""
-
-    uid: str
-    generation: int
-    foundation: tuple[Manifest, ...]
-    template_hash: str
-
-    @classmethod
-    def of(cls, ctx: EngineContext) -> Blueprint:
-        """Everything that is not part of a release, in the order of applying, and the hash of the release."""
-        foundation = (
-            build_config(ctx),
-            *build_access(ctx),
-            *build_database(ctx),
-            *build_cache(ctx),
-            *build_prometheus(ctx),
-        )
-        return cls(ctx.uid, ctx.generation, foundation, render_release(ctx, 1, "").template_hash())
-
-
 @dataclass
 class Pass:
     """One pass. `wanted` are the children that someone asked for in it; the others may be pruned.
@@ -77,9 +52,9 @@ class Pass:
     engine: Manifest
     ctx: EngineContext
     conditions: Conditions
-    world: World
+    children: Children
     now: datetime
-    blueprint: Blueprint | None = None
+    desired: Desired | None = None
     wanted: set[Key] = field(default_factory=set)
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     state: ReleaseState = INITIAL
@@ -92,11 +67,11 @@ class Pass:
         """Namespace of the engine."""
         return self.ctx.namespace
 
-    def plan(self) -> Blueprint:
-        """The blueprint of this generation."""
-        known = self.blueprint
+    def plan(self) -> Desired:
+        """What this generation asks for."""
+        known = self.desired
         if known is None or (known.uid, known.generation) != (self.ctx.uid, self.ctx.generation):
-            self.blueprint = known = Blueprint.of(self.ctx)
+            self.desired = known = Desired.of(self.ctx)
         return known
 
     def look_again(self, seconds: float | None) -> None:
@@ -108,8 +83,8 @@ class Pass:
         """Applies a child if it is not yet as wanted, and keeps it from being pruned."""
         key = key_of(manifest)
         self.wanted.add(key)
-        applied, _ = await self.tools.applier.ensure(manifest, self.world.objects.get(key))
-        self.world.objects[key] = applied
+        applied, _ = await self.tools.applier.ensure(manifest, self.children.objects.get(key))
+        self.children.objects[key] = applied
         return applied
 
     async def ensure_all(self, manifests: Iterable[Manifest]) -> None:

@@ -12,9 +12,9 @@ import pytest
 from tradingengine_operator.builders import names
 from tradingengine_operator.errors import LeaseLostError
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime import fleet as fleets
-from tradingengine_operator.runtime.deletion import settle_data
-from tradingengine_operator.runtime.fleet import STUCK_SECONDS, Fleet
+from tradingengine_operator.runtime.parts.deletion import apply_deletion_policy
+from tradingengine_operator.runtime.process import engines as engines_module
+from tradingengine_operator.runtime.process.engines import STUCK_SECONDS, Engines
 
 from tests.waiting import until
 
@@ -25,15 +25,15 @@ pytestmark = pytest.mark.unit
 
 
 @asynccontextmanager
-async def tended(bench: Bench) -> AsyncIterator[tuple[Fleet, asyncio.Task[None]]]:
-    """A fleet that looks after the bench's engine."""
-    fleet = Fleet(bench.engine._tools)
+async def tended(bench: Bench) -> AsyncIterator[tuple[Engines, asyncio.Task[None]]]:
+    """Loops that look after the bench's engine."""
+    engines = Engines(bench.engine._tools)
     stopped = asyncio.Event()
     uid = bench.api.objects[kinds.ENGINE.kind, "desk"]["metadata"]["uid"]
-    task = asyncio.create_task(fleet.tend(NAMESPACE, "desk", uid, stopped))
+    task = asyncio.create_task(engines.run(NAMESPACE, "desk", uid, stopped))
     await until(lambda: passes(bench) >= 1)
     try:
-        yield fleet, task
+        yield engines, task
     finally:
         stopped.set()
         await task
@@ -63,34 +63,34 @@ def child(version: str, instance: str = "desk") -> dict[str, Any]:
 
 async def test_a_change_of_the_engine_wakes_and_an_echo_of_its_status_does_not() -> None:
     bench = Bench()
-    async with tended(bench) as (fleet, _):
+    async with tended(bench) as (engines, _):
         body = bench.api.objects[kinds.ENGINE.kind, "desk"]
-        fleet.engine_event(body)
-        fleet.engine_event({"metadata": {**body["metadata"], "resourceVersion": "999"}})
+        engines.engine_event(body)
+        engines.engine_event({"metadata": {**body["metadata"], "resourceVersion": "999"}})
         assert wakes(bench, "engine") == 1
         annotated = {"metadata": {**body["metadata"], "annotations": {"tradingengine.io/abort": "1"}}}
-        fleet.engine_event(annotated)
+        engines.engine_event(annotated)
         assert wakes(bench, "engine") == 2
         await until(lambda: passes(bench) >= 2)
-        fleet.engine_event({"metadata": {**body["metadata"], "name": "another"}})
+        engines.engine_event({"metadata": {**body["metadata"], "name": "another"}})
         assert wakes(bench, "engine") == 2, "engines that nobody looks after are read whole when somebody does"
 
 
 async def test_a_change_of_a_child_wakes_its_engine_alone() -> None:
     bench = Bench()
-    async with tended(bench) as (fleet, _):
-        fleet.child_event(kinds.DEPLOYMENT.kind, child("another-version"))
-        fleet.child_event(kinds.DEPLOYMENT.kind, child("another-version", "other"))
+    async with tended(bench) as (engines, _):
+        engines.child_event(kinds.DEPLOYMENT.kind, child("another-version"))
+        engines.child_event(kinds.DEPLOYMENT.kind, child("another-version", "other"))
         assert wakes(bench, kinds.DEPLOYMENT.kind) == 1
 
 
 async def test_a_pass_that_hangs_shows() -> None:
     bench = Bench()
-    async with tended(bench) as (fleet, _):
-        assert fleet.stuck() == []
-        member = fleet._members[NAMESPACE, "desk"]
+    async with tended(bench) as (engines, _):
+        assert engines.stuck() == []
+        member = engines._members[NAMESPACE, "desk"]
         member.loop.beat.since = time.monotonic() - STUCK_SECONDS - 1
-        assert fleet.stuck() == [f"{NAMESPACE}/desk"]
+        assert engines.stuck() == [f"{NAMESPACE}/desk"]
         member.loop.beat.since = None
 
 
@@ -98,18 +98,18 @@ async def test_the_loop_ends_before_the_data_of_a_deleted_engine_is_settled(monk
     bench = Bench(deletionPolicy="delete")
     await bench.settle()
     order: list[str] = []
-    plain = settle_data
+    plain = apply_deletion_policy
 
     async def settle(client: Any, engine: dict[str, Any]) -> None:
         order.append("running" if not task.done() and not ended.is_set() else "ended")
         await plain(client, engine)
 
-    monkeypatch.setattr(fleets, "settle_data", settle)
-    async with tended(bench) as (fleet, task):
-        ended = fleet._members[NAMESPACE, "desk"].ended
+    monkeypatch.setattr(engines_module, "apply_deletion_policy", settle)
+    async with tended(bench) as (engines, task):
+        ended = engines._members[NAMESPACE, "desk"].ended
         engine = bench.api.objects[kinds.ENGINE.kind, "desk"]
         engine["metadata"]["deletionTimestamp"] = "2026-11-21T09:00:00Z"
-        await fleet.bury(engine)
+        await engines.delete(engine)
     assert order == ["ended"]
     assert "desk-database" not in bench.names(kinds.SECRET)
     assert bench.status["phase"] == "Deleting"
@@ -123,8 +123,8 @@ async def test_a_lost_lease_ends_a_loop_without_a_word_of_a_bug(caplog: pytest.L
         raise LeaseLostError("the lease is too old")
 
     bench.api.get = lost  # type: ignore[method-assign, assignment]
-    fleet = Fleet(bench.engine._tools)
-    await asyncio.wait_for(fleet.tend(NAMESPACE, "desk", "uid", asyncio.Event()), 5)
+    engines = Engines(bench.engine._tools)
+    await asyncio.wait_for(engines.run(NAMESPACE, "desk", "uid", asyncio.Event()), 5)
     assert "the lease is too old" in caplog.text
     assert "Traceback" not in caplog.text
-    assert fleet._members == {}
+    assert engines._members == {}

@@ -13,50 +13,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
-from tradingengine_operator.clients.kubernetes import KubernetesClient, Manifest
+from tradingengine_operator.builders import Manifest
+from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.errors import ApiError, ConflictError, LeaseLostError
 from tradingengine_operator.plan import kinds
-
-from .clock import utc_now
+from tradingengine_operator.runtime.process.clock import utc_now
 
 LEASE_SECONDS = 6.0
 RENEW_DEADLINE_SECONDS = 4.0
 RETRY_SECONDS = 2.0
 #: A standby's try may last this long; a renewal as long as the deadline leaves.
 TRY_SECONDS = 2.0
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-
-class Apart:
-    """An event loop in a thread of its own."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-
-    def call(self, work: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
-        """Runs `work` there; the caller's loop gets its result, and a cancellation goes the other way."""
-        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-
-
-@asynccontextmanager
-async def apart(name: str) -> AsyncIterator[Apart]:
-    """A loop apart, for as long as the block lasts. The thread never keeps the process from its end."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name=name, daemon=True)
-    thread.start()
-    try:
-        yield Apart(loop)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        await asyncio.to_thread(thread.join)
-        loop.close()
 
 
 class Elector:

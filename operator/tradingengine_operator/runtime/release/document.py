@@ -7,16 +7,14 @@ import logging
 from typing import Any
 
 from tradingengine_operator.api import Phase
-from tradingengine_operator.builders import digest, names
+from tradingengine_operator.builders import Manifest, digest, names
 from tradingengine_operator.errors import ControlError
-from tradingengine_operator.flows.sight import is_ready, of_component
+from tradingengine_operator.flows.pod_observation import is_ready, of_component
 from tradingengine_operator.flows.state import Placed, render_time
-from tradingengine_operator.plan.objects import Manifest
-
-from .passes import Pass
-from .releases import ReleaseSight
-from .slots import control_token
-from .world import pod_address
+from tradingengine_operator.runtime.reconcile.children import pod_address
+from tradingengine_operator.runtime.reconcile.context import Pass
+from tradingengine_operator.runtime.release.runner import ReleaseView
+from tradingengine_operator.runtime.release.slots import control_token
 
 RETRY_SECONDS = 10.0
 #: After so many failures in a row a pod is left alone until it or the document changes.
@@ -34,7 +32,7 @@ class DocumentPusher:
     async def push(self, p: Pass, document: dict[str, Any]) -> None:
         """Gives the document to each ready pod of API and dashboard that does not have it."""
         mark = digest({name: value for name, value in document.items() if name != "at"})
-        pods = [pod for part in names.SLOT_COMPONENTS for pod in of_component(p.world.pods, part) if is_ready(pod)]
+        pods = [pod for part in names.SLOT_COMPONENTS for pod in of_component(p.children.pods, part) if is_ready(pod)]
         keep = {pod["metadata"]["uid"] for pod in pods}
         self._given = {uid: given for uid, given in self._given.items() if uid in keep}
         self._failures = {key: count for key, count in self._failures.items() if key[0] in keep and key[1] == mark}
@@ -61,7 +59,7 @@ class DocumentPusher:
         return True
 
 
-def release_document(p: Pass, sight: ReleaseSight, phase: Phase) -> dict[str, Any]:
+def release_document(p: Pass, view: ReleaseView, phase: Phase) -> dict[str, Any]:
     """The document of contract/control-v1.schema.json#/$defs/ReleaseDocument."""
     state = p.state
     candidate = state.candidate
@@ -72,9 +70,9 @@ def release_document(p: Pass, sight: ReleaseSight, phase: Phase) -> dict[str, An
     return {
         "phase": phase,
         "version": p.ctx.spec.version,
-        "stable": _placed(state.stable, sight),
-        "canary": _placed(canary, sight),
-        "weights": {slot: _percent(sight.route.weights.get(slot, 0)) for slot in names.SLOTS},
+        "stable": _placed(state.stable, view),
+        "canary": _placed(canary, view),
+        "weights": {slot: _percent(view.route.weights.get(slot, 0)) for slot in names.SLOTS},
         "step": step,
         "steps": [
             {"weight": _percent(entry.tenths), "hold_seconds": entry.hold_seconds} for entry in p.ctx.spec.rollout.steps
@@ -96,10 +94,10 @@ def _checks(p: Pass) -> list[dict[str, Any]]:
     return [{"name": "error-rate", "value": value, "limit": str(check.limit)}]
 
 
-def _placed(entry: Placed | None, sight: ReleaseSight) -> dict[str, Any] | None:
+def _placed(entry: Placed | None, view: ReleaseView) -> dict[str, Any] | None:
     if entry is None:
         return None
-    record = sight.records.get(entry.release)
+    record = view.records.get(entry.release)
     return {
         "slot": entry.slot,
         "release": str(entry.release),

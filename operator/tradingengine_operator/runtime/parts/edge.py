@@ -5,21 +5,20 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from tradingengine_operator.builders import names
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.builders.edge import build_edge
 from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.clients.control import PodState
 from tradingengine_operator.errors import ControlError, LeaseLostError, OperatorError, TokenRefusedError
 from tradingengine_operator.flows.conditions import explain
-from tradingengine_operator.flows.edge import Act, EdgeDecision, EdgeMemory, EdgeSight, edge_step, refused
+from tradingengine_operator.flows.edge import Act, EdgeDecision, EdgeMemory, EdgeObservation, edge_step, refused
 from tradingengine_operator.flows.edge_words import EdgeLook, Heard, WordMemory, edge_words, remember, with_trouble
-from tradingengine_operator.flows.sight import is_ready, life_of, release_of, trouble_of
+from tradingengine_operator.flows.pod_observation import is_ready, life_of, release_of, trouble_of
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.objects import Key, Manifest
-
-from .passes import Pass
-from .slots import ask_state, control_token, hear_state
-from .world import pod_address
+from tradingengine_operator.plan.objects import Key
+from tradingengine_operator.runtime.reconcile.children import pod_address
+from tradingengine_operator.runtime.reconcile.context import Pass
+from tradingengine_operator.runtime.release.slots import ask_state, control_token, hear_state
 
 #: States that are only written once the edge was heard, or was silent for longer than any start may take.
 _HEARD_STATES = frozenset({"Connected", "Unreachable", "Refusing"})
@@ -55,10 +54,10 @@ class EdgeRunner:
             return
         p.wanted |= {Key(kinds.STATEFUL_SET.kind, name), Key(kinds.SERVICE.kind, name)}
         record = records.get(p.state.stable.release) if p.state.stable is not None else None
-        pod = p.world.get(kinds.POD, names.edge_pod(p.ctx.name))
+        pod = p.children.get(kinds.POD, names.edge_pod(p.ctx.name))
         answer = await hear_state(p, pod, control_token(p)) if pod is not None and pod_address(pod) else None
         said = answer if isinstance(answer, PodState) else None
-        seen = _sight(p, record, pod, said)
+        seen = _observe(p, record, pod, said)
         decision = edge_step(self._memory, seen, p.tools.clock())
         self._memory = decision.memory
         try:
@@ -87,7 +86,7 @@ class EdgeRunner:
 
     async def reopen(self, p: Pass) -> None:
         """Takes a drain back: nothing is replaced while the engine is paused."""
-        pod = p.world.get(kinds.POD, names.edge_pod(p.ctx.name))
+        pod = p.children.get(kinds.POD, names.edge_pod(p.ctx.name))
         if pod is None or not pod_address(pod) or not control_token(p):
             return
         said = await ask_state(p, pod, control_token(p))
@@ -123,10 +122,10 @@ async def _tell(p: Pass, act: Act, pod: Manifest | None) -> None:
         p.tools.metrics.control_calls.labels(act.value, "ok").inc()
 
 
-def _sight(p: Pass, record: ReleaseRecord | None, pod: Manifest | None, said: PodState | None) -> EdgeSight:
-    workload = p.world.get(kinds.STATEFUL_SET, names.edge(p.ctx.name))
+def _observe(p: Pass, record: ReleaseRecord | None, pod: Manifest | None, said: PodState | None) -> EdgeObservation:
+    workload = p.children.get(kinds.STATEFUL_SET, names.edge(p.ctx.name))
     edge = said.edge if said is not None else None
-    return EdgeSight(
+    return EdgeObservation(
         wanted=record.number if record is not None else None,
         template=release_of(workload) if workload is not None else None,
         pod=release_of(pod) if pod is not None else None,
@@ -152,7 +151,7 @@ def _stopped(pod: Manifest) -> bool:
 
 
 def _look(
-    p: Pass, seen: EdgeSight, decision: EdgeDecision, pod: Manifest | None, answer: PodState | ControlError | None
+    p: Pass, seen: EdgeObservation, decision: EdgeDecision, pod: Manifest | None, answer: PodState | ControlError | None
 ) -> EdgeLook:
     """What the words are made of."""
     said = answer if isinstance(answer, PodState) else None

@@ -1,4 +1,4 @@
-"""Loop, Lease, fleet, health, command line."""
+"""Loop, Lease, engines, health, command line."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from tradingengine_operator import cli
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.errors import ApiError, LeaseLostError, OperatorError
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime import lease
-from tradingengine_operator.runtime.announcer import COOL_DOWN_SECONDS, Announcer
-from tradingengine_operator.runtime.health import LATE_SECONDS, HealthServer, Heart
-from tradingengine_operator.runtime.lease import LEASE_SECONDS, RENEW_DEADLINE_SECONDS, Elector, apart
-from tradingengine_operator.runtime.main import EXIT_LEASE_LOST, lead_or_end
-from tradingengine_operator.runtime.metrics import OperatorMetrics
-from tradingengine_operator.runtime.work import BACKOFF_MOST, Outcome, WorkLoop
+from tradingengine_operator.runtime.process import lease
+from tradingengine_operator.runtime.process.events import COOL_DOWN_SECONDS, Announcer
+from tradingengine_operator.runtime.process.health import LATE_SECONDS, HealthServer, Watchdog
+from tradingengine_operator.runtime.process.lease import LEASE_SECONDS, RENEW_DEADLINE_SECONDS, Elector
+from tradingengine_operator.runtime.process.loop import BACKOFF_MOST, Outcome, WorkLoop
+from tradingengine_operator.runtime.process.main import EXIT_LEASE_LOST, lead_or_end
+from tradingengine_operator.runtime.process.metrics import OperatorMetrics
+from tradingengine_operator.runtime.process.thread import loop_thread
 
 from .fake_api import NAMESPACE, FakeApi
 
@@ -248,11 +249,11 @@ async def block_the_main_loop(
     watch, ends = Watch(), Ends()
     monkeypatch.setattr(os, "_exit", ends)
     api = Renewals(watch, wanted)
-    heart = Heart(OperatorMetrics(), monotonic=watch)
+    watchdog = Watchdog(OperatorMetrics(), monotonic=watch)
     elector = Elector(
-        cast(KubernetesClient, api), NAMESPACE, "te", "pod-1", alive=lambda: not heart.late, monotonic=watch
+        cast(KubernetesClient, api), NAMESPACE, "te", "pod-1", alive=lambda: not watchdog.late, monotonic=watch
     )
-    async with apart("lease") as thread:
+    async with loop_thread("lease") as thread:
         election = thread.call(lead_or_end(elector, lambda: None))
         came = until(api, ends).wait(20)  # blocks the loop of this test, as a busy pass does
         election.cancel()
@@ -321,8 +322,8 @@ async def test_events_are_not_repeated_within_their_time() -> None:
 
 async def test_health_tells_a_stuck_pass() -> None:
     metrics = OperatorMetrics()
-    heart, stuck = Heart(metrics), list[str]()
-    server = HealthServer(metrics, heart, lambda: stuck, lambda: True)
+    watchdog, stuck = Watchdog(metrics), list[str]()
+    server = HealthServer(metrics, watchdog, lambda: stuck, lambda: True)
     port = await server.start(0, "127.0.0.1")
     async with aiohttp.ClientSession() as session:
         base = f"http://127.0.0.1:{port}"

@@ -9,19 +9,18 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from tradingengine_operator.builders import names
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.clients.kubernetes import KubernetesClient
-from tradingengine_operator.flows.sight import labels_of
+from tradingengine_operator.flows.pod_observation import labels_of
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.kinds import Kind
-from tradingengine_operator.plan.objects import Manifest, is_owned_by
-
-from .world import child_selector
+from tradingengine_operator.plan.objects import is_owned_by
+from tradingengine_operator.runtime.reconcile.children import child_selector
 
 logger = logging.getLogger(__name__)
 
 
-async def settle_data(client: KubernetesClient, engine: dict[str, Any]) -> None:
+async def apply_deletion_policy(client: KubernetesClient, engine: dict[str, Any]) -> None:
     """Does with the data of a deleted engine what its policy says; an unknown policy keeps everything."""
     metadata = engine["metadata"]
     namespace, name, uid = metadata["namespace"], metadata["name"], metadata["uid"]

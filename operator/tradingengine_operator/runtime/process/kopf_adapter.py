@@ -16,7 +16,7 @@ from tradingengine_operator.clients.kubernetes import runs_in_pod
 from tradingengine_operator.errors import OperatorError
 from tradingengine_operator.plan import kinds
 
-from .fleet import Fleet
+from .engines import Engines
 
 FINALIZER = f"{GROUP}/operator"
 STAMPEDE_SECONDS = 0.5
@@ -50,7 +50,7 @@ def build_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def build_registry(fleet: Fleet) -> kopf.OperatorRegistry:
+def build_registry(engines: Engines) -> kopf.OperatorRegistry:
     """Handlers of the engine and of its children."""
     registry = kopf.OperatorRegistry()
     engine = (kinds.ENGINE.group, kinds.ENGINE.version, kinds.ENGINE.plural)
@@ -65,35 +65,35 @@ def build_registry(fleet: Fleet) -> kopf.OperatorRegistry:
         initial_delay=lambda **_: random.uniform(0, STAMPEDE_SECONDS),  # noqa: S311 - jitter
         cancellation_timeout=25,
     )
-    async def tend(stopped: kopf.DaemonStopped, namespace: str | None, name: str, uid: str, **_: Any) -> None:
+    async def run_engine(stopped: kopf.DaemonStopped, namespace: str | None, name: str, uid: str, **_: Any) -> None:
         flag = asyncio.Event()
         bridge = asyncio.create_task(_forward(stopped, flag))
         try:
-            await fleet.tend(namespace or "", name, uid, flag)
+            await engines.run(namespace or "", name, uid, flag)
         finally:
             bridge.cancel()
 
     @kopf.on.event(*engine, registry=registry)
     async def engine_changed(body: kopf.Body, **_: Any) -> None:
-        fleet.engine_event(body)
+        engines.engine_event(body)
 
     # The filter makes kopf blind to every other change, so that it stores no copy of the specification.
     @kopf.on.delete(*engine, registry=registry, when=lambda meta, **_: bool(meta.get("deletionTimestamp")))
     async def deleted(body: kopf.Body, **_: Any) -> None:
         try:
-            await fleet.bury({**body})
+            await engines.delete({**body})
         except (OperatorError, TimeoutError) as error:
             raise kopf.TemporaryError(str(error), delay=RETRY_SECONDS) from error
 
     for kind in kinds.WATCHED:
-        _watch(registry, fleet, kind)
+        _watch(registry, engines, kind)
     return registry
 
 
-async def run_kopf(fleet: Fleet, namespaces: Sequence[str]) -> None:
+async def run_kopf(engines: Engines, namespaces: Sequence[str]) -> None:
     """Runs kopf in these namespaces until it is told to stop by a signal."""
     await kopf.operator(
-        registry=build_registry(fleet),
+        registry=build_registry(engines),
         settings=build_settings(),
         namespaces=list(namespaces),
         clusterwide=False,
@@ -101,7 +101,7 @@ async def run_kopf(fleet: Fleet, namespaces: Sequence[str]) -> None:
     )
 
 
-def _watch(registry: kopf.OperatorRegistry, fleet: Fleet, kind: kinds.Kind) -> None:
+def _watch(registry: kopf.OperatorRegistry, engines: Engines, kind: kinds.Kind) -> None:
     @kopf.on.event(
         kind.group,
         kind.version,
@@ -111,7 +111,7 @@ def _watch(registry: kopf.OperatorRegistry, fleet: Fleet, kind: kinds.Kind) -> N
         labels={names.LABEL_MANAGED_BY: names.MANAGED_BY},
     )
     async def child_changed(body: kopf.Body, **_: Any) -> None:
-        fleet.child_event(kind.kind, body)
+        engines.child_event(kind.kind, body)
 
 
 async def _forward(stopped: kopf.DaemonStopped, flag: asyncio.Event) -> None:

@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tradingengine_operator.builders import names
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.errors import LeaseLostError
-from tradingengine_operator.flows.sight import labels_of
-from tradingengine_operator.plan.objects import Manifest
-
-from .deletion import settle_data
-from .engine import EngineReconciler
-from .passes import Tools
-from .work import WorkLoop
+from tradingengine_operator.flows.pod_observation import labels_of
+from tradingengine_operator.runtime.parts.deletion import apply_deletion_policy
+from tradingengine_operator.runtime.process.loop import WorkLoop
+from tradingengine_operator.runtime.reconcile.context import Tools
+from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
 
 #: A pass that lasts longer than this hangs, since it has a bound of its own below.
 STUCK_SECONDS = 180.0
@@ -36,14 +34,14 @@ class _Member:
     seen: tuple[Any, ...] = ()
 
 
-class Fleet:
+class Engines:
     """Loops by engine. Wake-ups for engines that are not known are dropped: their first pass reads everything."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._members: dict[tuple[str, str], _Member] = {}
 
-    async def tend(self, namespace: str, name: str, uid: str, stopped: asyncio.Event) -> None:
+    async def run(self, namespace: str, name: str, uid: str, stopped: asyncio.Event) -> None:
         """Looks after one engine until `stopped`."""
         reconciler = EngineReconciler(self._tools, namespace, name)
         metrics = self._tools.metrics
@@ -66,7 +64,7 @@ class Fleet:
             if self._members.get((namespace, name)) is member:
                 del self._members[namespace, name]
 
-    async def bury(self, engine: Manifest) -> None:
+    async def delete(self, engine: Manifest) -> None:
         """Ends an engine: its loop first, so that nothing is made again, then its data by policy."""
         metadata = engine["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
@@ -76,7 +74,7 @@ class Fleet:
             async with asyncio.timeout(STOP_SECONDS):
                 await member.ended.wait()
         await EngineReconciler(self._tools, namespace, name).mark_deleting(engine)
-        await settle_data(self._tools.client, engine)
+        await apply_deletion_policy(self._tools.client, engine)
         self._tools.metrics.forget(namespace, name)
 
     def engine_event(self, body: Mapping[str, Any]) -> None:

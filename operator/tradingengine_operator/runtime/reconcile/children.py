@@ -6,14 +6,14 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from tradingengine_operator.builders import names
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.objects import Key, Manifest, by_key
+from tradingengine_operator.plan.objects import Key, by_key
 
 
 @dataclass
-class World:
+class Children:
     """Children of one engine as just read, by kind and name."""
 
     objects: dict[Key, Manifest] = field(default_factory=dict)
@@ -38,13 +38,13 @@ def child_selector(engine: str) -> dict[str, str]:
     return {names.LABEL_INSTANCE: engine, names.LABEL_MANAGED_BY: names.MANAGED_BY}
 
 
-async def read_world(client: KubernetesClient, namespace: str, engine: str) -> World:
+async def read_children(client: KubernetesClient, namespace: str, engine: str) -> Children:
     """Lists every kind of child once, side by side."""
     selector = child_selector(engine)
     async with asyncio.TaskGroup() as group:
         lists = [group.create_task(client.list_all(kind, namespace, selector)) for kind in kinds.LISTED]
         route = group.create_task(client.get(kinds.ROUTE, namespace, names.route(engine)))
-    return World(by_key(manifest for task in lists for manifest in task.result()), route.result())
+    return Children(by_key(manifest for task in lists for manifest in task.result()), route.result())
 
 
 def pod_address(pod: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import json
 import logging
 from typing import Any
 
-from tradingengine_operator.builders import names
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.builders.release import (
     ReleaseRecord,
     build_record_configmap,
@@ -15,18 +15,16 @@ from tradingengine_operator.builders.release import (
 )
 from tradingengine_operator.errors import ConflictError, RecordError
 from tradingengine_operator.flows.actions import WriteRecord
-from tradingengine_operator.flows.sight import labels_of, release_of
+from tradingengine_operator.flows.pod_observation import labels_of, release_of
 from tradingengine_operator.flows.state import ReleaseState, dump_state, load_state, newest
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.objects import Manifest
 from tradingengine_operator.plan.prune import old_records
-
-from .passes import Pass
+from tradingengine_operator.runtime.reconcile.context import Pass
 
 logger = logging.getLogger(__name__)
 
 
-class RecordShelf:
+class RecordCache:
     """Parsed records of one engine; a record never changes, so each is parsed once."""
 
     def __init__(self) -> None:
@@ -58,7 +56,7 @@ def record_objects(p: Pass) -> list[Manifest]:
     """ConfigMaps that are release records."""
     return [
         manifest
-        for manifest in p.world.of(kinds.CONFIG_MAP)
+        for manifest in p.children.of(kinds.CONFIG_MAP)
         if labels_of(manifest).get(names.LABEL_COMPONENT) == "release"
     ]
 
@@ -113,8 +111,8 @@ async def prune_records(p: Pass, numbers: list[int], state: ReleaseState) -> Non
 def _edge_releases(p: Pass) -> frozenset[int]:
     """Releases of the edge's template and pod: it may be several behind while it cannot be replaced."""
     placed = (
-        p.world.get(kinds.STATEFUL_SET, names.edge(p.ctx.name)),
-        p.world.get(kinds.POD, names.edge_pod(p.ctx.name)),
+        p.children.get(kinds.STATEFUL_SET, names.edge(p.ctx.name)),
+        p.children.get(kinds.POD, names.edge_pod(p.ctx.name)),
     )
     return frozenset(number for entry in placed if entry is not None and (number := release_of(entry)) is not None)
 

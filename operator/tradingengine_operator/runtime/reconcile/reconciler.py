@@ -13,21 +13,21 @@ from tradingengine_operator.errors import LeaseLostError, OperatorError
 from tradingengine_operator.flows.conditions import Conditions, Flip, Overview, explain
 from tradingengine_operator.flows.release import CHECK_SECONDS
 from tradingengine_operator.plan import kinds
+from tradingengine_operator.plan.desired import Desired
 from tradingengine_operator.plan.objects import Key
 from tradingengine_operator.plan.prune import prunable
+from tradingengine_operator.runtime.parts.edge import EdgeRunner
+from tradingengine_operator.runtime.parts.secrets import ensure_secrets, known_secrets
+from tradingengine_operator.runtime.parts.stores import Reached, ensure_foundation
+from tradingengine_operator.runtime.process.loop import Outcome
+from tradingengine_operator.runtime.reconcile.children import Children, read_children
+from tradingengine_operator.runtime.reconcile.conditions import release_conditions, whole_conditions
+from tradingengine_operator.runtime.reconcile.context import WAIT_SECONDS, Pass, Tools
+from tradingengine_operator.runtime.reconcile.status import compose_status, overview_of, status_manifest
+from tradingengine_operator.runtime.release.document import DocumentPusher, release_document
+from tradingengine_operator.runtime.release.records import stored_state
+from tradingengine_operator.runtime.release.runner import ReleaseRunner
 
-from .documents import DocumentPusher, release_document
-from .edges import EdgeRunner
-from .foundation import Reached, ensure_foundation, ensure_secrets, known_secrets
-from .judgement import judge_release, judge_whole
-from .passes import Blueprint, Pass, Tools
-from .records import stored_state
-from .releases import ReleaseRunner
-from .status import compose_status, overview_of, status_manifest
-from .work import Outcome
-from .world import World, read_world
-
-WAIT_SECONDS = 10.0
 #: Conditions whose change is worth an Event.
 _ANNOUNCED = frozenset({"Ready", "SpecValid", "DatabaseReady", "CacheReady", "SecretsReady", "EdgeReady", "Degraded"})
 #: Reasons of what is only under way.
@@ -47,7 +47,7 @@ class EngineReconciler:
         self._documents = DocumentPusher()
         self._reached = Reached()
         self._secrets: dict[str, dict[str, str]] = {}
-        self._blueprint: Blueprint | None = None
+        self._desired: Desired | None = None
 
     async def reconcile(self) -> Outcome:
         """One idempotent pass. Every failure becomes a condition; only a lost Lease leaves as an error."""
@@ -87,10 +87,10 @@ class EngineReconciler:
 
     async def _work(self, p: Pass) -> None:
         """Foundation, release, edge, prune. A broken foundation never keeps a release with weight from being judged."""
-        p.world = await read_world(p.tools.client, self._namespace, self._name)
+        p.children = await read_children(p.tools.client, self._namespace, self._name)
         p.state = stored_state(p)
-        p.secrets, p.blueprint = dict(self._secrets), self._blueprint
-        self._blueprint = p.plan()
+        p.secrets, p.desired = dict(self._secrets), self._desired
+        self._desired = p.plan()
         broken: OperatorError | None = None
         may_start = False
         try:
@@ -110,7 +110,7 @@ class EngineReconciler:
         except ExceptionGroup as group:
             broken = broken or _first(group)
         # Whatever the release met with: an edge that was drained must not be left so.
-        await self._edge.run(p, self._releases.sight.records)
+        await self._edge.run(p, self._releases.view.records)
         if broken is not None:
             raise broken
         if p.state.serial > 0:
@@ -130,20 +130,20 @@ class EngineReconciler:
 
     async def _prune(self, p: Pass) -> None:
         p.wanted.add(Key(kinds.ROUTE.kind, names.route(self._name)))
-        for manifest in prunable(p.world.objects.values(), p.wanted, p.ctx.uid):
+        for manifest in prunable(p.children.objects.values(), p.wanted, p.ctx.uid):
             metadata, kind = manifest["metadata"], manifest["kind"]
             known = next(entry for entry in kinds.LISTED if entry.kind == kind)
             await p.tools.client.delete(known, self._namespace, metadata["name"], uid=metadata["uid"])
             p.tools.applier.forget(self._namespace, Key(kind, metadata["name"]))
 
     async def _finish(self, p: Pass, failure: OperatorError | None) -> Outcome:
-        judge_release(p, self._releases.sight)
-        judge_whole(p, self._releases.sight, failure)
+        release_conditions(p, self._releases.view)
+        whole_conditions(p, self._releases.view, failure)
         overview = overview_of(p, self._edge.view)
         await self._write(p, overview, complete=failure is None)
         if p.state.stable is not None and failure is None:
             phase = p.engine["status"]["phase"]
-            await self._documents.push(p, release_document(p, self._releases.sight, phase))
+            await self._documents.push(p, release_document(p, self._releases.view, phase))
         if failure is not None:
             logger.warning("%s/%s: %s", self._namespace, self._name, failure.message)
         # A first release has all the weight, but there is nothing to judge it against, and so no hurry.
@@ -165,7 +165,7 @@ class EngineReconciler:
 
     async def _paused(self, p: Pass) -> Outcome:
         p.conditions.set("Paused", "True", "Asked", "spec.paused is true: nothing but the status is written")
-        p.world = await read_world(p.tools.client, self._namespace, self._name)
+        p.children = await read_children(p.tools.client, self._namespace, self._name)
         p.state = stored_state(p)
         await self._write(p, overview_of(p, self._edge.view, paused=True), complete=False)
         p.secrets = await known_secrets(p, self._secrets)
@@ -174,12 +174,12 @@ class EngineReconciler:
 
     async def _store(self, p: Pass) -> None:
         """Writes the release's intent before it is acted on, with conditions that fit it: what was promoted serves."""
-        judge_release(p, self._releases.sight)
-        judge_whole(p, self._releases.sight, p.broken)
+        release_conditions(p, self._releases.view)
+        whole_conditions(p, self._releases.view, p.broken)
         await self._write(p, overview_of(p, self._edge.view), complete=False)
 
     async def _write(self, p: Pass, overview: Overview, *, complete: bool) -> None:
-        status = compose_status(p, self._releases.sight, self._edge.view, overview, complete=complete)
+        status = compose_status(p, self._releases.view, self._edge.view, overview, complete=complete)
         manifest = status_manifest(p, status)
         applied, _ = await p.tools.applier.ensure(manifest, p.engine, subresource="status")
         p.engine = {**applied, "spec": p.engine["spec"]}
@@ -202,7 +202,7 @@ class EngineReconciler:
         for entry in p.conditions.to_list():
             metrics.conditions.labels(*key, entry["type"]).set(values.get(entry["status"], -1))
         for slot in names.SLOTS:
-            metrics.release_weight.labels(*key, slot).set(self._releases.sight.route.weights.get(slot, 0) / 10)
+            metrics.release_weight.labels(*key, slot).set(self._releases.view.route.weights.get(slot, 0) / 10)
         said = self._edge.view.said
         if said is not None and said.edge is not None:
             metrics.edge_flat.labels(*key).set(int(said.edge.flat))
@@ -214,7 +214,7 @@ class EngineReconciler:
         stored = (engine.get("status") or {}).get("conditions") or ()
         conditions = Conditions.begin(stored, int(engine["metadata"].get("generation", 0)), now)
         placeholder = self._context(engine, TradingEngineSpec(version="0.0.0"))
-        return Pass(self._tools, engine, placeholder, conditions, World(), now)
+        return Pass(self._tools, engine, placeholder, conditions, Children(), now)
 
     def _context(self, engine: dict[str, Any], spec: TradingEngineSpec) -> EngineContext:
         metadata = engine["metadata"]

@@ -13,7 +13,7 @@ from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.errors import ApiError, ForbiddenError
 from tradingengine_operator.flows.state import Placed
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime.deletion import settle_data
+from tradingengine_operator.runtime.parts.deletion import apply_deletion_policy
 
 from .fake_api import NAMESPACE, Killed
 from .rig import Bench
@@ -270,7 +270,7 @@ async def test_data_of_a_deleted_engine(policy: str) -> None:
             "metadata": {"name": "data-desk-database-0", "namespace": NAMESPACE},
         }
     )
-    await settle_data(cast(KubernetesClient, bench.api), bench.api.objects[KIND, "desk"])
+    await apply_deletion_policy(cast(KubernetesClient, bench.api), bench.api.objects[KIND, "desk"])
     kept = policy == "retain"
     assert ("desk-database" in bench.names(kinds.SECRET)) is kept
     assert ("desk-release-1" in bench.names(kinds.CONFIG_MAP)) is kept

@@ -20,16 +20,17 @@ from tradingengine_operator.clients.kubernetes import KubernetesClient, api_clie
 from tradingengine_operator.clients.prometheus import PrometheusClient
 from tradingengine_operator.errors import LeaseLostError
 from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.process.events import Announcer
+from tradingengine_operator.runtime.process.health import HealthServer, Watchdog
+from tradingengine_operator.runtime.process.kopf_adapter import run_kopf
+from tradingengine_operator.runtime.process.lease import Elector
+from tradingengine_operator.runtime.process.loop import WorkLoop
+from tradingengine_operator.runtime.process.metrics import OperatorMetrics
+from tradingengine_operator.runtime.process.thread import LoopThread, loop_thread
+from tradingengine_operator.runtime.reconcile.context import Tools
+from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
 
-from .announcer import Announcer
-from .engine import EngineReconciler
-from .fleet import Fleet
-from .health import HealthServer, Heart
-from .kopf_adapter import run_kopf
-from .lease import Apart, Elector, apart
-from .metrics import OperatorMetrics
-from .passes import Tools
-from .work import WorkLoop
+from .engines import Engines
 
 EXIT_OK, EXIT_FAILED, EXIT_LEASE_LOST = 0, 1, 3
 #: Passes of `--once`, so that a release that needs a person or time does not hold it for ever.
@@ -78,16 +79,16 @@ async def tool_box(options: Options, client: KubernetesClient, metrics: Operator
 async def run_operator(options: Options) -> int:
     """Runs until a signal or the loss of the Lease; returns the exit code."""
     metrics = OperatorMetrics()
-    heart = Heart(metrics)
-    async with api_client() as api, elector_apart(options, heart) as (elector, thread):
+    watchdog = Watchdog(metrics)
+    async with api_client() as api, elector_in_thread(options, watchdog) as (elector, thread):
         client = KubernetesClient(api, guard=elector.guard, observer=metrics.count_write)
         async with tool_box(options, client, metrics) as tools:
-            fleet = Fleet(tools)
-            health = HealthServer(metrics, heart, fleet.stuck, lambda: True)
+            engines = Engines(tools)
+            health = HealthServer(metrics, watchdog, engines.stuck, lambda: True)
             await health.start(options.metrics_port)
-            beat = asyncio.create_task(heart.beat(lambda: elector.leading))
+            beat = asyncio.create_task(watchdog.beat(lambda: elector.leading))
             try:
-                await _lead(options, elector, thread, fleet)
+                await _lead(options, elector, thread, engines)
             finally:
                 beat.cancel()
                 await health.stop()
@@ -95,9 +96,9 @@ async def run_operator(options: Options) -> int:
 
 
 @asynccontextmanager
-async def elector_apart(options: Options, heart: Heart) -> AsyncIterator[tuple[Elector, Apart]]:
+async def elector_in_thread(options: Options, watchdog: Watchdog) -> AsyncIterator[tuple[Elector, LoopThread]]:
     """The elector and the thread that it runs in, with an API client of its own: a client belongs to one loop."""
-    async with apart("lease") as thread:
+    async with loop_thread("lease") as thread:
         api = await thread.call(load_api_client())
         try:
             client = KubernetesClient(api, timeout=2.0)
@@ -107,7 +108,7 @@ async def elector_apart(options: Options, heart: Heart) -> AsyncIterator[tuple[E
                     options.lease_namespace,
                     options.lease_name,
                     options.holder,
-                    alive=lambda: not heart.late,
+                    alive=lambda: not watchdog.late,
                 ),
                 thread,
             )
@@ -115,14 +116,14 @@ async def elector_apart(options: Options, heart: Heart) -> AsyncIterator[tuple[E
             await thread.call(api.close())  # type: ignore[no-untyped-call]
 
 
-async def _lead(options: Options, elector: Elector, thread: Apart, fleet: Fleet) -> None:
+async def _lead(options: Options, elector: Elector, thread: LoopThread, engines: Engines) -> None:
     """Waits for the Lease, works until a signal ends that, and gives the Lease up. Its loss ends the process."""
     loop, held = asyncio.get_running_loop(), asyncio.Event()
     election = thread.call(lead_or_end(elector, lambda: loop.call_soon_threadsafe(held.set)))
     try:
         if await _held_before_a_signal(held):
             logger.info("holds lease %s/%s", options.lease_namespace, options.lease_name)
-            await run_kopf(fleet, options.namespaces)
+            await run_kopf(engines, options.namespaces)
     finally:
         election.cancel()
         await thread.call(elector.release())

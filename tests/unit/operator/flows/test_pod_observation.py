@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from tradingengine_operator.builders import names
 from tradingengine_operator.flows.conditions import Conditions, Overview, explain, phase_of
-from tradingengine_operator.flows.sight import (
-    Drained,
+from tradingengine_operator.flows.pod_observation import (
+    DrainObservation,
     life_of,
-    migration_sight,
-    slot_sight,
+    observe_migration,
+    observe_slot,
     trouble_of,
 )
 
@@ -55,7 +55,7 @@ def deployments(release: int = 2, replicas: int = 1) -> dict[str, Any]:
 
 
 def sight(pods: list[Any], replicas: int = 1) -> Any:
-    return slot_sight("b", deployments(replicas=replicas), pods, Drained(), NOW)
+    return observe_slot("b", deployments(replicas=replicas), pods, DrainObservation(), NOW)
 
 
 def ago(seconds: float) -> str:
@@ -205,11 +205,11 @@ def test_a_pod_whose_volume_is_missing_names_the_claim(component: str, words: st
 
 
 def test_migrations() -> None:
-    assert not migration_sight(None, [], NOW).exists
+    assert not observe_migration(None, [], NOW).exists
     job: dict[str, Any] = {"metadata": {"name": "desk-migrate-2"}, "status": {}}
-    assert migration_sight(job, [], NOW).exists
+    assert observe_migration(job, [], NOW).exists
     job["status"] = {"conditions": [{"type": "Failed", "status": "True", "message": "BackoffLimitExceeded"}]}
-    seen = migration_sight(job, [], NOW)
+    seen = observe_migration(job, [], NOW)
     assert seen.failed
     assert "BackoffLimitExceeded" in seen.message
     assert "logs job/desk-migrate-2" in seen.mend
@@ -218,7 +218,7 @@ def test_migrations() -> None:
 def test_migrations_whose_image_cannot_be_pulled_say_so_with_the_mend() -> None:
     job: dict[str, Any] = {"metadata": {"name": "desk-migrate-2"}, "status": {}}
     waiting = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
-    seen = migration_sight(job, [pod("migrations", ready=False, state=waiting)], NOW)
+    seen = observe_migration(job, [pod("migrations", ready=False, state=waiting)], NOW)
     assert not seen.failed
     assert seen.reason == "ImagePullFailed"
     assert "no such image" in seen.message

@@ -7,17 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from tradingengine_operator.api import TradingEngineSpec, seconds
+from tradingengine_operator.api import Slot, TradingEngineSpec, seconds
 from tradingengine_operator.builders import names
 from tradingengine_operator.builders.migrations import build_migration
 from tradingengine_operator.builders.release import ReleaseRecord
-from tradingengine_operator.builders.route import build_route
-from tradingengine_operator.errors import (
-    ConflictError,
-    GatewayApiMissingError,
-    NotFoundError,
-    RouteTakenError,
-)
 from tradingengine_operator.flows.actions import (
     Action,
     Announce,
@@ -28,25 +21,24 @@ from tradingengine_operator.flows.actions import (
     SetRoute,
     WriteRecord,
 )
-from tradingengine_operator.flows.observation import (
-    Observation,
-    Policy,
-    RouteSight,
-    Sample,
-    SlotSight,
-    StepPolicy,
-)
+from tradingengine_operator.flows.observation import Policy, ReleaseObservation, SlotObservation, StepPolicy
+from tradingengine_operator.flows.pod_observation import DrainObservation, observe_migration, observe_slot
 from tradingengine_operator.flows.release import SLOTS, step
-from tradingengine_operator.flows.sight import Drained, migration_sight, slot_sight
-from tradingengine_operator.flows.state import ReleaseState, Slot
+from tradingengine_operator.flows.state import ReleaseState
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.objects import Key, Manifest, is_owned_by
-from tradingengine_operator.plan.routes import RouteFacts, read_route, route_patch
-
-from .gateways import GatewayWatch
-from .passes import Pass
-from .records import RecordShelf, copy_state, prune_records, stored_state, write_record
-from .slots import (
+from tradingengine_operator.plan.objects import Key
+from tradingengine_operator.plan.routes import RouteObservation, read_route
+from tradingengine_operator.runtime.reconcile.children import read_children
+from tradingengine_operator.runtime.reconcile.context import Pass
+from tradingengine_operator.runtime.release.records import (
+    RecordCache,
+    copy_state,
+    prune_records,
+    stored_state,
+    write_record,
+)
+from tradingengine_operator.runtime.release.route import GatewayWatch, set_route
+from tradingengine_operator.runtime.release.slots import (
     QuietWatch,
     ask_drained,
     close_slot,
@@ -55,11 +47,10 @@ from .slots import (
     ensure_slot,
     remove_slot,
 )
-from .world import read_world
+from tradingengine_operator.samples import Sample
 
 #: Steps of one pass; a pass that would need more goes on in the next one.
 STEPS_PER_PASS = 8
-ROUTE_TRIES = 4
 #: How much longer than it must be silent a slot that lost its weight is waited for.
 QUIET_MARGIN_SECONDS = 10.0
 logger = logging.getLogger(__name__)
@@ -67,13 +58,13 @@ Store = Callable[[Pass], Awaitable[None]]
 
 
 @dataclass
-class ReleaseSight:
+class ReleaseView:
     """What the last look of a pass showed, for status and documents."""
 
     records: dict[int, ReleaseRecord | None] = field(default_factory=dict)
-    slots: dict[Slot, SlotSight] = field(default_factory=dict)
-    route: RouteFacts = field(default_factory=RouteFacts)
-    seen: Observation | None = None
+    slots: dict[Slot, SlotObservation] = field(default_factory=dict)
+    route: RouteObservation = field(default_factory=RouteObservation)
+    seen: ReleaseObservation | None = None
 
 
 class ReleaseRunner:
@@ -81,10 +72,10 @@ class ReleaseRunner:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._shelf = RecordShelf()
+        self._shelf = RecordCache()
         self._quiet = QuietWatch()
         self._gateway = GatewayWatch()
-        self.sight = ReleaseSight()
+        self.view = ReleaseView()
 
     async def run(self, p: Pass, *, may_start: bool) -> None:
         """Goes as many steps as can be gone at once."""
@@ -101,38 +92,38 @@ class ReleaseRunner:
             acted = await self._act(p, decision.actions)
             if not moved and not acted:
                 break
-            p.world = await read_world(p.tools.client, p.namespace, p.ctx.name)
+            p.children = await read_children(p.tools.client, p.namespace, p.ctx.name)
         p.look_again(decision.recheck)
-        self.sight.route = await self._gateway.explain(p, self.sight.route)
+        self.view.route = await self._gateway.explain(p, self.view.route)
         self._keep(p)
-        await prune_records(p, list(self.sight.records), p.state)
+        await prune_records(p, list(self.view.records), p.state)
 
-    async def _look(self, p: Pass, *, may_start: bool) -> Observation:
+    async def _look(self, p: Pass, *, may_start: bool) -> ReleaseObservation:
         records = self._shelf.read(p)
         gateway = p.ctx.spec.gateway
-        facts = read_route(p.world.route, p.ctx.name, gateway.name, gateway.namespace)
+        facts = read_route(p.children.route, p.ctx.name, gateway.name, gateway.namespace)
         slots = {slot: await self._slot(p, slot) for slot in SLOTS}
         canary, stable = await _samples(p)
         candidate = p.state.candidate
         name = names.migration(p.ctx.name, candidate.release) if candidate is not None else ""
-        seen = Observation(
+        seen = ReleaseObservation(
             template_hash=p.plan().template_hash,
             records={number: record.template_hash() if record else "" for number, record in records.items()},
             may_start=may_start,
             slots=slots,
-            route=RouteSight(facts.exists, facts.accepted, facts.weights, facts.live, facts.message),
-            migration=migration_sight(p.world.get(kinds.JOB, name), p.world.pods, p.tools.clock()),
+            route=facts,
+            migration=observe_migration(p.children.get(kinds.JOB, name), p.children.pods, p.tools.clock()),
             canary_errors=canary,
             stable_errors=stable,
         )
         p.error_sample = canary
-        self.sight = ReleaseSight(records, slots, facts, seen)
+        self.view = ReleaseView(records, slots, facts, seen)
         return seen
 
-    async def _slot(self, p: Pass, slot: Slot) -> SlotSight:
+    async def _slot(self, p: Pass, slot: Slot) -> SlotObservation:
         leaving = p.state.retiring is not None and p.state.retiring.slot == slot
-        drained = await ask_drained(p, slot, self._quiet) if leaving else Drained()
-        return slot_sight(slot, deployments_of(p, slot), p.world.pods, drained, p.tools.clock())
+        drained = await ask_drained(p, slot, self._quiet) if leaving else DrainObservation()
+        return observe_slot(slot, deployments_of(p, slot), p.children.pods, drained, p.tools.clock())
 
     async def _act(self, p: Pass, actions: tuple[Action, ...]) -> bool:
         """Acts in order; True when something was written that the next look must see."""
@@ -156,7 +147,7 @@ class ReleaseRunner:
             case SetRoute():
                 return await set_route(p, action)
             case EnsureSlot():
-                record = self.sight.records.get(action.release)
+                record = self.view.records.get(action.release)
                 if record is not None:
                     await ensure_slot(p, action, record)
             case RemoveSlot():
@@ -169,12 +160,12 @@ class ReleaseRunner:
 
     async def _migrate(self, p: Pass, action: Migrate) -> bool:
         name = names.migration(p.ctx.name, action.number)
-        observed = p.world.get(kinds.JOB, name)
+        observed = p.children.get(kinds.JOB, name)
         if observed is not None and action.again:
             await p.tools.client.delete(kinds.JOB, p.namespace, name, uid=observed["metadata"]["uid"])
             p.tools.applier.forget(p.namespace, Key(kinds.JOB.kind, name))
             return False
-        record = self.sight.records.get(action.number)
+        record = self.view.records.get(action.number)
         if observed is not None or record is None:
             return False
         await p.ensure(build_migration(p.ctx, record))
@@ -182,16 +173,16 @@ class ReleaseRunner:
 
     def _any_record(self, state: ReleaseState) -> ReleaseRecord | None:
         numbers = sorted(state.referenced())
-        return next((record for number in numbers if (record := self.sight.records.get(number))), None)
+        return next((record for number in numbers if (record := self.view.records.get(number))), None)
 
     def _keep(self, p: Pass) -> None:
         """Keeps from pruning what records refer to, and what a slot that is not applied in this pass is made of."""
-        for number, record in self.sight.records.items():
+        for number, record in self.view.records.items():
             p.wanted.add(Key(kinds.JOB.kind, names.migration(p.ctx.name, number)))
             if record is not None:
                 p.wanted.add(Key(kinds.CONFIG_MAP.kind, record.config_map))
         stable = p.state.stable
-        if stable is not None and self.sight.records.get(stable.release) is None:
+        if stable is not None and self.view.records.get(stable.release) is None:
             p.wanted.add(Key(kinds.AUTOSCALER.kind, names.slot(p.ctx.name, "api", stable.slot)))
         for slot in SLOTS:
             for part in names.SLOT_COMPONENTS:
@@ -234,52 +225,3 @@ async def _samples(p: Pass) -> tuple[Sample | None, Sample | None]:
             p.tools.prometheus.error_rate(url, whose, stable.slot, stable.release),
         )
     )
-
-
-async def set_route(p: Pass, action: SetRoute) -> bool:
-    """One patch for weights and cookie rules together; True when it was written."""
-    live: dict[names.Slot, int] = {entry.slot: entry.release for entry in action.live}
-    desired = build_route(p.ctx, live, action.weights)
-    for _ in range(ROUTE_TRIES):
-        try:
-            return await _write_route(p, desired)
-        except ConflictError:
-            p.world.route = await p.tools.client.get(kinds.ROUTE, p.namespace, names.route(p.ctx.name))
-        except NotFoundError as error:
-            mend = "install the Gateway API's CRDs (v1.5 or later) and a Gateway"
-            raise GatewayApiMissingError("the cluster knows no HTTPRoute", mend=mend) from error
-    raise RouteTakenError("the HTTPRoute was changed by others again and again", mend="see who else writes it")
-
-
-async def _write_route(p: Pass, desired: Manifest) -> bool:
-    observed = p.world.route
-    if observed is None:
-        p.world.route = await p.tools.client.create(desired)
-        return True
-    if not is_owned_by(observed, p.ctx.uid):
-        await _adopt_route(p, observed, desired)
-        raise ConflictError(409, "Adopted", "the HTTPRoute got its owner first")
-    operations = route_patch(observed, desired)
-    if not operations:
-        return False
-    p.world.route = await p.tools.client.json_patch(kinds.ROUTE, p.namespace, names.route(p.ctx.name), operations)
-    return True
-
-
-async def _adopt_route(p: Pass, observed: Manifest, desired: Manifest) -> None:
-    """A route that a person made before: it becomes ours, unless another controller has it."""
-    owners = observed["metadata"].get("ownerReferences") or []
-    if any(owner.get("controller") for owner in owners):
-        raise RouteTakenError(
-            f"HTTPRoute {names.route(p.ctx.name)} belongs to somebody else",
-            mend="rename it, or give this engine another name",
-        )
-    metadata = desired["metadata"]
-    patch = {
-        "metadata": {
-            "labels": metadata["labels"],
-            "ownerReferences": [*owners, *metadata["ownerReferences"]],
-            "resourceVersion": observed["metadata"]["resourceVersion"],
-        }
-    }
-    await p.tools.client.merge_patch(kinds.ROUTE, p.namespace, names.route(p.ctx.name), patch)

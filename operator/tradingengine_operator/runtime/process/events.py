@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 
 from tradingengine_operator.api import API_VERSION, KIND
-from tradingengine_operator.builders import names
-from tradingengine_operator.clients.kubernetes import KubernetesClient, Manifest
+from tradingengine_operator.builders import Manifest, names
+from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.errors import ApiError
 from tradingengine_operator.flows.state import render_time
-
-from .clock import utc_now
+from tradingengine_operator.runtime.process.clock import utc_now
 
 COOL_DOWN_SECONDS = 600.0
 #: Oldest entries are dropped beyond this, so that the memory is bounded.

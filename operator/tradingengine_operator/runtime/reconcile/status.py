@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from tradingengine_operator.api import API_VERSION, KIND
+from tradingengine_operator.api import API_VERSION, KIND, Slot
 from tradingengine_operator.api.status import TradingEngineStatus
+from tradingengine_operator.builders.route import FULL
 from tradingengine_operator.flows.conditions import Overview, phase_of
-from tradingengine_operator.flows.state import FULL, Leaving, ReleaseState, Slot, dump_state, render_time
+from tradingengine_operator.flows.state import Leaving, ReleaseState, dump_state, render_time
+from tradingengine_operator.runtime.parts.edge import EdgeView
+from tradingengine_operator.runtime.reconcile.context import Pass
+from tradingengine_operator.runtime.release.runner import ReleaseView
 
-from .edges import EdgeView
-from .passes import Pass
-from .releases import ReleaseSight
 
-
-def compose_status(
-    p: Pass, sight: ReleaseSight, edge: EdgeView, overview: Overview, *, complete: bool
-) -> dict[str, Any]:
+def compose_status(p: Pass, view: ReleaseView, edge: EdgeView, overview: Overview, *, complete: bool) -> dict[str, Any]:
     """The whole status as a manifest; `complete` when every part of this generation was worked through."""
     stored = p.engine.get("status") or {}
-    serving = _version(sight, p.state.stable.release if p.state.stable else None) or stored.get("version")
+    serving = _version(view, p.state.stable.release if p.state.stable else None) or stored.get("version")
     raw: dict[str, Any] = {
         "phase": phase_of(overview),
         "version": serving,
         "operatorVersion": p.ctx.operator_version,
         "conditions": p.conditions.to_list(),
-        "release": release_status(p.state, sight, len(p.ctx.spec.rollout.steps), stored.get("release") or {}),
+        "release": release_status(p.state, view, len(p.ctx.spec.rollout.steps), stored.get("release") or {}),
         "edge": edge_status(edge, stored.get("edge") or {}, live=p.ctx.spec.mode == "live"),
         "database": {"state": "Ready" if p.conditions.true("DatabaseReady") else "Starting"},
     }
@@ -35,15 +33,15 @@ def compose_status(
     return TradingEngineStatus.model_validate(raw).to_manifest()
 
 
-def release_status(state: ReleaseState, sight: ReleaseSight, steps: int, stored: dict[str, Any]) -> dict[str, Any]:
+def release_status(state: ReleaseState, view: ReleaseView, steps: int, stored: dict[str, Any]) -> dict[str, Any]:
     """`status.release`."""
     if state.serial == 0:
         return stored
     raw: dict[str, Any] = {
         "state": _stage(state),
         "stable": state.stable.release if state.stable else None,
-        "slots": {slot: _slot(state, sight, slot) for slot in ("a", "b")},
-        "weight": shown_weight(state, sight),
+        "slots": {slot: _slot(state, view, slot) for slot in ("a", "b")},
+        "weight": shown_weight(state, view),
         "finishedAt": _time(state.finished_at),
         "progress": dump_state(state),
     }
@@ -85,13 +83,13 @@ def edge_status(view: EdgeView, stored: dict[str, Any], *, live: bool) -> dict[s
     return raw | {"flat": edge.flat, "tradingState": edge.trading_state} if live else raw
 
 
-def shown_weight(state: ReleaseState, sight: ReleaseSight) -> float:
+def shown_weight(state: ReleaseState, view: ReleaseView) -> float:
     """Observed share of new visitors on the newest release, percent."""
     if state.candidate is not None:
-        return sight.route.weights.get(state.candidate.slot, 0) / 10
+        return view.route.weights.get(state.candidate.slot, 0) / 10
     if state.withdrawn is not None or state.stable is None:
         return 0.0
-    return sight.route.weights.get(state.stable.slot, 0) / 10
+    return view.route.weights.get(state.stable.slot, 0) / 10
 
 
 def overview_of(p: Pass, edge: EdgeView, *, spec_valid: bool = True, paused: bool = False) -> Overview:
@@ -134,7 +132,7 @@ def _stage(state: ReleaseState) -> str:
     return "Withdrawn" if state.withdrawn is not None else "Stable"
 
 
-def _slot(state: ReleaseState, sight: ReleaseSight, slot: Slot) -> dict[str, Any]:
+def _slot(state: ReleaseState, view: ReleaseView, slot: Slot) -> dict[str, Any]:
     release, role, until = None, "empty", None
     if state.stable is not None and state.stable.slot == slot:
         release, role = state.stable.release, "stable"
@@ -142,19 +140,19 @@ def _slot(state: ReleaseState, sight: ReleaseSight, slot: Slot) -> dict[str, Any
         release, role = state.candidate.release, "canary"
     elif state.retiring is not None and state.retiring.slot == slot:
         release, role, until = state.retiring.release, "warm", state.retiring.until
-    seen = sight.slots.get(slot)
+    seen = view.slots.get(slot)
     return {
         "release": release,
-        "version": _version(sight, release),
+        "version": _version(view, release),
         "role": role,
-        "weight": min(sight.route.weights.get(slot, 0), FULL) / 10,
+        "weight": min(view.route.weights.get(slot, 0), FULL) / 10,
         "ready": seen.ready if seen is not None else 0,
         "warmUntil": _time(until),
     }
 
 
-def _version(sight: ReleaseSight, release: int | None) -> str | None:
-    record = sight.records.get(release) if release is not None else None
+def _version(view: ReleaseView, release: int | None) -> str | None:
+    record = view.records.get(release) if release is not None else None
     return record.version if record is not None else None
 
 

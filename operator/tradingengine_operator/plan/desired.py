@@ -1,0 +1,35 @@
+"""What is asked for, from a specification alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tradingengine_operator.builders import EngineContext, Manifest
+from tradingengine_operator.builders.access import build_access
+from tradingengine_operator.builders.cache import build_cache
+from tradingengine_operator.builders.config import build_config
+from tradingengine_operator.builders.database import build_database
+from tradingengine_operator.builders.prometheus import build_prometheus
+from tradingengine_operator.builders.release import render_release
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What follows from a specification alone, built once for each of its generations."""
+
+    uid: str
+    generation: int
+    foundation: tuple[Manifest, ...]
+    template_hash: str
+
+    @classmethod
+    def of(cls, ctx: EngineContext) -> Desired:
+        """Everything that is not part of a release, in the order of applying, and the hash of the release."""
+        foundation = (
+            build_config(ctx),
+            *build_access(ctx),
+            *build_database(ctx),
+            *build_cache(ctx),
+            *build_prometheus(ctx),
+        )
+        return cls(ctx.uid, ctx.generation, foundation, render_release(ctx, 1, "").template_hash())
