@@ -93,7 +93,9 @@ audit: venv ## known weaknesses of all that the locks name, asked of PyPI, npm a
 PYTEST := $(BIN)/pytest --durations=5 --durations-min=5
 # Processes that share the tests of a target; 0 for none, as a debugger needs it.
 WORKERS ?= $(shell nproc)
-SPREAD := --numprocesses=$(WORKERS) --dist=worksteal
+SPREAD = --numprocesses=$(WORKERS) --dist=worksteal
+# Tests with servers wait more than they compute.
+integration cluster: WORKERS := $(if $(filter 0,$(WORKERS)),0,$(shell echo $$(($(WORKERS) * 3 / 2))))
 COVERED := COVERAGE_FILE=.coverage
 ARGS ?=
 

@@ -21,7 +21,7 @@ from te_devcluster.console import Heartbeat, step
 from te_devcluster.doctor import Finding, HostTool
 from te_devcluster.errors import DevclusterError
 from te_devcluster.paths import cache_root, checkout
-from te_devcluster.workers import Workers
+from te_devcluster.workers import Workers, result_of
 
 from te_desk import place
 from te_desk.output import tell
@@ -111,7 +111,7 @@ def prepare(options: Options) -> Path:
         makers: list[Future[Any]] = [workers.submit(environment), workers.submit(contexts.frontend, front_end(options))]
         makers += [workers.submit(images.extract_rootfs, name) for name in SERVERS]
         for maker in makers:
-            maker.result()
+            result_of(maker)
     return makers[0].result()  # type: ignore[no-any-return]
 
 

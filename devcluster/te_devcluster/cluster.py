@@ -22,7 +22,7 @@ from te_devcluster.paths import MARK_DIR, RUN_ROOT, STATE_ROOT, admin_kubeconfig
 from te_devcluster.processes import marked_processes, stop_records
 from te_devcluster.system_images import SYSTEM_IMAGES, ensure_system_images
 from te_devcluster.tools import PROGRAM, gateway_crds, require, traefik
-from te_devcluster.workers import Workers
+from te_devcluster.workers import Workers, result_of
 
 READY_TIMEOUT = 120.0
 
@@ -149,7 +149,7 @@ def _start(ports: Ports, plain: bool) -> Kubectl:
         plane.start_scheduler()
         with step("container runtimes ready, images imported"):
             for runtime in runtimes:
-                runtime.result()
+                result_of(runtime)
     for node in both:
         node.start_kubelet()
     kubectl = Kubectl(plane.kubeconfig)
@@ -176,7 +176,7 @@ def _start_addons(plane: ControlPlane, kubectl: Kubectl, ports: Ports, plain: bo
     with Workers(2) as pool:
         parts = [pool.submit(_start_gateway, plane, kubectl, ports), pool.submit(_start_storage, plane, kubectl)]
         for part in parts:
-            part.result()
+            result_of(part)
 
 
 def _start_gateway(plane: ControlPlane, kubectl: Kubectl, ports: Ports) -> None:

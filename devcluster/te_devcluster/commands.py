@@ -19,6 +19,7 @@ from te_devcluster.errors import CommandError, DevclusterError, StoppedError, Ti
 
 GRACE = 5.0
 """Seconds that an interrupted program gets to end by itself."""
+_LOOK_SECONDS = 0.5
 _Handler = Callable[[int, FrameType | None], object] | int | None
 _WATCHED: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -153,7 +154,7 @@ def _to_its_end(
     try:
         with uninterrupted():
             child = scope.start(start)
-        out, err = child.communicate(stdin, timeout)
+        out, err = _communicate(child, stdin, timeout)
         return subprocess.CompletedProcess(child.args, child.returncode, out, err)
     except BaseException:
         if child is not None:
@@ -163,6 +164,19 @@ def _to_its_end(
     finally:
         if child is not None:
             scope.forget(child)
+
+
+def _communicate(child: subprocess.Popen[str], stdin: str | None, timeout: float) -> tuple[str, str]:
+    """Both streams at its end; in short waits, since a signal that arrives just before one does not end it."""
+    end = time.monotonic() + timeout
+    while True:
+        left = end - time.monotonic()
+        try:
+            return child.communicate(stdin, min(left, _LOOK_SECONDS))
+        except subprocess.TimeoutExpired:
+            if left <= _LOOK_SECONDS:
+                raise
+            stdin = None
 
 
 def _end(child: subprocess.Popen[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from te_devcluster.cluster import control_plane, nodes
 from te_devcluster.console import say
 from te_devcluster.errors import DevclusterError
-from te_devcluster.workers import Workers
+from te_devcluster.workers import Workers, result_of
 
 
 def load_images(archives: list[Path], node: str | None = None) -> None:
@@ -25,6 +25,6 @@ def load_images(archives: list[Path], node: str | None = None) -> None:
         whole = archive.resolve()
         with Workers(len(chosen)) as pool:
             for future in [pool.submit(made.import_image, whole) for made in chosen]:
-                future.result()
+                result_of(future)
         where = " and ".join(made.name for made in chosen)
         say(f"{archive.name} is in {where} ({time.monotonic() - begun:.1f} s)")

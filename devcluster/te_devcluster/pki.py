@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from te_devcluster.commands import run
-from te_devcluster.workers import Workers
+from te_devcluster.workers import Workers, result_of
 
 DAYS = "365"
 _CONFIG = "[req]\ndistinguished_name = dn\n[dn]\n"
@@ -91,9 +91,9 @@ class Pki:
             first = [pool.submit(self._authority, name) for name in ("ca", "front-proxy-ca")]
             first.append(pool.submit(self._token_keys))
             for future in first:
-                future.result()
+                result_of(future)
             for done in [pool.submit(self._leaf, leaf) for leaf in leaves]:
-                done.result()
+                result_of(done)
 
     def _request(self, name: str, subject: str, extensions: list[str], signer: list[str]) -> None:
         command = ["openssl", "req", "-x509", "-config", str(self.folder / "openssl.cnf"), "-days", DAYS, "-nodes"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
@@ -11,6 +11,21 @@ from te_devcluster.commands import GRACE, Scope, enter_scope, uninterrupted
 
 P = ParamSpec("P")
 T = TypeVar("T")
+#: Seconds after which the main thread looks whether a signal came: one that arrives just before it begins to wait, or
+#: that another thread of the process received, ends no wait.
+_LOOK_SECONDS = 0.5
+
+
+def result_of(future: Future[T]) -> T:
+    """What a thread made of it, raised or returned; an interrupt is heard while it is waited for."""
+    wait_heedfully([future])
+    return future.result()
+
+
+def wait_heedfully(futures: Sequence[Future[Any]]) -> None:
+    """Waits for all of them; an interrupt is heard meanwhile."""
+    while wait(futures, _LOOK_SECONDS).not_done:
+        pass
 
 
 class Workers:
@@ -42,7 +57,7 @@ class Workers:
         whole = False
         try:
             if kind is None:
-                wait(self._futures)
+                wait_heedfully(self._futures)
                 whole = True
         finally:
             with uninterrupted("ending what runs; a moment"):

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.integration
 
 HERE = Path(__file__).parent
 SEED = os.environ.get("TE_FUZZ_SEED", "20261128")
-EXAMPLES = os.environ.get("TE_FUZZ_EXAMPLES", "25")
+EXAMPLES = os.environ.get("TE_FUZZ_EXAMPLES", "8")
 
 
 async def test_the_api_keeps_its_contract(
@@ -48,7 +48,8 @@ async def test_the_api_keeps_its_contract(
             "--report", "ndjson", "--report-dir", str(tmp_path / "report"),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=tmp_path,
             env={
-                **os.environ,
+                # Of the product it imports a type or two: to measure that would take it twice the time.
+                **{name: value for name, value in os.environ.items() if not name.startswith("COV")},
                 "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[2] / "apps")]),
                 "SCHEMATHESIS_HOOKS": "fuzz_hooks",
                 "TE_FUZZ_SESSION": trader.http.cookies[sessions.COOKIE],

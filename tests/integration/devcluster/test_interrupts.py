@@ -171,7 +171,7 @@ CLUSTER = """
     import os, signal, sys, threading, time
     from pathlib import Path
     from te_devcluster import cli, cluster, lock
-    from te_devcluster.commands import run
+    from te_devcluster.commands import run, wait_until
     from te_devcluster.console import say
     from te_devcluster.processes import ProcessTable
 
@@ -212,7 +212,7 @@ STARTING = f"""{CLUSTER}
         def prepare(self, nodes): pass
         def start_api(self):
             processes.start("etcd", ["sleep", "600"])
-            time.sleep(600)
+            wait_until("an API server", lambda: False, timeout=600)
 
     cluster.STATE_ROOT = folder / "state"
     cluster.control_plane = lambda port: Plane()
@@ -260,6 +260,37 @@ INTERRUPTED_CLEANING = f"""{CLUSTER}
 
 def test_a_second_interrupt_does_not_skip_the_cleaning(tmp_path: Path, programs: list[Program]) -> None:
     program = Program(INTERRUPTED_CLEANING, tmp_path)
+    programs.append(program)
+    assert program.code() == 130, program.lines
+
+
+#: A signal that another thread receives wakes nobody: like one that comes just before the main thread begins to wait.
+UNHEARD = """
+    import signal, subprocess, sys, threading, time
+    from te_devcluster.commands import exit_code, run, wait_until
+    from te_devcluster.workers import Workers, result_of
+
+    def interrupt_here():
+        time.sleep(0.3)  # until the main thread waits
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        time.sleep(0.3)
+
+    def work():
+        with Workers(1) as pool:
+            future = pool.submit(wait_until, "the end", lambda: False, timeout=600)
+            threading.Thread(target=interrupt_here).start()
+            {wait}
+        return 0
+
+    sys.exit(exit_code(work, "ended"))
+"""
+
+
+@pytest.mark.parametrize("wait", ["result_of(future)", "pass", 'run(["sleep", "600"], timeout=600)'])
+def test_an_interrupt_that_ends_no_wait_is_heard_all_the_same(
+    tmp_path: Path, programs: list[Program], wait: str
+) -> None:
+    program = Program(UNHEARD.replace("{wait}", wait), tmp_path)
     programs.append(program)
     assert program.code() == 130, program.lines
 
