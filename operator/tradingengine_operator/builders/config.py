@@ -45,14 +45,14 @@ def config_name(ctx: EngineContext) -> str:
 def build_config(ctx: EngineContext) -> Manifest:
     """The ConfigMap. It never changes: another configuration has another name, and a record keeps the one it used.
 
-    It is owned, so that one to which no record refers any more is pruned; with `deletionPolicy: retain` the end of
-    the engine takes the owner away, since retained records refer to it.
+    Like the records that refer to it, it has no owner: one that no record names any more is pruned by its labels, and
+    the end of the engine removes the rest, if its policy says so.
     """
     values = config_values(ctx)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": ctx.metadata(config_name(ctx), "config"),
+        "metadata": ctx.metadata(config_name(ctx), "config", owned=False),
         "immutable": True,
         "data": {CONFIG_KEY: json.dumps(values, indent=2, sort_keys=True) + "\n"},
     }

@@ -82,7 +82,7 @@ class EngineContext:
         annotations: Mapping[str, str] | None = None,
         owned: bool = True,
     ) -> Manifest:
-        """`metadata` of a child; `owned=False` for what may outlive the engine."""
+        """`metadata` of a child; `owned=False` for data, whose end is decided at the end of the engine."""
         metadata: Manifest = {
             "name": name,
             "namespace": self.namespace,

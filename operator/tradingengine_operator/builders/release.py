@@ -102,7 +102,7 @@ def build_record_configmap(ctx: EngineContext, record: ReleaseRecord) -> Manifes
             "release",
             release=record.number,
             annotations=annotations,
-            owned=ctx.spec.deletion_policy == "delete",
+            owned=False,
         ),
         "immutable": True,
         "data": {RECORD_KEY: json.dumps(record.to_manifest(), indent=1, sort_keys=True)},

@@ -28,19 +28,18 @@ def build_secrets(
     """Secrets of database, cache and control API.
 
     `existing` maps a Secret's name to its decoded values, as read from the cluster; `generate` makes a new password.
-    A managed database or cache has no Secret of ours. With `deletionPolicy: retain` the credentials of volumes
-    have no owner, since they are worth as much as the volume.
+    A managed database or cache has no Secret of ours. The credentials of volumes have no owner, since they are worth as
+    much as the volume: the end of the engine decides about both, by the policy in force then.
     """
-    retained = ctx.spec.deletion_policy == "retain"
     secrets = []
     if ctx.spec.database.type == "embedded":
         name = names.database(ctx.name)
         password = existing.get(name, {}).get("password") or generate()
-        secrets.append(_secret(ctx, name, "database", _database_values(ctx, password), owned=not retained))
+        secrets.append(_secret(ctx, name, "database", _database_values(ctx, password), owned=False))
     if ctx.spec.cache.type == "embedded":
         name = names.cache(ctx.name)
         password = existing.get(name, {}).get("password") or generate()
-        secrets.append(_secret(ctx, name, "cache", _cache_values(ctx, password), owned=not retained))
+        secrets.append(_secret(ctx, name, "cache", _cache_values(ctx, password), owned=False))
     name = names.control_secret(ctx.name)
     token = existing.get(name, {}).get("token") or generate()
     secrets.append(_secret(ctx, name, "config", {"token": token}, owned=True))

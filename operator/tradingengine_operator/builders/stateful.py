@@ -5,13 +5,8 @@ from __future__ import annotations
 from . import names
 from .context import EngineContext, Manifest
 
-
-def claim_retention(ctx: EngineContext) -> Manifest:
-    """What becomes of the claims when the StatefulSet is deleted."""
-    return {
-        "whenDeleted": "Retain" if ctx.spec.deletion_policy == "retain" else "Delete",
-        "whenScaled": "Retain",
-    }
+#: What becomes of the claims when the StatefulSet goes: data live as long as the engine, never as long as a workload.
+CLAIM_RETENTION = {"whenDeleted": "Retain", "whenScaled": "Retain"}
 
 
 def claim_template(
@@ -68,7 +63,7 @@ def stateful_set(
             "podManagementPolicy": "Parallel",
             "updateStrategy": {"type": "OnDelete" if on_delete else "RollingUpdate"},
             "revisionHistoryLimit": 5,
-            "persistentVolumeClaimRetentionPolicy": claim_retention(ctx),
+            "persistentVolumeClaimRetentionPolicy": dict(CLAIM_RETENTION),
             "selector": {"matchLabels": ctx.selector(component)},
             "template": pod,
             "volumeClaimTemplates": [claim],

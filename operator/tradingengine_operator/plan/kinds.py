@@ -53,6 +53,9 @@ NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"
 ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
 GATEWAY = Kind("gateway.networking.k8s.io/v1", "Gateway", "gateways")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
+NAMESPACE = Kind("v1", "Namespace", "namespaces", cluster=True)
+NODE = Kind("v1", "Node", "nodes", cluster=True)
+STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", cluster=True)
 
 #: Children that are listed in every pass, by label.
 LISTED: tuple[Kind, ...] = (

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tradingengine_operator.api import MAX_NAME
 from tradingengine_operator.builders import Manifest, names
+from tradingengine_operator.builders.config import config_name
 
 from tests.unit.operator.builders.engines import MANAGED, all_manifests, context, record
 
@@ -219,20 +220,29 @@ def test_managed_stores_make_nothing_and_are_read_from_their_secret() -> None:
     assert env["TE_CACHE_URL"]["valueFrom"]["secretKeyRef"] == {"name": "redis", "key": "uri"}
 
 
-def test_what_is_retained_has_no_owner() -> None:
+@pytest.mark.parametrize("policy", ["retain", "delete"])
+def test_data_have_no_owner_whatever_the_policy_is_now(policy: str) -> None:
     kept = {
-        name for name, child in keyed(all_manifests(context())).items() if "ownerReferences" not in child["metadata"]
+        name
+        for name, child in keyed(all_manifests(context({"deletionPolicy": policy}))).items()
+        if "ownerReferences" not in child["metadata"]
     }
-    assert kept == {"Secret/desk-database", "Secret/desk-cache", "ConfigMap/desk-release-7"}
-    assert all("ownerReferences" in child["metadata"] for child in all_manifests(context({"deletionPolicy": "delete"})))
+    configuration = config_name(context())
+    assert kept == {
+        "Secret/desk-database",
+        "Secret/desk-cache",
+        "ConfigMap/desk-release-7",
+        f"ConfigMap/{configuration}",
+    }
 
 
-@pytest.mark.parametrize(("policy", "claims"), [("retain", "Retain"), ("delete", "Delete")])
-def test_claims_follow_the_deletion_policy(policy: str, claims: str) -> None:
+@pytest.mark.parametrize("policy", ["retain", "delete"])
+def test_no_claim_goes_with_a_workload(policy: str) -> None:
     sets = [child for child in all_manifests(context({"deletionPolicy": policy})) if child["kind"] == "StatefulSet"]
     assert len(sets) == 3
     for child in sets:
-        assert child["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == claims
+        retention = {"whenDeleted": "Retain", "whenScaled": "Retain"}
+        assert child["spec"]["persistentVolumeClaimRetentionPolicy"] == retention
 
 
 def test_the_edge_is_never_taken_from_its_node() -> None:

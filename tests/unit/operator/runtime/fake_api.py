@@ -117,13 +117,32 @@ class FakeApi:
         return self._store((kind.kind, name), merged, _entry(names.SCALE_MANAGER, "scale", sent), old)
 
     async def delete(self, kind: Kind, _namespace: str, name: str, *, uid: str = "") -> bool:
-        """As of the client; what an object owned goes with it."""
+        """As of the client. What an object owned goes with it once the cluster had its turn."""
         self._count(f"delete {kind.kind}/{name}")
         found = self.objects.get((kind.kind, name))
         if found is None or (uid and found["metadata"]["uid"] != uid):
             return False
-        del self.objects[kind.kind, name]
+        self._remove(kind.kind, name)
         return True
+
+    def end(self, kind: Kind, name: str) -> None:
+        """The object's last finalizer is gone: it goes, and everything that it owns."""
+        uid = self.objects[kind.kind, name]["metadata"]["uid"]
+        self._remove(kind.kind, name)
+        for key, manifest in list(self.objects.items()):
+            owners = manifest["metadata"].get("ownerReferences") or ()
+            if key in self.objects and owners and {owner["uid"] for owner in owners} == {uid}:
+                self._remove(*key)
+        self._collect_pods()
+
+    def _remove(self, kind_name: str, name: str) -> None:
+        """Removes an object; the controller of StatefulSets then does with their claims what they say."""
+        gone = self.objects.pop((kind_name, name))
+        if kind_name == kinds.STATEFUL_SET.kind:
+            retention = gone["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
+            if retention.get("whenDeleted") == "Delete":
+                for claim in _claims(gone):
+                    self.objects.pop((kinds.CLAIM.kind, claim["metadata"]["name"]), None)
 
     def take_over(self, other: FakeApi) -> None:
         """Becomes a copy of another one, with uids and versions that go on from there."""
@@ -151,6 +170,9 @@ class FakeApi:
     def _play_workload(self, name: str, workload: Manifest) -> None:
         spec = workload["spec"]
         wanted = [f"{name}-{number}" for number in range(spec.get("replicas", 1))]
+        for claim in _claims(workload) if wanted else ():
+            if (kinds.CLAIM.kind, claim["metadata"]["name"]) not in self.objects:
+                self.put(claim)
         on_delete = (spec.get("updateStrategy") or {}).get("type") == "OnDelete"
         for pod_name in wanted:
             old = self.objects.get((kinds.POD.kind, pod_name))
@@ -238,6 +260,15 @@ class FakeApi:
                 metadata["generation"] = int((old or {"metadata": {}})["metadata"].get("generation", 0)) + 1
         self.objects[key] = new
         return _copy(new)
+
+
+def _claims(workload: Manifest) -> list[Manifest]:
+    """The claims that a StatefulSet of one pod makes."""
+    name = workload["metadata"]["name"]
+    return [
+        {**template, "metadata": {**template["metadata"], "name": f"{template['metadata']['name']}-{name}-0"}}
+        for template in workload["spec"].get("volumeClaimTemplates") or ()
+    ]
 
 
 def _copy(value: T) -> T:
