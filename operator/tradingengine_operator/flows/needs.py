@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradingengine_operator.api import TradingEngineSpec
+from tradingengine_operator.builders import Manifest
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.objects import Key, Manifest
+from tradingengine_operator.plan.objects import Key
 
 #: Reason of each kind of object that is not there.
 _REASONS = {

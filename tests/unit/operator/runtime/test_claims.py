@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tradingengine_operator.api import KIND
 from tradingengine_operator.clients.kubernetes import KubernetesClient
+from tradingengine_operator.errors import ForbiddenError
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime.deletion import settle_data
+from tradingengine_operator.runtime.parts.deletion import apply_deletion_policy
 
 from .rig import Bench
 
@@ -49,7 +50,7 @@ class Desk:
     async def delete(self) -> None:
         """The end: kopf's daemon has stopped, and the handler of the deletion runs."""
         engine = self.bench.api.objects[KIND, "desk"]
-        await settle_data(cast(KubernetesClient, self.bench.api), engine)
+        await apply_deletion_policy(cast(KubernetesClient, self.bench.api), engine)
         self.bench.api.end(kinds.ENGINE, "desk")
 
 
@@ -92,7 +93,9 @@ async def live(changes: list[tuple[str, int]], policy: str) -> None:
     await desk.delete()
     if policy == "retain":
         desk.hold()
-        assert {"desk-database", "desk-cache"} <= desk.bench.names(kinds.SECRET), "a volume without its password is lost"
+        assert {"desk-database", "desk-cache"} <= desk.bench.names(kinds.SECRET), (
+            "a volume without its password is lost"
+        )
     else:
         assert desk.bench.names(kinds.CLAIM) == set()
     assert desk.bench.names(kinds.STATEFUL_SET) == set()
@@ -123,3 +126,33 @@ async def test_a_policy_that_was_changed_while_paused_counts() -> None:
     desk.hold()
     assert "desk-database" in desk.bench.names(kinds.SECRET)
     assert "desk-release-1" in desk.bench.names(kinds.CONFIG_MAP)
+
+
+class Lost:
+    """A client whose rights in the namespace are gone, while that itself may be looked at."""
+
+    def __init__(self, ends: bool | None) -> None:
+        self.ends = ends
+
+    async def get(self, kind: kinds.Kind, _namespace: str, name: str) -> dict[str, Any] | None:
+        """Only the namespace, when even that may be read."""
+        if kind != kinds.NAMESPACE or self.ends is None:
+            raise ForbiddenError(403, "Forbidden", f"{kind.plural} {name}")
+        return {"metadata": {"name": name} | ({"deletionTimestamp": "2026-11-21T09:00:00Z"} if self.ends else {})}
+
+    async def delete(self, kind: kinds.Kind, _namespace: str, name: str) -> bool:
+        """Refused."""
+        raise ForbiddenError(403, "Forbidden", f"{kind.plural} {name}")
+
+
+@pytest.mark.parametrize("policy", ["retain", "delete"])
+async def test_rights_that_went_with_the_namespace_hold_no_deletion_up(policy: str) -> None:
+    engine = {"metadata": {"namespace": "trading", "name": "desk", "uid": "1"}, "spec": {"deletionPolicy": policy}}
+    await apply_deletion_policy(cast(KubernetesClient, Lost(ends=True)), engine)
+
+
+@pytest.mark.parametrize("ends", [False, None])
+async def test_rights_that_only_went_are_waited_for_before_data_are_given_up(ends: bool | None) -> None:
+    engine = {"metadata": {"namespace": "trading", "name": "desk", "uid": "1"}, "spec": {"deletionPolicy": "delete"}}
+    with pytest.raises(ForbiddenError):
+        await apply_deletion_policy(cast(KubernetesClient, Lost(ends=ends)), engine)
