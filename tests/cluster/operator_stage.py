@@ -250,7 +250,14 @@ class Stage:
         query = (await request.post())["query"]
         found = re.search(r'release="(\d+)"', str(query))
         value = self.error_rates.get(found.group(1) if found else "")
-        result = [] if value is None else [{"metric": {}, "value": [0, str(value)]}]
+        windows = dict.fromkeys(re.findall(r'"window", "([^"]+)"', str(query))) if value is not None else ()
+        counts = (("requests", 1000), ("failed", round(1000 * (value or 0.0))))
+        result = [
+            {"metric": {"component": component, "window": window, "what": what}, "value": [0, str(count)]}
+            for window in windows
+            for component in names.SLOT_COMPONENTS
+            for what, count in counts
+        ]
         return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
 
 

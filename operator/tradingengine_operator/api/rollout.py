@@ -75,13 +75,18 @@ class Check(Model):
         default="0.01", max_length=8, description="Highest share of failed requests, 0 to 1, as text."
     )
     failure_limit: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=2, description="How many failed samples in a row withdraw the release."
+        default=2,
+        description="How many failed samples, of windows that do not overlap, withdraw the release. A good window of"
+        " 10 s begins the count anew.",
     )
     disabled: bool = Field(default=False, description="Switches a built-in check off; a condition then says so.")
     min: str | None = unavailable("Lowest value.")
     query: str | None = unavailable("A query of your own.")
     against: CheckAgainst | None = unavailable("Compare with the stable release.")
-    min_samples: int | None = unavailable("Fewest real orders on both slots.")
+    min_samples: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=3,
+        description="Fewest requests of clients in a sample. Windows grow to 5 minutes until they hold so many.",
+    )
 
     @property
     def limit(self) -> Decimal:
@@ -114,7 +119,13 @@ class Rollout(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     no_data_budget: Duration = Field(
-        default="2m", description="How long a release without samples is held before it is withdrawn."
+        default="2m",
+        description="How long a release without samples is held before it is withdrawn. A weight that brings too few"
+        " requests for one holds it without an end.",
+    )
+    hold_budget: Duration = Field(
+        default="10m",
+        description="How long a release that fails a check is held while the stable one fails it about as much.",
     )
     window: Literal["outsideMarketHours", "any"] | None = Field(
         default=None,

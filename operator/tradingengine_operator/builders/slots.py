@@ -59,8 +59,12 @@ def stamp(template: Manifest, number: int, slot: Slot | None = None) -> Manifest
     return template
 
 
-def build_hpa(ctx: EngineContext, component: Literal["api"], slot: Slot) -> Manifest:
-    """Autoscaler of the API's live slot, between the bounds of the specification."""
+def build_hpa(ctx: EngineContext, component: Literal["api"], slot: Slot, *, floor: int = 0) -> Manifest:
+    """Autoscaler of the API's live slot, between the bounds of the specification.
+
+    While another release carries a part of the load, `floor` keeps it from giving up the pods that it needs at once
+    when that release is withdrawn.
+    """
     name = names.slot(ctx.name, component, slot)
     replicas = ctx.spec.api.replicas
     target = {"type": "Utilization", "averageUtilization": ctx.spec.api.target_cpu}
@@ -70,7 +74,7 @@ def build_hpa(ctx: EngineContext, component: Literal["api"], slot: Slot) -> Mani
         "metadata": ctx.metadata(name, component, slot=slot),
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-            "minReplicas": replicas.min,
+            "minReplicas": min(max(replicas.min, floor), replicas.max),
             "maxReplicas": replicas.max,
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
         },

@@ -1,30 +1,35 @@
-"""The metrics server, asked for one share of failed requests at a time."""
+"""The metrics server, asked for the requests that a release's pods counted."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from collections.abc import Sequence
+from datetime import datetime
 
 import aiohttp
 
-from tradingengine_operator.samples import Kind, Sample
+from tradingengine_operator.samples import Counts, Kind, Sample
 
 TIMEOUT_SECONDS = 2.0
-#: Scrapes come each second, so ten seconds hold enough of them and forget a mended fault soon.
-WINDOW = "10s"
 _COUNTER = "tradingengine_http_requests_total"
+_ALL, _FAILED = "requests", "failed"
 
 
-def error_rate_query(namespace: str, engine: str, jobs: tuple[str, ...], release: int) -> str:
-    """Share of client requests of an engine's release that were answered 5xx, of the component that does worst.
+def counts_query(namespace: str, engine: str, jobs: tuple[str, ...], release: int, windows: Sequence[float]) -> str:
+    """Client requests of an engine's release by component, all and those answered 5xx, over windows that end now.
 
-    Components are judged apart, so that a quiet broken one is not hidden by a busy good one. A component without
-    requests divides 0 by 0, and `max` passes over that; with no requests at all there is no value.
+    Each is the difference of a counter now and at the window's begin, so that windows which touch share no request, and
+    a first failure counts at once: `rate` would wait for a second value of the series that it begins. A series that was
+    not there at the begin counted from 0. Components stay apart, so that a busy good one hides no quiet broken one.
     """
     labels = f'namespace="{namespace}",engine="{engine}",job=~"{"|".join(jobs)}",release="{release}",source="client"'
-    total = f"sum by (component) (rate({_COUNTER}{{{labels}}}[{WINDOW}]))"
-    failed = f'sum by (component) (rate({_COUNTER}{{{labels},code=~"5.."}}[{WINDOW}]))'
-    return f"max(({failed} or 0 * {total}) / {total})"
+    parts = []
+    for window in windows:
+        for what, more in ((_ALL, ""), (_FAILED, ',code=~"5.."')):
+            counter = f"{_COUNTER}{{{labels}{more}}}"
+            grown = f"clamp_min({counter} - ({counter} offset {round(window * 1000)}ms or {counter} * 0), 0)"
+            named = f'label_replace(sum by (component) ({grown}), "what", "{what}", "", "")'
+            parts.append(f'label_replace({named}, "window", "{window:g}", "", "")')
+    return " or ".join(parts)
 
 
 class PrometheusClient:
@@ -34,35 +39,38 @@ class PrometheusClient:
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=timeout)
 
-    async def sample(self, url: str, query: str) -> Sample:
-        """One instant value: a number, no data, or no server."""
-        now = datetime.now(UTC)
+    async def counts(
+        self, url: str, whose: tuple[str, str], placed: tuple[str, int], windows: Sequence[float], at: datetime
+    ) -> Sample:
+        """Requests of a slot's release over windows (seconds) that end `at`, which is now.
+
+        `whose` is namespace and name of the engine, `placed` slot and release.
+        """
+        slot, release = placed
+        query = counts_query(*whose, (f"api-{slot}", f"dashboard-{slot}"), release, windows)
         try:
             async with self._session.post(
                 f"{url.rstrip('/')}/api/v1/query", data={"query": query}, timeout=self._timeout
             ) as response:
                 if response.status != 200:
-                    return Sample(Kind.NO_SERVER, now, detail=f"answer {response.status}")
+                    return Sample(Kind.NO_SERVER, at, detail=f"answer {response.status}")
                 answer = await response.json()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return Sample(Kind.NO_SERVER, now, detail=type(error).__name__)
-        return _read(answer, now)
-
-    async def error_rate(self, url: str, whose: tuple[str, str], slot: str, release: int) -> Sample:
-        """Share of failed client requests of a slot's release, 0 to 1; `whose` is namespace and name of the engine."""
-        return await self.sample(url, error_rate_query(*whose, (f"api-{slot}", f"dashboard-{slot}"), release))
+            return Sample(Kind.NO_SERVER, at, detail=type(error).__name__)
+        return _read(answer, windows, at)
 
 
-def _read(answer: object, now: datetime) -> Sample:
-    """The first value of a vector; anything else that is well-formed is no data."""
+def _read(answer: object, windows: Sequence[float], at: datetime) -> Sample:
+    """Counts by window and component; a vector without a component is one that counted nothing."""
+    found: dict[str, dict[str, dict[str, int]]] = {f"{window:g}": {} for window in windows}
     try:
-        data = answer["data"]  # type: ignore[index]
-        result = data["result"]
-        if not result:
-            return Sample(Kind.NO_DATA, now)
-        value = Decimal(str(result[0]["value"][1]))
-    except (KeyError, IndexError, TypeError, InvalidOperation) as error:
-        return Sample(Kind.NO_SERVER, now, detail=f"unreadable answer: {type(error).__name__}")
-    if not value.is_finite():
-        return Sample(Kind.NO_DATA, now)
-    return Sample(Kind.VALUE, now, value=value)
+        for entry in answer["data"]["result"]:  # type: ignore[index]
+            labels, number = entry["metric"], float(entry["value"][1])
+            found[labels["window"]].setdefault(labels["component"], {})[labels["what"]] = round(number)
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        return Sample(Kind.NO_SERVER, at, detail=f"unreadable answer: {type(error).__name__}")
+    counted = {
+        window: {part: Counts(what.get(_ALL, 0), what.get(_FAILED, 0)) for part, what in found[f"{window:g}"].items()}
+        for window in windows
+    }
+    return Sample(Kind.COUNTED, at, counted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tradingengine_operator.api import Slot
@@ -31,11 +31,15 @@ class Migrate:
 
 @dataclass(frozen=True)
 class EnsureSlot:
-    """Apply a slot's children from a record, never from the specification."""
+    """Apply a slot's children from a record, never from the specification.
+
+    `pods` by component are the fewest it is to have; of the stable release, the fewest that its autoscaler may go to.
+    """
 
     slot: Slot
     release: int
     role: Role
+    pods: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from tradingengine_operator.api import Slot
 from tradingengine_operator.plan.routes import RouteObservation
-from tradingengine_operator.samples import Sample
-
-#: A slot that counted no new client request for this long is drained: twice Traefik's own throttle.
-QUIET_SECONDS = 4.0
+from tradingengine_operator.samples import OwnAnswer, Sample
 
 
 @dataclass(frozen=True)
@@ -27,19 +23,42 @@ class MigrationObservation:
 
 
 @dataclass(frozen=True)
-class SlotObservation:
-    """A slot as the cluster shows it, over all its components.
+class ComponentObservation:
+    """Pods of one component of a slot, of its release alone; those that ended or are ending are no pods.
 
-    `release` is the number that every component's pods carry, None while they differ or there are none. `ready`,
-    `starting` (young and never ready) and `wanted` count the pods of the component that is furthest behind. `quiet` is
-    for how many seconds no pod counted a new client request, None while that cannot be known. `restarts` counts
-    container restarts by pod uid; `waiting` is what keeps a pod from starting, for example a failed image pull.
+    `starting` are young and were never ready; `wanted` is what the Deployment asks for; `ending` are being deleted, by
+    a person, a drained node or a change.
     """
 
-    release: int | None = None
     ready: int = 0
     starting: int = 0
     wanted: int = 0
+    pods: int = 0
+    ending: int = 0
+
+    @property
+    def replaced(self) -> bool:
+        """Whether no pod is ready because all were taken away, and not because one that is there fails."""
+        return self.ready == 0 and self.starting == self.pods and self.starting + self.ending > 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has all the ready pods that it wants."""
+        return self.wanted > 0 and self.ready >= self.wanted
+
+
+@dataclass(frozen=True)
+class SlotObservation:
+    """A slot as the cluster shows it, component by component: nothing is averaged.
+
+    `release` is the number that every component's pods carry, None while they differ or there are none. `pods` counts
+    those of all components. `quiet` is for how many seconds no pod counted a new client request, None while that cannot
+    be known. `restarts` counts container restarts by pod uid; `waiting` is what keeps a pod from starting, for example
+    a failed image pull.
+    """
+
+    release: int | None = None
+    components: Mapping[str, ComponentObservation] = field(default_factory=dict)
     pods: int = 0
     restarts: Mapping[str, int] = field(default_factory=dict)
     oom_killed: str = ""
@@ -51,12 +70,46 @@ class SlotObservation:
     @property
     def complete(self) -> bool:
         """Whether every component has all the ready pods that it wants."""
-        return self.wanted > 0 and self.ready >= self.wanted
+        return bool(self.components) and all(seen.complete for seen in self.components.values())
+
+    @property
+    def dead(self) -> tuple[str, ...]:
+        """Components without any ready pod."""
+        return tuple(part for part, seen in self.components.items() if not seen.ready)
+
+    @property
+    def serving(self) -> bool:
+        """Whether every component has a ready pod."""
+        return bool(self.components) and not self.dead
+
+    @property
+    def ready(self) -> int:
+        """Ready pods of the component that has the fewest of what it wants: what people are shown in one number."""
+        return min(((seen.ready - seen.wanted, seen.ready) for seen in self._dead_first()), default=(0, 0))[1]
+
+    def ready_pods(self) -> dict[str, int]:
+        """Ready pods by component."""
+        return {part: seen.ready for part, seen in self.components.items()}
+
+    def shortfall(self) -> str:
+        """What is missing, in words: `api 1 of 2, dashboard 0 of 1`."""
+        short = [f"{part} {seen.ready} of {seen.wanted}" for part, seen in self.components.items() if not seen.complete]
+        return ", ".join(short) or "nothing"
+
+    def _dead_first(self) -> list[ComponentObservation]:
+        dead = [self.components[part] for part in self.dead]
+        return dead or list(self.components.values())
 
 
 @dataclass(frozen=True)
 class ReleaseObservation:
-    """The world of one engine's release."""
+    """The world of one engine's release.
+
+    `canary` and `stable` are what the metrics server counted of the candidate and of the stable release; the own
+    answers, by component, what came of the operator's own requests where clients asked too little. `judged` is for how
+    many seconds the candidate's hold was judged since its `held` was stored, by a clock that never jumps; by
+    `clock_jump` seconds the wall clock went another way than that one since the last look.
+    """
 
     template_hash: str
     records: Mapping[int, str]
@@ -64,34 +117,9 @@ class ReleaseObservation:
     slots: Mapping[Slot, SlotObservation]
     route: RouteObservation
     migration: MigrationObservation = MigrationObservation()
-    canary_errors: Sample | None = None
-    stable_errors: Sample | None = None
-
-
-@dataclass(frozen=True)
-class StepPolicy:
-    """One step: weight in tenths of a percent, hold in seconds."""
-
-    weight: int
-    hold: float
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What the specification says about releases; times in seconds."""
-
-    steps: tuple[StepPolicy, ...]
-    error_rate: Decimal = Decimal("0.01")
-    failure_limit: int = 2
-    error_rate_disabled: bool = False
-    no_data_budget: float = 120.0
-    warm: float = 86_400.0
-    #: How long pods of a new release may take to become ready while another release serves.
-    start_budget: float = 600.0
-    #: How long fewer ready pods than wanted are borne while the new release has weight.
-    unready_budget: float = 10.0
-    #: How long to wait for a drained slot to fall silent, and for its WebSockets to close.
-    quiet_budget: float = 10.0
-    close_budget: float = 20.0
-    spread: float = 10.0
-    quiet: float = QUIET_SECONDS
+    canary: Sample | None = None
+    stable: Sample | None = None
+    own_answers: Mapping[str, OwnAnswer] = field(default_factory=dict)
+    stable_own_answers: Mapping[str, OwnAnswer] = field(default_factory=dict)
+    judged: float = 0.0
+    clock_jump: float = 0.0

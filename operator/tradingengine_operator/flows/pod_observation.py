@@ -11,7 +11,7 @@ from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.plan.prune import job_outcome
 
-from .observation import MigrationObservation, SlotObservation
+from .observation import ComponentObservation, MigrationObservation, SlotObservation
 from .state import parse_time
 
 #: A pod younger than this that was never ready is in start-up.
@@ -85,13 +85,25 @@ def labels_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def of_component(pods: Iterable[Manifest], component: str, slot: Slot | None = None) -> list[Manifest]:
-    """Pods of a component (and slot) that are not ending."""
+    """Pods of a component (and slot) that are there: neither ending nor over."""
+    return [
+        pod
+        for pod in _all_of(pods, component, slot)
+        if not is_over(pod) and not pod["metadata"].get("deletionTimestamp")
+    ]
+
+
+def is_over(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod will never run again: it was evicted, or ended. Its object may stay for hours."""
+    return (pod.get("status") or {}).get("phase") in {"Failed", "Succeeded"}
+
+
+def _all_of(pods: Iterable[Manifest], component: str, slot: Slot | None) -> list[Manifest]:
     return [
         pod
         for pod in pods
         if labels_of(pod).get(names.LABEL_COMPONENT) == component
         and (slot is None or labels_of(pod).get(names.LABEL_SLOT) == slot)
-        and not pod["metadata"].get("deletionTimestamp")
     ]
 
 
@@ -212,17 +224,14 @@ def observe_slot(
     """A slot over its components; `deployments` by component."""
     own = [pod for component in names.SLOT_COMPONENTS for pod in of_component(pods, component, slot)]
     release = _common_release(deployments, own)
-    counts = [
-        _count(deployments.get(component), of_component(pods, component, slot), release, now)
-        for component in names.SLOT_COMPONENTS
-    ]
-    ready, starting, wanted = min(counts, key=lambda entry: entry[0] - entry[2])
+    components: dict[str, ComponentObservation] = {
+        part: _observe_component(deployments.get(part), _all_of(pods, part, slot), release, now)
+        for part in names.SLOT_COMPONENTS
+    }
     trouble = first_trouble(own, now)
     return SlotObservation(
         release=release,
-        ready=ready,
-        starting=starting,
-        wanted=wanted,
+        components=components,
         pods=len(own),
         restarts={pod["metadata"]["uid"]: restarts_of(pod) for pod in own},
         oom_killed=next((pod["metadata"]["name"] for pod in own if _oom_killed(pod)), ""),
@@ -255,23 +264,38 @@ def _common_release(deployments: Mapping[str, Manifest], pods: Sequence[Manifest
     return next(iter(found)) if len(found) == 1 else None
 
 
-def _count(
+def _observe_component(
     deployment: Mapping[str, Any] | None, pods: Sequence[Manifest], release: int | None, now: datetime
-) -> tuple[int, int, int]:
-    """Ready, starting and wanted pods of one component, of the release alone."""
-    wanted = int(deployment["spec"].get("replicas", 1)) if deployment is not None else 0
-    own = [pod for pod in pods if release is not None and release_of(pod) == release]
-    ready = sum(is_ready(pod) for pod in own)
-    starting = sum(not is_ready(pod) and _in_startup(pod, now) for pod in own)
-    return ready, starting, wanted
+) -> ComponentObservation:
+    """One component's pods, of the release alone."""
+    own = [pod for pod in pods if release is not None and release_of(pod) == release and not is_over(pod)]
+    there = [pod for pod in own if not pod["metadata"].get("deletionTimestamp")]
+    return ComponentObservation(
+        ready=sum(is_ready(pod) for pod in there),
+        starting=sum(not is_ready(pod) and _in_startup(pod, now) for pod in there),
+        wanted=int(deployment["spec"].get("replicas", 1)) if deployment is not None else 0,
+        pods=len(there),
+        ending=len(own) - len(there),
+    )
 
 
 def _in_startup(pod: Mapping[str, Any], now: datetime) -> bool:
     created = pod["metadata"].get("creationTimestamp")
     if created is None or restarts_of(pod) > 0:
         return False
-    ran = any((entry.get("started") or entry.get("ready")) for entry in _containers(pod))
-    return not ran and (now - parse_time(created)).total_seconds() < STARTING_SECONDS
+    return not _was_ready(pod) and (now - parse_time(created)).total_seconds() < STARTING_SECONDS
+
+
+def _was_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether it was ever ready. Just after its startup probe passed, Ready has not changed since it began."""
+    if not any((entry.get("started") or entry.get("ready")) for entry in _containers(pod)):
+        return False
+    status = pod.get("status") or {}
+    ready = [entry for entry in status.get("conditions") or () if entry["type"] == "Ready"]
+    states = [(entry.get("state") or {}).get("running") or {} for entry in status.get("containerStatuses") or ()]
+    changes = [parse_time(entry["lastTransitionTime"]) for entry in ready if entry.get("lastTransitionTime")]
+    runs = [parse_time(state["startedAt"]) for state in states if state.get("startedAt")]
+    return not changes or not runs or max(changes) > max(runs)
 
 
 def _oom_killed(pod: Mapping[str, Any]) -> bool:

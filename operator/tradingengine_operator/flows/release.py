@@ -13,10 +13,22 @@ from tradingengine_operator.api import Slot
 from tradingengine_operator.builders.route import FULL
 
 from .actions import Action, Announce, CloseSlot, EnsureSlot, Migrate, RemoveSlot, SetRoute, WriteRecord
-from .analysis import Failure, analyse
+from .analysis import Analysis, Failure, Held, analyse
 from .conditions import explain
-from .observation import Policy, ReleaseObservation
-from .state import Candidate, Leaving, Placed, ReleaseState, Retirement, Stage, Verdict, advanced, other
+from .observation import ReleaseObservation
+from .policy import Policy
+from .state import (
+    COUNTED_TIMES,
+    Candidate,
+    Leaving,
+    Placed,
+    ReleaseState,
+    Retirement,
+    Stage,
+    Verdict,
+    advanced,
+    other,
+)
 
 SLOTS: tuple[Slot, Slot] = ("a", "b")
 CHECK_SECONDS = 1.0
@@ -25,15 +37,27 @@ START_POLL_SECONDS = 5.0
 #: How often an answer of the Gateway is looked for, by how long it is missing; its events wake the loop besides.
 GATEWAY_PATIENCE = ((15.0, 5.0), (120.0, 30.0))
 MIGRATION_RETRY_SECONDS = 60.0
+#: The judged part of a hold is stored after a fifth of it, within these bounds: more may be lost with the operator.
+STORED_PART, STORED_LEAST, STORED_MOST = 0.2, 5.0, 120.0
+#: The clocks of a machine drift and are slewed; what is more was set.
+CLOCK_SET_SECONDS = 2.0
+TOO_FEW_PODS = Held(
+    "TooFewPods",
+    "the next step needs as many ready pods as the stable release has by now: held until they are ready",
+)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The next state, what is asked for, and after how many seconds to look again (None: when something changes)."""
+    """The next state, what is asked for, and after how many seconds to look again (None: when something changes).
+
+    `held` says why a candidate that has weight does not go on.
+    """
 
     state: ReleaseState
     actions: tuple[Action, ...]
     recheck: float | None
+    held: Held | None = None
 
 
 @dataclass(frozen=True)
@@ -42,16 +66,31 @@ class _Move:
 
     state: ReleaseState
     once: tuple[Action, ...] = ()
+    held: Held | None = None
 
 
 def step(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> Decision:
     """One transition at most per machine (the release that leaves, the one that comes), then the wanted world."""
-    first = _retire(state, seen, policy, now)
+    first = _retire(_follow_clock(state, seen.clock_jump), seen, policy, now)
     second = _forget_verdict(first.state, seen)
     third = _advance(second, seen, policy, now) if second.candidate is not None else _start(second, seen, now)
-    return Decision(
-        third.state, (*_wanted(third.state, seen, policy), *first.once, *third.once), _recheck(third.state, seen, now)
-    )
+    actions = (*_wanted(third.state, seen, policy), *first.once, *third.once)
+    return Decision(third.state, actions, _recheck(third.state, seen, now), third.held)
+
+
+def _follow_clock(state: ReleaseState, jump: float) -> ReleaseState:
+    """Moves what is counted from along with a wall clock that was set, or budgets would be over, or never end."""
+    if abs(jump) < CLOCK_SET_SECONDS:
+        return state
+    by = timedelta(seconds=jump)
+    candidate, leaving = state.candidate, state.retiring
+    if candidate is not None:
+        times = {name: getattr(candidate, name) for name in COUNTED_TIMES}
+        candidate = replace(candidate, **{name: value + by for name, value in times.items() if value is not None})
+    if leaving is not None:
+        until = leaving.until + by if leaving.until is not None else None
+        leaving = replace(leaving, stage_at=leaving.stage_at + by, until=until)
+    return advanced(state, candidate=candidate, retiring=leaving)
 
 
 def _forget_verdict(state: ReleaseState, seen: ReleaseObservation) -> ReleaseState:
@@ -71,7 +110,9 @@ def _start(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> _Mov
         return _Move(state)
     number = _number(state, seen)
     slot = other(state.stable.slot) if state.stable is not None else "a"
-    candidate = Candidate(slot, number, seen.template_hash, Stage.RECORDING, started_at=now, stage_at=now)
+    serving = seen.slots[state.stable.slot].components.get("api") if state.stable is not None else None
+    floor = serving.wanted if serving is not None else 0
+    candidate = Candidate(slot, number, seen.template_hash, Stage.RECORDING, started_at=now, stage_at=now, floor=floor)
     news = Announce("ReleaseStarted", f"release {number} takes slot {slot}")
     return _Move(advanced(state, last=number, candidate=candidate, retiring=None, finished_at=None), (news,))
 
@@ -145,14 +186,17 @@ def _starting(
     if slot.release == candidate.release and slot.complete:
         weight = policy.steps[0].weight if state.stable is not None else FULL
         ready = replace(
-            candidate, weight=weight, restarts={uid: count for uid, count in slot.restarts.items() if count}
+            candidate,
+            weight=weight,
+            restarts={uid: count for uid, count in slot.restarts.items() if count},
+            pods=slot.ready_pods(),
         )
         news = Announce("ReleaseWeight", f"release {candidate.release} is ready and gets weight {weight / 10:g}")
         return _Move(_staged(state, ready, Stage.SHIFTING, now), (news,))
     waited = (now - candidate.stage_at).total_seconds()
     if state.stable is None or waited < policy.start_budget:
         return _Move(state)
-    message = f"{slot.ready} of {slot.wanted} pods ready after {waited:.0f} s. {slot.waiting}".strip()
+    message = f"not ready after {waited:.0f} s: {slot.shortfall()}. {slot.waiting}".strip()
     failure = Failure("NotReadyInTime", message, f"{waited:.0f}s", f"{policy.start_budget:g}s")
     return _withdraw(state, candidate, failure, now)
 
@@ -167,26 +211,53 @@ def _carrying(
         return _withdraw(state, judged.candidate, judged.failure, now)
     moved = advanced(state, candidate=judged.candidate)
     if not _routed(state, seen):
-        return _Move(moved)
+        return _Move(moved, held=judged.held)
     if candidate.stage is Stage.SHIFTING:
-        held = replace(judged.candidate, step_started_at=now)
-        return _Move(_staged(moved, held, Stage.HOLDING, now))
-    if not judged.good or not _due(candidate, policy, now):
-        return _Move(moved)
+        held = replace(judged.candidate, step_started_at=now, held=0.0)
+        return _Move(_staged(moved, held, Stage.HOLDING, now), held=judged.held)
+    return _holding(moved, judged, seen, policy, now)
+
+
+def _holding(state: ReleaseState, judged: Analysis, seen: ReleaseObservation, policy: Policy, now: datetime) -> _Move:
+    candidate = judged.candidate
+    if not _due(candidate, seen, policy):
+        least = min(STORED_MOST, max(STORED_LEAST, _hold(candidate, policy) * STORED_PART))
+        if seen.judged < least:
+            return _Move(state, held=judged.held)
+        stored = replace(candidate, held=candidate.held + seen.judged)
+        return _Move(advanced(state, candidate=stored), held=judged.held)
+    if not _as_many_as_stable(state, candidate, seen):
+        return _Move(state, held=judged.held or TOO_FEW_PODS)
+    if not judged.good:
+        return _Move(state, held=judged.held)
     if candidate.step + 1 >= len(policy.steps):
-        return _promote(moved, judged.candidate, policy, now)
-    return _next_step(moved, judged.candidate, policy, now)
+        return _promote(state, candidate, policy, now)
+    return _next_step(state, candidate, seen, policy, now)
 
 
-def _due(candidate: Candidate, policy: Policy, now: datetime) -> bool:
-    hold = policy.steps[min(candidate.step, len(policy.steps) - 1)].hold
-    return candidate.step_started_at is not None and now >= candidate.step_started_at + timedelta(seconds=hold)
+def _hold(candidate: Candidate, policy: Policy) -> float:
+    return policy.steps[min(candidate.step, len(policy.steps) - 1)].hold
 
 
-def _next_step(state: ReleaseState, candidate: Candidate, policy: Policy, now: datetime) -> _Move:
+def _due(candidate: Candidate, seen: ReleaseObservation, policy: Policy) -> bool:
+    """Whether the step was judged for as long as it holds: time in which nobody looked does not count."""
+    return candidate.step_started_at is not None and candidate.held + seen.judged >= _hold(candidate, policy)
+
+
+def _as_many_as_stable(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation) -> bool:
+    """Whether it has the pods for more weight: all that it asks for, and no fewer than the stable release has now."""
+    own = seen.slots[candidate.slot]
+    stable = seen.slots[state.stable.slot].ready_pods() if state.stable is not None else {}
+    return own.complete and all(entry.wanted >= stable.get(part, 0) for part, entry in own.components.items())
+
+
+def _next_step(
+    state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
+) -> _Move:
     number = candidate.step + 1
     weight = max(candidate.weight, policy.steps[number].weight)
-    moved = replace(candidate, step=number, weight=weight, step_started_at=None)
+    pods = seen.slots[candidate.slot].ready_pods()
+    moved = replace(candidate, step=number, weight=weight, step_started_at=None, held=0.0, pods=pods)
     news = Announce("ReleaseWeight", f"release {candidate.release} gets weight {weight / 10:g}")
     return _Move(_staged(state, moved, Stage.SHIFTING, now), (news,))
 
@@ -287,16 +358,33 @@ def _wanted(state: ReleaseState, seen: ReleaseObservation, policy: Policy) -> tu
     if state.live():
         actions.append(SetRoute(state.live(), state.weights()))
     if state.stable is not None:
-        actions.append(EnsureSlot(state.stable.slot, state.stable.release, "stable"))
+        floor = {"api": candidate.floor} if candidate is not None and candidate.floor else {}
+        actions.append(EnsureSlot(state.stable.slot, state.stable.release, "stable", floor))
     if candidate is not None and candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}:
-        actions.append(EnsureSlot(candidate.slot, candidate.release, "canary"))
+        pods = _canary_pods(state, candidate, seen, policy)
+        actions.append(EnsureSlot(candidate.slot, candidate.release, "canary", pods))
     if leaving is not None:
-        actions.append(EnsureSlot(leaving.slot, leaving.release, "leaving"))
+        actions.append(EnsureSlot(leaving.slot, leaving.release, "leaving", _stable_pods(state, seen)))
         if leaving.stage in {Leaving.CLOSING, Leaving.WARM} and not seen.slots[leaving.slot].withdrawn:
             actions.append(CloseSlot(leaving.slot, leaving.release, policy.spread))
     used = {entry.slot for entry in (state.stable, candidate, leaving) if entry is not None}
     actions.extend(RemoveSlot(slot) for slot in SLOTS if slot not in used)
     return tuple(actions)
+
+
+def _stable_pods(state: ReleaseState, seen: ReleaseObservation) -> dict[str, int]:
+    """Ready pods of the stable release, by component."""
+    return seen.slots[state.stable.slot].ready_pods() if state.stable is not None else {}
+
+
+def _canary_pods(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy) -> dict[str, int]:
+    """As many as the stable release has, as of its start, and again before it gets more weight; not in between."""
+    stable = _stable_pods(state, seen)
+    if candidate.stage is Stage.STARTING:
+        return stable
+    if candidate.stage is Stage.HOLDING and _due(candidate, seen, policy):
+        return {part: max(count, stable.get(part, 0)) for part, count in candidate.pods.items()}
+    return dict(candidate.pods)
 
 
 def _recheck(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> float | None:

@@ -49,7 +49,12 @@ class Placed:
 
 @dataclass(frozen=True)
 class Candidate:
-    """The release that is on its way up; `weight` is the intent, in tenths of a percent."""
+    """The release that is on its way up; `weight` is the intent, in tenths of a percent.
+
+    `held` are the seconds for which this step was judged, as of the last time they were stored. `sampled_at` ends the
+    last failing sample: no later one reaches back before it. `pods` are the ready pods by component that it had when it
+    got its weight, `floor` those that the stable release's API had when the run began.
+    """
 
     slot: Slot
     release: int
@@ -60,11 +65,16 @@ class Candidate:
     step: int = 0
     weight: int = 0
     step_started_at: datetime | None = None
+    held: float = 0.0
     failures: int = 0
     sampled_at: datetime | None = None
     no_data_since: datetime | None = None
+    low_since: datetime | None = None
+    both_since: datetime | None = None
     unready_since: datetime | None = None
     restarts: dict[str, int] = field(default_factory=dict)
+    pods: dict[str, int] = field(default_factory=dict)
+    floor: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,7 +187,17 @@ def advanced(state: ReleaseState, **changes: Any) -> ReleaseState:
 
 
 INITIAL = ReleaseState()
-_TIMES = frozenset({"started_at", "stage_at", "step_started_at", "sampled_at", "no_data_since", "unready_since"})
+#: Times of a candidate that are counted from: they go along when the wall clock is set.
+COUNTED_TIMES = (
+    "stage_at",
+    "step_started_at",
+    "sampled_at",
+    "no_data_since",
+    "low_since",
+    "both_since",
+    "unready_since",
+)
+_TIMES = frozenset({"started_at", *COUNTED_TIMES})
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from tradingengine_operator.builders import OperatorImages
 from tradingengine_operator.clients.applier import Applier
 from tradingengine_operator.clients.control import ControlClient
 from tradingengine_operator.clients.kubernetes import KubernetesClient, api_client, load_api_client
+from tradingengine_operator.clients.pages import PageClient
 from tradingengine_operator.clients.prometheus import PrometheusClient
 from tradingengine_operator.errors import LeaseLostError
 from tradingengine_operator.plan import kinds
@@ -69,6 +70,7 @@ async def tool_box(options: Options, client: KubernetesClient, metrics: Operator
             applier=Applier(client),
             control=ControlClient(session, port=options.control_port),
             prometheus=PrometheusClient(session),
+            pages=PageClient(session),
             announcer=Announcer(client, os.environ.get("POD_NAME", "local")),
             metrics=metrics,
             images=options.images,

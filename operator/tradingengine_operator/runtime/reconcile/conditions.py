@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tradingengine_operator.api import ConditionStatus
 from tradingengine_operator.builders import names
 from tradingengine_operator.errors import ApiError, OperatorError
 from tradingengine_operator.flows.conditions import FOUNDATIONS, explain
@@ -35,8 +36,9 @@ def release_conditions(p: Pass, view: ReleaseView) -> None:
         message = f"the record of the serving release, ConfigMap {name}, is missing or cannot be read"
         mend = "restore it from a backup, or ask for another version; what serves goes on, but is not mended"
         p.conditions.set("ReleaseHealthy", "False", "RecordMissing", explain(message, mend))
-    elif state.stable is not None and view.slots and not view.slots[state.stable.slot].ready:
-        p.conditions.set("ReleaseHealthy", "False", "NoReadyPod", "no pod of the serving release is ready")
+    elif state.stable is not None and view.slots and view.slots[state.stable.slot].dead:
+        dead = " and ".join(view.slots[state.stable.slot].dead)
+        p.conditions.set("ReleaseHealthy", "False", "NoReadyPod", f"no pod of the serving release's {dead} is ready")
     elif state.stable is not None and p.ctx.spec.rollout.error_rate.disabled:
         p.conditions.set("ReleaseHealthy", "True", "ChecksDisabled", CHECKS_DISABLED)
     elif state.stable is not None:
@@ -57,6 +59,9 @@ def _candidate_condition(p: Pass, view: ReleaseView) -> None:
         p.conditions.set("ReleaseHealthy", "False", migration.reason, explain(migration.message, migration.mend))
     elif candidate.stage is Stage.SHIFTING and view.route.exists and _route_refused(view):
         p.conditions.set("ReleaseHealthy", "False", view.route.reason, _route_text(view))
+    elif view.held is not None:
+        status: ConditionStatus = "False" if view.held.failing else "Unknown"
+        p.conditions.set("ReleaseHealthy", status, view.held.reason, view.held.message)
     else:
         disabled = p.ctx.spec.rollout.error_rate.disabled
         message = f"the release is under way; {CHECKS_DISABLED}" if disabled else "the release is under way"
@@ -66,7 +71,7 @@ def _candidate_condition(p: Pass, view: ReleaseView) -> None:
 def whole_conditions(p: Pass, view: ReleaseView, failure: OperatorError | None) -> None:
     """Sets Ready, Progressing and Degraded from everything that was found."""
     state, conditions = p.state, p.conditions
-    serving = state.stable is not None and bool(view.slots) and view.slots[state.stable.slot].ready > 0
+    serving = state.stable is not None and bool(view.slots) and view.slots[state.stable.slot].serving
     if failure is not None:
         conditions.set("Ready", "False", _reason(failure), explain(failure.message, failure.mend))
     elif not serving:

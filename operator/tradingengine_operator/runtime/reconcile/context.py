@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from tradingengine_operator.builders import EngineContext, Manifest, OperatorIma
 from tradingengine_operator.clients.applier import Applier
 from tradingengine_operator.clients.control import ControlClient
 from tradingengine_operator.clients.kubernetes import KubernetesClient
+from tradingengine_operator.clients.pages import PageClient
 from tradingengine_operator.clients.prometheus import PrometheusClient
 from tradingengine_operator.errors import OperatorError
 from tradingengine_operator.flows.conditions import Conditions
@@ -38,7 +40,10 @@ class Tools:
     metrics: OperatorMetrics
     images: OperatorImages
     operator_version: str
+    pages: PageClient
     clock: Clock = utc_now
+    #: Seconds of a clock that never jumps.
+    ticks: Callable[[], float] = time.monotonic
 
 
 @dataclass

@@ -206,8 +206,9 @@ class EngineReconciler:
         said = self._edge.view.said
         if said is not None and said.edge is not None:
             metrics.edge_flat.labels(*key).set(int(said.edge.flat))
-        if p.error_sample is not None and p.error_sample.value is not None:
-            metrics.error_rate.labels(*key).set(float(p.error_sample.value))
+        share = p.error_sample.worst() if p.error_sample is not None else None
+        if share is not None:
+            metrics.error_rate.labels(*key).set(float(share))
 
     def _begin(self, engine: dict[str, Any]) -> Pass:
         now = self._tools.clock()

@@ -89,8 +89,8 @@ def _checks(p: Pass) -> list[dict[str, Any]]:
     check = p.ctx.spec.rollout.error_rate
     if check.disabled:
         return []
-    sample = p.error_sample
-    value = f"{sample.value:.4f}" if sample is not None and sample.value is not None else None
+    share = p.error_sample.worst() if p.error_sample is not None else None
+    value = f"{share:.4f}" if share is not None else None
     return [{"name": "error-rate", "value": value, "limit": str(check.limit)}]
 
 

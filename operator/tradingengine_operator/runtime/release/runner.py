@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from tradingengine_operator.api import Slot, TradingEngineSpec, seconds
+from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import names
 from tradingengine_operator.builders.migrations import build_migration
 from tradingengine_operator.builders.release import ReleaseRecord
@@ -21,8 +20,10 @@ from tradingengine_operator.flows.actions import (
     SetRoute,
     WriteRecord,
 )
-from tradingengine_operator.flows.observation import Policy, ReleaseObservation, SlotObservation, StepPolicy
+from tradingengine_operator.flows.analysis import Held
+from tradingengine_operator.flows.observation import ReleaseObservation, SlotObservation
 from tradingengine_operator.flows.pod_observation import DrainObservation, observe_migration, observe_slot
+from tradingengine_operator.flows.policy import Policy, policy_of
 from tradingengine_operator.flows.release import SLOTS, step
 from tradingengine_operator.flows.state import ReleaseState
 from tradingengine_operator.plan import kinds
@@ -38,6 +39,7 @@ from tradingengine_operator.runtime.release.records import (
     write_record,
 )
 from tradingengine_operator.runtime.release.route import GatewayWatch, set_route
+from tradingengine_operator.runtime.release.sampling import Sampler
 from tradingengine_operator.runtime.release.slots import (
     QuietWatch,
     ask_drained,
@@ -47,12 +49,9 @@ from tradingengine_operator.runtime.release.slots import (
     ensure_slot,
     remove_slot,
 )
-from tradingengine_operator.samples import Sample
 
 #: Steps of one pass; a pass that would need more goes on in the next one.
 STEPS_PER_PASS = 8
-#: How much longer than it must be silent a slot that lost its weight is waited for.
-QUIET_MARGIN_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 Store = Callable[[Pass], Awaitable[None]]
 
@@ -65,6 +64,7 @@ class ReleaseView:
     slots: dict[Slot, SlotObservation] = field(default_factory=dict)
     route: RouteObservation = field(default_factory=RouteObservation)
     seen: ReleaseObservation | None = None
+    held: Held | None = None
 
 
 class ReleaseRunner:
@@ -75,6 +75,7 @@ class ReleaseRunner:
         self._shelf = RecordCache()
         self._quiet = QuietWatch()
         self._gateway = GatewayWatch()
+        self._sampler = Sampler()
         self.view = ReleaseView()
 
     async def run(self, p: Pass, *, may_start: bool) -> None:
@@ -82,8 +83,9 @@ class ReleaseRunner:
         p.state = stored_state(p)
         policy = policy_of(p.ctx.spec)
         for _ in range(STEPS_PER_PASS):
-            seen = await self._look(p, may_start=may_start)
+            seen = await self._look(p, policy, may_start=may_start)
             decision = step(p.state, seen, policy, p.tools.clock())
+            self.view.held = decision.held
             moved = decision.state != p.state
             if moved:
                 p.state = decision.state
@@ -98,12 +100,11 @@ class ReleaseRunner:
         self._keep(p)
         await prune_records(p, list(self.view.records), p.state)
 
-    async def _look(self, p: Pass, *, may_start: bool) -> ReleaseObservation:
+    async def _look(self, p: Pass, policy: Policy, *, may_start: bool) -> ReleaseObservation:
         records = self._shelf.read(p)
         gateway = p.ctx.spec.gateway
         facts = read_route(p.children.route, p.ctx.name, gateway.name, gateway.namespace)
         slots = {slot: await self._slot(p, slot) for slot in SLOTS}
-        canary, stable = await _samples(p)
         candidate = p.state.candidate
         name = names.migration(p.ctx.name, candidate.release) if candidate is not None else ""
         seen = ReleaseObservation(
@@ -113,10 +114,9 @@ class ReleaseRunner:
             slots=slots,
             route=facts,
             migration=observe_migration(p.children.get(kinds.JOB, name), p.children.pods, p.tools.clock()),
-            canary_errors=canary,
-            stable_errors=stable,
         )
-        p.error_sample = canary
+        seen = await self._sampler.complete(p, seen, policy)
+        p.error_sample = seen.canary
         self.view = ReleaseView(records, slots, facts, seen)
         return seen
 
@@ -189,39 +189,3 @@ class ReleaseRunner:
                 name = names.slot(p.ctx.name, part, slot)
                 p.wanted |= {Key(kinds.DEPLOYMENT.kind, name), Key(kinds.SERVICE.kind, name)}
                 p.wanted.add(Key(kinds.SERVICE.kind, names.slot_pods(p.ctx.name, part, slot)))
-
-
-def policy_of(spec: TradingEngineSpec) -> Policy:
-    """The flow's policy of a specification."""
-    rollout = spec.rollout
-    check = rollout.error_rate
-    quiet = 2 * spec.gateway.throttle_seconds
-    return Policy(
-        steps=tuple(StepPolicy(entry.tenths, float(entry.hold_seconds)) for entry in rollout.steps),
-        error_rate=check.limit,
-        failure_limit=check.failure_limit,
-        error_rate_disabled=check.disabled,
-        no_data_budget=float(seconds(rollout.no_data_budget)),
-        warm=float(seconds(rollout.warm_slot)),
-        quiet=quiet,
-        quiet_budget=quiet + QUIET_MARGIN_SECONDS,
-    )
-
-
-def prometheus_url(p: Pass) -> str:
-    """The Prometheus that judges: the one that is named, or the embedded one."""
-    return p.ctx.spec.monitoring.prometheus or names.prometheus_url(p.ctx.name, p.namespace)
-
-
-async def _samples(p: Pass) -> tuple[Sample | None, Sample | None]:
-    """Error rates of the candidate and of the stable release, while the candidate has weight."""
-    candidate, stable = p.state.candidate, p.state.stable
-    if candidate is None or stable is None or candidate.weight == 0 or p.ctx.spec.rollout.error_rate.disabled:
-        return None, None
-    url, whose = prometheus_url(p), (p.namespace, p.ctx.name)
-    return tuple(  # type: ignore[return-value]
-        await asyncio.gather(
-            p.tools.prometheus.error_rate(url, whose, candidate.slot, candidate.release),
-            p.tools.prometheus.error_rate(url, whose, stable.slot, stable.release),
-        )
-    )

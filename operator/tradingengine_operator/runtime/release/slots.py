@@ -15,7 +15,7 @@ from tradingengine_operator.builders.slots import build_hpa, build_slot
 from tradingengine_operator.clients.control import PodState
 from tradingengine_operator.errors import ControlError
 from tradingengine_operator.flows.actions import CloseSlot, EnsureSlot
-from tradingengine_operator.flows.pod_observation import DrainObservation, is_ready, of_component, release_of
+from tradingengine_operator.flows.pod_observation import DrainObservation, of_component, release_of
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key, owns_replicas
 from tradingengine_operator.runtime.reconcile.children import pod_address
@@ -112,7 +112,7 @@ async def ensure_slot(p: Pass, action: EnsureSlot, record: ReleaseRecord) -> Non
     for component in names.SLOT_COMPONENTS:
         await _ensure_component(p, action, record, component)
     if action.role == "stable":
-        await p.ensure(build_hpa(p.ctx, "api", action.slot))
+        await p.ensure(build_hpa(p.ctx, "api", action.slot, floor=action.pods.get("api", 0)))
 
 
 async def ensure_services(p: Pass, slot: Slot, record: ReleaseRecord) -> None:
@@ -168,13 +168,5 @@ def _replicas(
         if component == "api":
             return current or first  # the autoscaler's, once it has begun
         return p.ctx.spec.dashboard.replicas.min
-    live = _live_ready(p, component)
     # Never fewer than it has: pods are not taken from under a weight because the live slot lost one.
-    return max(current, live or first)
-
-
-def _live_ready(p: Pass, component: names.SlotComponent) -> int:
-    stable = p.state.stable
-    if stable is None:
-        return 0
-    return sum(is_ready(pod) for pod in of_component(p.children.pods, component, stable.slot))
+    return max(current, action.pods.get(component) or first)

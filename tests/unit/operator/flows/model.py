@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from tradingengine_operator.api import Slot
+from tradingengine_operator.api import Slot, TradingEngineSpec
 from tradingengine_operator.flows.actions import (
     Action,
     Announce,
@@ -18,25 +18,45 @@ from tradingengine_operator.flows.actions import (
     SetRoute,
     WriteRecord,
 )
+from tradingengine_operator.flows.analysis import was_judged
+from tradingengine_operator.flows.error_rate import windows
 from tradingengine_operator.flows.observation import (
+    ComponentObservation,
     MigrationObservation,
-    Policy,
     ReleaseObservation,
     SlotObservation,
-    StepPolicy,
 )
+from tradingengine_operator.flows.policy import Policy, StepPolicy, policy_of
 from tradingengine_operator.flows.release import Decision, step
 from tradingengine_operator.flows.state import ReleaseState, dump_state, load_state
 from tradingengine_operator.plan.routes import RouteObservation
-from tradingengine_operator.samples import Kind, Sample
+from tradingengine_operator.runtime.release.sampling import ClockWatch, JudgedTime
+from tradingengine_operator.samples import Counts, Kind, OwnAnswer, Sample
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-POLICY = Policy(
+COMPONENTS = ("api", "dashboard")
+POLICY = replace(
+    policy_of(TradingEngineSpec(version="1.0.0")),
     steps=(StepPolicy(100, 10.0), StepPolicy(500, 10.0), StepPolicy(1000, 0.0)),
     no_data_budget=30.0,
+    hold_budget=60.0,
     warm=60.0,
     quiet=0.4,
+    quiet_budget=10.0,
 )
+#: Client requests that a component counts in any window, when a test does not say.
+REQUESTS = 1000
+
+
+@dataclass
+class ComponentModel:
+    """Pods of one component: ready ones, young ones that were never ready, those being deleted."""
+
+    wanted: int = 2
+    ready: int = 0
+    starting: int = 0
+    failing: int = 0
+    ending: int = 0
 
 
 @dataclass
@@ -44,9 +64,18 @@ class SlotModel:
     """A slot's pods."""
 
     release: int
-    ready: int
+    components: dict[str, ComponentModel] = field(
+        default_factory=lambda: {part: ComponentModel() for part in COMPONENTS}
+    )
     withdrawn: bool = False
     restarts: dict[str, int] = field(default_factory=dict)
+
+    def be_ready(self, pods: int, *components: str) -> None:
+        """So many pods of these components (all, when none is named) are ready; the others fail."""
+        for part in components or COMPONENTS:
+            model = self.components[part]
+            model.ready, model.starting, model.ending = min(pods, model.wanted), 0, 0
+            model.failing = max(0, model.wanted - pods)
 
 
 @dataclass
@@ -62,8 +91,18 @@ class WorldModel:
     weights: dict[Slot, int] = field(default_factory=dict)
     live: frozenset[tuple[Slot, int]] = frozenset()
     accepted: bool = False
-    rates: dict[int, Sample | None] = field(default_factory=dict)
+    #: Share of failed requests by release, and by (release, component) where components differ; None: no request.
+    rates: dict[int | tuple[int, str], str | None] = field(default_factory=dict)
     default_rate: str | None = "0"
+    #: Requests of a component by release in any window.
+    requests: dict[int, int] = field(default_factory=dict)
+    no_server: bool = False
+    #: Status of the operator's own requests by (release, component); None: no answer.
+    own: dict[tuple[int, str], int | None] = field(default_factory=dict)
+    #: How far the wall clock was set.
+    clock_set: timedelta = timedelta(0)
+    watch: JudgedTime = field(default_factory=JudgedTime)
+    clock: ClockWatch = field(default_factory=ClockWatch)
     migrations_fail: bool = False
     pods_start: bool = True
     may_start: bool = True
@@ -79,16 +118,16 @@ class WorldModel:
         """Everything that takes time gets done: jobs, pods, the Gateway."""
         self.jobs = dict.fromkeys(self.jobs, "failed" if self.migrations_fail else "done")
         for slot in self.slots.values():
-            slot.ready = 2 if self.pods_start else 0
+            slot.be_ready(100 if self.pods_start else 0)
         self.accepted = bool(self.weights)
 
-    def observe(self) -> ReleaseObservation:
+    def observe(self, policy: Policy = POLICY) -> ReleaseObservation:
         """What the operator sees."""
         state = self.state()
         candidate = state.candidate
         number = candidate.release if candidate is not None else 0
         job = self.jobs.get(number)
-        return ReleaseObservation(
+        seen = ReleaseObservation(
             template_hash=self.hash,
             records=dict(self.records),
             may_start=self.may_start,
@@ -97,13 +136,49 @@ class WorldModel:
             migration=MigrationObservation(
                 job is not None, job == "done", job == "failed", "it broke" if job == "failed" else ""
             ),
-            canary_errors=self._rate(number) if candidate is not None and candidate.weight else None,
-            stable_errors=self._rate(state.stable.release) if state.stable is not None else None,
         )
+        return self._sampled(seen, state, policy)
+
+    def restart(self) -> None:
+        """The operator is another process, which remembers nothing."""
+        self.watch, self.clock = JudgedTime(), ClockWatch()
+
+    def wall(self) -> datetime:
+        """What the operator's clock says."""
+        return self.now + self.clock_set
+
+    def go(self, seconds: float) -> None:
+        """Time goes by."""
+        self.now += timedelta(seconds=seconds)
+
+    def hold_on(self, seconds: int, policy: Policy = POLICY) -> None:
+        """Passes once a second with nothing getting done in between."""
+        for _ in range(seconds):
+            self.turn(policy)
+            self.go(1)
+
+    def _sampled(self, seen: ReleaseObservation, state: ReleaseState, policy: Policy) -> ReleaseObservation:
+        tick = (self.now - START).total_seconds()
+        seen = replace(seen, clock_jump=self.clock.look(self.wall(), tick))
+        candidate, stable = state.candidate, state.stable
+        if candidate is None or stable is None or not candidate.weight:
+            self.watch.look(None, tick, judged=False)
+            return seen
+        asked = windows(candidate, self.wall())
+        if asked:
+            seen = replace(
+                seen,
+                canary=self._counted(candidate.release, asked),
+                stable=self._counted(stable.release, asked),
+                own_answers=self._own(candidate.release),
+                stable_own_answers=self._own(stable.release),
+            )
+        judged = was_judged(candidate, seen, policy, self.wall())
+        return replace(seen, judged=self.watch.look(candidate, tick, judged=judged))
 
     def decide(self, policy: Policy = POLICY) -> Decision:
         """The pure step on what is stored and seen."""
-        return step(self.state(), self.observe(), policy, self.now)
+        return step(self.state(), self.observe(policy), policy, self.wall())
 
     def store(self, decision: Decision) -> None:
         """Writes the state, before anything is acted on."""
@@ -135,6 +210,8 @@ class WorldModel:
     def turn(self, policy: Policy = POLICY, *, kill_after: int | None = None) -> Decision:
         """One pass; killed after so many writes (0: before the state was stored)."""
         decision = self.decide(policy)
+        if kill_after is not None:
+            self.restart()
         if kill_after == 0:
             return decision
         self.store(decision)
@@ -163,16 +240,15 @@ class WorldModel:
             self.now += timedelta(seconds=1)
         raise AssertionError(f"stage {reached} was not reached: {self.stored}")
 
-    def rate(self, value: str) -> Sample:
-        """A sample of now."""
-        return Sample(Kind.VALUE, self.now, Decimal(value))
-
     def _ensure(self, action: EnsureSlot) -> None:
         assert action.release in self.records, "a slot is applied from its record alone"
         slot = self.slots.get(action.slot)
         if slot is None or slot.release != action.release:
             assert not self.weights.get(action.slot), "pods are never replaced under a weight"
-            self.slots[action.slot] = SlotModel(action.release, 0)
+            slot = self.slots[action.slot] = SlotModel(action.release)
+        if action.role != "stable":
+            for part, model in slot.components.items():
+                model.wanted = max(model.wanted, action.pods.get(part, 0))
 
     def _route(self, action: SetRoute) -> None:
         live = frozenset((entry.slot, entry.release) for entry in action.live)
@@ -189,23 +265,38 @@ class WorldModel:
         model = self.slots.get(slot)
         if model is None:
             return SlotObservation()
+        components = {
+            part: ComponentObservation(
+                ready=entry.ready,
+                starting=entry.starting,
+                wanted=entry.wanted,
+                pods=entry.ready + entry.starting + entry.failing,
+                ending=entry.ending,
+            )
+            for part, entry in model.components.items()
+        }
         return SlotObservation(
             release=model.release,
-            ready=model.ready,
-            wanted=2,
-            pods=2,
+            components=components,
+            pods=sum(entry.pods for entry in components.values()),
             restarts=dict(model.restarts),
             quiet=5.0 if self.silent else 0.0,
             withdrawn=model.withdrawn,
         )
 
-    def _rate(self, number: int) -> Sample | None:
-        if number in self.rates:
-            sample = self.rates[number]
-            return Sample(sample.kind, self.now, sample.value) if sample is not None else None
-        if self.default_rate is None:
-            return Sample(Kind.NO_DATA, self.now)
-        return Sample(Kind.VALUE, self.now, Decimal(self.default_rate))
+    def _counted(self, release: int, asked: tuple[float, ...]) -> Sample:
+        if self.no_server:
+            return Sample(Kind.NO_SERVER, self.wall(), detail="TimeoutError")
+        counts: dict[str, Counts] = {}
+        for part in COMPONENTS:
+            share = self.rates.get((release, part), self.rates.get(release, self.default_rate))
+            number = self.requests.get(release, REQUESTS)
+            if share is not None and number:
+                counts[part] = Counts(number, round(number * Decimal(share)))
+        return Sample(Kind.COUNTED, self.wall(), dict.fromkeys(asked, counts))
+
+    def _own(self, release: int) -> dict[str, OwnAnswer]:
+        return {part: OwnAnswer(self.own.get((release, part), 200)) for part in COMPONENTS}
 
 
 def total(weights: Mapping[Slot, int]) -> int:

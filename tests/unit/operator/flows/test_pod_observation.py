@@ -118,8 +118,9 @@ def test_a_complete_slot() -> None:
 
 def test_the_component_that_is_behind_counts() -> None:
     seen = sight([pod("api"), pod("api", age=601), pod("dashboard")], replicas=2)
-    assert (seen.ready, seen.wanted) == (1, 2)
+    assert (seen.ready, seen.components["dashboard"].wanted) == (1, 2)
     assert not seen.complete
+    assert seen.shortfall() == "dashboard 1 of 2"
 
 
 def test_pods_of_two_releases_are_no_release() -> None:
@@ -137,9 +138,9 @@ def test_pods_that_end_or_of_another_slot_do_not_count() -> None:
 
 def test_a_young_pod_that_was_never_ready_is_in_start_up() -> None:
     seen = sight([pod("api", ready=False, age=10), pod("dashboard")])
-    assert (seen.ready, seen.starting) == (0, 1)
-    assert sight([pod("api", ready=False, age=61), pod("dashboard")]).starting == 0
-    assert sight([pod("api", ready=False, age=10, restarts=1), pod("dashboard")]).starting == 0
+    assert (seen.ready, seen.components["api"].starting) == (0, 1)
+    assert sight([pod("api", ready=False, age=61), pod("dashboard")]).components["api"].starting == 0
+    assert sight([pod("api", ready=False, age=10, restarts=1), pod("dashboard")]).components["api"].starting == 0
 
 
 def test_restarts_and_kills_for_memory() -> None:

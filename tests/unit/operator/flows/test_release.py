@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 from tradingengine_operator.builders.route import FULL
 from tradingengine_operator.errors import RecordError
 from tradingengine_operator.flows.actions import SetRoute
-from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Stage, dump_state, load_state, newest
-from tradingengine_operator.samples import Kind, Sample
+from tradingengine_operator.flows.state import (
+    Leaving,
+    Placed,
+    ReleaseState,
+    Stage,
+    dump_state,
+    load_state,
+    newest,
+    render_time,
+)
 
 from .model import POLICY, START, WorldModel, total
 
@@ -66,10 +74,13 @@ def test_a_step_lasts_as_long_as_it_holds_across_a_kill() -> None:
     began = world.state().candidate
     assert began is not None
     assert began.step_started_at is not None
-    world.now = began.step_started_at + timedelta(seconds=9)
-    assert world.turn().state.candidate == began
-    world.now = began.step_started_at + timedelta(seconds=10)
-    moved = world.turn().state.candidate
+    assert world.now - began.step_started_at == timedelta(seconds=1)
+    world.hold_on(10)
+    still = world.state().candidate
+    assert still is not None
+    assert still.step == 0
+    world.hold_on(1)
+    moved = world.state().candidate
     assert moved is not None
     assert (moved.step, moved.weight) == (1, 500)
 
@@ -90,7 +101,7 @@ def test_the_record_is_written_before_a_slot_is_touched() -> None:
 
 def test_errors_above_the_limit_withdraw_after_the_failure_limit() -> None:
     world = releasing()
-    world.rates[2] = world.rate("0.05")
+    world.rates[2] = "0.05"
     world.turn()
     first = world.state().candidate
     assert first is not None
@@ -108,36 +119,40 @@ def test_errors_above_the_limit_withdraw_after_the_failure_limit() -> None:
     assert world.live == {("a", 1)}
 
 
-def test_one_good_sample_forgets_the_bad_one() -> None:
+def test_a_whole_good_window_forgets_the_bad_one() -> None:
     world = releasing()
-    world.rates[2] = world.rate("0.05")
+    world.rates[2] = "0.05"
     world.turn()
-    world.now += timedelta(seconds=1)
-    world.rates[2] = world.rate("0.01")
-    world.turn()
-    candidate = world.state().candidate
-    assert candidate is not None
-    assert candidate.failures == 0
+    world.go(1)
+    world.rates[2] = "0.01"
+    for good in (False, True):
+        world.hold_on(9)
+        candidate = world.state().candidate
+        assert candidate is not None
+        assert (candidate.failures == 0) is good
 
 
 def test_errors_that_the_stable_release_has_too_hold_it() -> None:
     world = releasing()
-    world.rates |= {1: world.rate("0.2"), 2: world.rate("0.2")}
+    world.rates |= {1: "0.2", 2: "0.2"}
     state = world.run(60)
     assert state.candidate is not None
     assert state.candidate.step == 0
     assert state.withdrawn is None
 
 
-@pytest.mark.parametrize(("kind", "reason"), [(Kind.NO_DATA, "NoData"), (Kind.NO_SERVER, "MetricsUnavailable")])
-def test_no_sample_holds_for_the_budget_and_then_withdraws(kind: Kind, reason: str) -> None:
+@pytest.mark.parametrize(("no_server", "reason"), [(False, "NoData"), (True, "MetricsUnavailable")])
+def test_no_sample_holds_for_the_budget_and_then_withdraws(no_server: bool, reason: str) -> None:
     world = releasing()
-    world.rates[2] = Sample(kind, world.now)
+    world.no_server, world.default_rate = no_server, None
     begun = world.now
     for _ in range(30):
-        world.turn()
-        world.now += timedelta(seconds=1)
+        held = world.turn().held
+        world.go(1)
         assert world.state().candidate is not None
+        assert held is not None
+        assert held.reason == reason
+        assert render_time(begun) in held.message
     world.turn()
     verdict = world.state().withdrawn
     assert verdict is not None
@@ -152,7 +167,7 @@ def closed(world: WorldModel) -> bool:
 
 
 def break_readiness(world: WorldModel) -> None:
-    world.slots["b"].ready = 0
+    world.slots["b"].be_ready(0)
 
 
 def break_by_restart(world: WorldModel) -> None:
@@ -184,7 +199,7 @@ def test_restarts_from_before_the_weight_do_not_count() -> None:
 def test_pods_are_taken_down_only_after_weight_accepted_quiet_and_closed() -> None:
     world = releasing()
     world.silent = False
-    world.rates[2] = world.rate("1")
+    world.rates[2] = "1"
     world.turn()
     world.now += timedelta(seconds=1)
     world.turn()
@@ -208,7 +223,7 @@ def test_pods_are_taken_down_only_after_weight_accepted_quiet_and_closed() -> No
 
 def test_a_withdrawn_template_is_not_tried_again_until_something_else_was_asked_for() -> None:
     world = releasing()
-    world.rates[2] = world.rate("1")
+    world.rates[2] = "1"
     state = world.run(120)
     assert state.withdrawn is not None
     assert state.candidate is None
@@ -283,7 +298,7 @@ def test_failed_migrations_of_the_first_release_are_tried_again_once_a_minute() 
 def test_pods_that_never_start_are_withdrawn_after_their_budget() -> None:
     world = running()
     world.hash, world.pods_start = "h2", False
-    world.slots["a"].ready = 2
+    world.slots["a"].be_ready(2)
     policy = replace(POLICY, start_budget=20.0)
     state = world.run(60, policy)
     assert state.withdrawn is not None
@@ -366,7 +381,7 @@ def test_killed_at_any_point_it_ends_where_it_would_have_ended(kills: list[int],
     world = running()
     world.hash = "h2"
     if bad:
-        world.rates[2] = world.rate("0.5")
+        world.rates[2] = "0.5"
     for kill in kills:
         world.turn(kill_after=kill)
         world.settle()
@@ -390,7 +405,7 @@ def test_no_path_raises_weight_without_a_good_sample_and_all_pods_ready(
     for value, pods in zip(samples, ready, strict=False):
         world.default_rate = value
         if "b" in world.slots:
-            world.slots["b"].ready = pods
+            world.slots["b"].be_ready(pods)
         before = dict(world.weights)
         world.turn()
         if world.weights.get("b", 0) > before.get("b", 0):
@@ -424,7 +439,7 @@ def test_state_survives_its_text() -> None:
         state = releasing(stage).state()
         assert load_state(dump_state(state)) == state
     world = releasing()
-    world.rates[2] = world.rate("1")
+    world.rates[2] = "1"
     world.turn()
     world.now += timedelta(seconds=1)
     world.turn()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
 from tradingengine_operator.api import API_VERSION, KIND
+from tradingengine_operator.builders import names
 from tradingengine_operator.clients.applier import Applier
 from tradingengine_operator.clients.control import ControlClient, EdgeFacts, PodState
 from tradingengine_operator.clients.kubernetes import KubernetesClient
+from tradingengine_operator.clients.pages import PageClient
 from tradingengine_operator.clients.prometheus import PrometheusClient
 from tradingengine_operator.errors import ControlError, TokenRefusedError
 from tradingengine_operator.flows.state import ReleaseState, load_state
@@ -21,7 +23,7 @@ from tradingengine_operator.runtime.process.loop import Outcome
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 from tradingengine_operator.runtime.reconcile.context import Tools
 from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
-from tradingengine_operator.samples import Kind, Sample
+from tradingengine_operator.samples import Counts, Kind, OwnAnswer, Sample
 
 from tests.unit.operator.builders.engines import IMAGES
 
@@ -89,16 +91,32 @@ class FakeControl:
 
 @dataclass
 class FakePrometheus:
-    """Error rates by release; none means no data."""
+    """Shares of failed requests by release, of a thousand requests of each component; none means no request."""
 
     rates: dict[int, str] = field(default_factory=dict)
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    async def error_rate(self, _url: str, _whose: tuple[str, str], _slot: str, release: int) -> Sample:
-        """The rate that the test set."""
-        value = self.rates.get(release)
-        now = self.clock()
-        return Sample(Kind.NO_DATA, now) if value is None else Sample(Kind.VALUE, now, Decimal(value))
+    async def counts(
+        self, _url: str, _whose: tuple[str, str], placed: tuple[str, int], windows: Sequence[float], at: datetime
+    ) -> Sample:
+        """The share that the test set, in every window."""
+        value = self.rates.get(placed[1])
+        counts: dict[str, Counts] = {}
+        if value is not None:
+            counts = {part: Counts(1000, round(1000 * Decimal(value))) for part in names.SLOT_COMPONENTS}
+        return Sample(Kind.COUNTED, at, dict.fromkeys(windows, counts))
+
+
+@dataclass
+class FakePages:
+    """What comes of the operator's own requests."""
+
+    status: int | None = 200
+    asked: list[str] = field(default_factory=list)
+
+    async def ask(self, component: str, addresses: Sequence[str], host: str) -> OwnAnswer:
+        """The answer that the test set."""
+        self.asked.append(f"{component} {len(addresses)} {host}")
+        return OwnAnswer(self.status)
 
 
 class Bench:
@@ -108,7 +126,8 @@ class Bench:
         self.api = FakeApi()
         self.control = FakeControl(edge_release=self._edge_release)
         self.now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-        self.prometheus = FakePrometheus(dict.fromkeys(range(1, 50), "0"), lambda: self.now)
+        self.prometheus = FakePrometheus(dict.fromkeys(range(1, 50), "0"))
+        self.pages = FakePages()
         self.metrics = OperatorMetrics()
         self.api.clock = lambda: self.now
         gateway = {"name": "web", "namespace": "gateway"}
@@ -155,7 +174,9 @@ class Bench:
             metrics=self.metrics,
             images=IMAGES,
             operator_version="0.1.0",
+            pages=cast(PageClient, self.pages),
             clock=lambda: self.now,
+            ticks=lambda: self.now.timestamp(),
         )
         return EngineReconciler(tools, NAMESPACE, "desk")
 

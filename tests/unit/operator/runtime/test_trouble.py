@@ -9,9 +9,9 @@ import pytest
 from tradingengine_operator.api import KIND, TradingEngineSpec
 from tradingengine_operator.errors import ApiError, NotFoundError
 from tradingengine_operator.flows.edge_words import COMING_SECONDS
+from tradingengine_operator.flows.policy import policy_of
 from tradingengine_operator.flows.state import Placed, render_time
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime.release.runner import policy_of
 
 from .fake_api import Manifest
 from .rig import Bench

@@ -1,0 +1,65 @@
+"""What a specification says about releases, in the units of the flow. Defaults stand in the specification's types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tradingengine_operator.api import TradingEngineSpec, seconds
+
+#: How much longer than it must be silent a slot that lost its weight is waited for.
+QUIET_MARGIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class StepPolicy:
+    """One step: weight in tenths of a percent, hold in seconds."""
+
+    weight: int
+    hold: float
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a release is judged and held; times in seconds. What has a default here cannot be specified."""
+
+    steps: tuple[StepPolicy, ...]
+    error_rate: Decimal
+    failure_limit: int
+    #: Fewest client requests in a window that counts.
+    min_samples: int
+    error_rate_disabled: bool
+    no_data_budget: float
+    #: How long a release is held while the stable one fails the same check.
+    hold_budget: float
+    warm: float
+    #: For how long a slot that lost its weight must count no new request, and how long that is waited for.
+    quiet: float
+    quiet_budget: float
+    #: How long pods of a new release may take to become ready while another release serves.
+    start_budget: float = 600.0
+    #: How long fewer ready pods than it had are borne while the new release has weight.
+    unready_budget: float = 10.0
+    #: How long a component may be without any ready pod when its pods were taken away and their replacements start.
+    replace_budget: float = 60.0
+    close_budget: float = 20.0
+    spread: float = 10.0
+
+
+def policy_of(spec: TradingEngineSpec) -> Policy:
+    """The flow's policy of a specification."""
+    rollout = spec.rollout
+    check = rollout.error_rate
+    quiet = 2 * spec.gateway.throttle_seconds
+    return Policy(
+        steps=tuple(StepPolicy(entry.tenths, float(entry.hold_seconds)) for entry in rollout.steps),
+        error_rate=check.limit,
+        failure_limit=check.failure_limit,
+        min_samples=check.min_samples,
+        error_rate_disabled=check.disabled,
+        no_data_budget=float(seconds(rollout.no_data_budget)),
+        hold_budget=float(seconds(rollout.hold_budget)),
+        warm=float(seconds(rollout.warm_slot)),
+        quiet=quiet,
+        quiet_budget=quiet + QUIET_MARGIN_SECONDS,
+    )
