@@ -164,7 +164,7 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
     "segment": ({"segments": ["NYSE"]}, ("spec.segments[0]", "NSE_EQ")),
     "segment twice": ({"segments": ["NSE_EQ", "NSE_EQ"]}, (".spec.segments", "duplicate entries")),
     "no segment": ({"segments": []}, ("spec.segments", "at least 1 items")),
-    "host": ({"host": "Desk_1"}, ("spec.host", "should match")),
+    "host": ({"host": "Desk_1"}, ("spec.host", "must be a host name")),
     "dialect": (
         {"gateway": {"metrics": {"dialect": "envoy"}}},
         ("spec.gateway.metrics.dialect: only traefik or none is available in this version",),
@@ -174,7 +174,7 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
     "replicas": ({"api": {"replicas": {"min": 7}}}, ("spec.api.replicas.min", "must not be above max")),
     "no replicas": ({"api": {"replicas": {"min": 0}}}, ("spec.api.replicas.min", "greater than or equal to 1")),
     "dashboard scaling": ({"dashboard": {"replicas": {"max": 3}}}, missing("spec.dashboard.replicas.max")),
-    "cpu": ({"api": {"resources": {"limits": {"cpu": "a lot"}}}}, ("spec.api.resources.limits.cpu", "should match")),
+    "cpu": ({"api": {"resources": {"limits": {"cpu": "a lot"}}}}, ("spec.api.resources.limits[cpu]", "a quantity")),
     "no steps": ({"rollout": {"steps": []}}, ("spec.rollout.steps", "at least 1 items")),
     "falling": (
         {"rollout": {"steps": [{"weight": 50, "hold": "1s"}, {"weight": 10, "hold": "1s"}, STEPS_END]}},
@@ -188,7 +188,7 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
     "weight above": (step(weight=100.1, hold="1s"), ("spec.rollout.steps[0].weight", "less than or equal to 100")),
     "weight between": (step(weight=1.25, hold="1s"), ("spec.rollout.steps[0].weight", "steps of 0.1")),
     "hold missing": (step(weight=10), ("spec.rollout.steps[0]", "needs a hold")),
-    "hold": (step(weight=10, hold="an hour"), ("spec.rollout.steps[0].hold", "should match")),
+    "hold": (step(weight=10, hold="an hour"), ("spec.rollout.steps[0].hold", "must be a duration")),
     "hold manual": (step(weight=10, hold="manual"), missing("spec.rollout.steps[*].hold: manual")),
     "check": (
         {"rollout": {"checks": [{"name": "latency-p95"}]}},
@@ -209,7 +209,7 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
     ),
     "onOpen": ({"rollout": {"onOpen": "hold"}}, missing("spec.rollout.onOpen")),
     "approvals": ({"rollout": {"approvals": 1}}, missing("spec.rollout.approvals")),
-    "budget": ({"rollout": {"noDataBudget": "2 minutes"}}, ("spec.rollout.noDataBudget", "should match")),
+    "budget": ({"rollout": {"noDataBudget": "2 minutes"}}, ("spec.rollout.noDataBudget", "must be a duration")),
     "managed database": ({"database": {"type": "managed"}}, ("managed needs spec.database.managed",)),
     "managed cache": ({"cache": {"type": "managed"}}, ("managed needs spec.cache.managed",)),
     "secret name": ({"database": {"type": "managed", "managed": {}}}, ("spec.database.managed.secretName", "Required")),
@@ -217,14 +217,14 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
         {"database": {"type": "managed", "managed": {"secretName": "pg", "replicaKey": "ro"}}},
         missing("spec.database.managed.replicaKey"),
     ),
-    "storage": ({"database": {"embedded": {"storage": "10"}}}, ("spec.database.embedded.storage", "should match")),
+    "storage": ({"database": {"embedded": {"storage": "10"}}}, ("spec.database.embedded.storage", "a size in Mi")),
     "vault": ({"secrets": {"type": "vault"}}, ("spec.secrets.type: only kubernetes is available in this version",)),
     "vault settings": ({"secrets": {"vault": {"role": "x"}}}, missing("spec.secrets.vault")),
     "backup": ({"backup": {"drill": "0 3 * * 6"}}, missing("spec.backup")),
     "features": ({"features": {"btst": True}}, missing("spec.features")),
     "settings": ({"settings": {"a": 1}}, missing("spec.settings")),
     "alerts": ({"monitoring": {"alerts": True}}, missing("spec.monitoring.alerts")),
-    "prometheus": ({"monitoring": {"prometheus": "prom:9090"}}, ("spec.monitoring.prometheus", "should match")),
+    "prometheus": ({"monitoring": {"prometheus": "prom:9090"}}, ("spec.monitoring.prometheus", "must be an address")),
     "devices": ({"edge": {"devices": ["NPU"]}}, missing("spec.edge.devices")),
     "offline": (
         {"edge": {"offline": {"mode": "continue", "for": "10m", "then": "reduce"}}},
@@ -279,22 +279,52 @@ def test_refuses_an_unknown_field_when_asked_to_be_strict(server: ApiServer) -> 
         )
 
 
-IMMUTABLE: dict[str, tuple[Spec, str]] = {
+#: What is refused once it stands: what is said of it, and what to do.
+IMMUTABLE: dict[str, tuple[Spec, str, str]] = {
     "database type": (
         {"database": {"type": "managed", "managed": {"secretName": "pg"}}},
         "spec.database.type cannot be changed",
+        "make another engine and move the data",
     ),
-    "cache type": ({"cache": {"type": "managed", "managed": {"secretName": "r"}}}, "spec.cache.type cannot be changed"),
-    "database storage": (
+    "cache type": (
+        {"cache": {"type": "managed", "managed": {"secretName": "r"}}},
+        "spec.cache.type cannot be changed",
+        "put the old value back",
+    ),
+    "larger database": (
         {"database": {"type": "embedded", "embedded": {"storage": "20Gi"}}},
         "spec.database.embedded.storage cannot be changed",
+        "enlarge claim data-<engine>-database-0 itself",
     ),
-    "cache storage": ({"cache": {"embedded": {"storage": "2Gi"}}}, "spec.cache.embedded.storage cannot be changed"),
-    "node": ({"edge": {"nodeSelector": {"kubernetes.io/hostname": "x"}}}, "spec.edge.nodeSelector cannot be changed"),
-    "journal": ({"edge": {"journal": {"storage": "6Gi"}}}, "spec.edge.journal.storage cannot be changed"),
+    "smaller database": (
+        {"database": {"type": "embedded", "embedded": {"storage": "9999Mi"}}},
+        "spec.database.embedded.storage cannot be changed",
+        "a volume never shrinks: put the old value back",
+    ),
+    "larger cache": (
+        {"cache": {"embedded": {"storage": "2Gi"}}},
+        "spec.cache.embedded.storage cannot be changed",
+        "enlarge claim data-<engine>-cache-0 itself",
+    ),
+    "node": (
+        {"edge": {"nodeSelector": {"kubernetes.io/hostname": "x"}}},
+        "spec.edge.nodeSelector cannot be changed",
+        "make another engine for the other node",
+    ),
+    "larger journal": (
+        {"edge": {"journal": {"storage": "6Gi"}}},
+        "spec.edge.journal.storage cannot be changed",
+        "enlarge claim journal-<engine>-edge-0 itself",
+    ),
+    "smaller journal": (
+        {"edge": {"journal": {"storage": "5000Mi"}}},
+        "spec.edge.journal.storage cannot be changed",
+        "a volume never shrinks",
+    ),
     "class": (
         {"edge": {"journal": {"storageClassName": "fast"}}},
         "spec.edge.journal.storageClassName cannot be changed",
+        "put the old value back, or make another engine",
     ),
 }
 
@@ -302,8 +332,10 @@ IMMUTABLE: dict[str, tuple[Spec, str]] = {
 @pytest.mark.parametrize("case", IMMUTABLE)
 def test_refuses_to_change(server: ApiServer, case: str) -> None:
     try_apply(server, engine({}, "fixed"))
-    spec, words = IMMUTABLE[case]
-    assert words in refused(server, engine(spec, "fixed"))
+    spec, what, mend = IMMUTABLE[case]
+    said = refused(server, engine(spec, "fixed"))
+    assert what in said
+    assert mend in said
 
 
 def test_the_default_size_may_be_written_out_later(server: ApiServer) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from .base import DnsName, Model, only, rule, unavailable
+from .values import Day
 
 Rupees = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 
@@ -88,7 +89,7 @@ class Replay(Model):
     """Recorded prices from a read-only claim."""
 
     claim_name: DnsName = Field(description="Claim that holds the recordings, mounted read-only.")
-    from_: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", max_length=10)] | None = Field(
+    from_: Day | None = Field(
         default=None, alias="from", description="First trading day, for example `2026-10-05`. Not given: the first one."
     )
     speed: Annotated[int, Field(ge=1, le=1000)] = Field(default=1, description="How many times faster than time.")

@@ -7,13 +7,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from .base import Duration, Model, only, rule, rules, seconds, unavailable
+from .base import Model, only, rule, rules, seconds, unavailable
 from .reserved import ApprovalCount, CheckAgainst, OnOpen
+from .values import between, unique
 
-Hold = Annotated[
-    str,
-    Field(pattern=r"^(manual|([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?)$", min_length=2, max_length=20),
-]
+Hold = Annotated[str, between("1s", "720h", beside="manual")]
 
 
 class Step(Model):
@@ -34,13 +32,15 @@ class Step(Model):
     hold: Hold | None = Field(
         default=None,
         description="How long the step lasts, for example `1h`. Needed below weight 100.",
-        json_schema_extra=rules(
-            rule("self != 'manual'", "spec.rollout.steps[*].hold: manual is not available in this version")
-        ),
     )
 
     cel: ClassVar[tuple[dict[str, str], ...]] = (
         rule("self.weight >= 100.0 || has(self.hold)", "a step below weight 100 needs a hold, for example 10m"),
+        rule(
+            "!has(self.hold) || self.hold != 'manual'",
+            "spec.rollout.steps[*].hold: manual is not available in this version",
+            field=".hold",
+        ),
     )
 
     @property
@@ -118,12 +118,12 @@ class Rollout(Model):
         description="Limits that withdraw a release.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
-    no_data_budget: Duration = Field(
+    no_data_budget: Annotated[str, between("1s", "24h")] = Field(
         default="2m",
         description="How long a release without samples is held before it is withdrawn. A weight that brings too few"
         " requests for one holds it without an end.",
     )
-    hold_budget: Duration = Field(
+    hold_budget: Annotated[str, between("1s", "24h")] = Field(
         default="10m",
         description="How long a release that fails a check is held while the stable one fails it about as much.",
     )
@@ -134,7 +134,9 @@ class Rollout(Model):
     )
     on_open: OnOpen | None = unavailable("What to do when a market opens in mid-run.")
     approvals: ApprovalCount | None = unavailable("How many people must approve.")
-    warm_slot: Duration = Field(default="24h", description="How long the old release stays warm after promotion.")
+    warm_slot: Annotated[str, between("0s", "168h")] = Field(
+        default="24h", description="How long the old release stays warm after promotion; `0s` takes it down at once."
+    )
     history_limit: Annotated[int, Field(ge=2, le=100)] = Field(default=20, description="How many records are kept.")
 
     @field_validator("steps")
@@ -146,6 +148,12 @@ class Rollout(Model):
         if tenths[-1] != 1000:
             raise ValueError("the last step must have weight 100")
         return steps
+
+    @field_validator("checks")
+    @classmethod
+    def _each_once(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+        unique(tuple(check.name for check in checks))
+        return checks
 
     @property
     def error_rate(self) -> Check:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from .base import DnsName, Model, rule, unavailable
+from .base import Model, rule, unavailable
 from .market import Broker, MarketData, Risk, default_brokers
 from .reserved import Backup
 from .rollout import Rollout
 from .stores import Cache, Database, Secrets
+from .values import HostName, ServerUrl, unique
 from .workloads import Api, Dashboard, Edge, Gateway, Images
 
 #: Segments with a calendar in `contract/calendar`.
@@ -20,7 +21,7 @@ Segment = Literal["NSE_EQ", "NSE_FO", "MCX"]
 class Monitoring(Model):
     """Who measures."""
 
-    prometheus: Annotated[str, Field(pattern=r"^(https?://[^\s]+)?$", max_length=512)] = Field(
+    prometheus: ServerUrl = Field(
         default="",
         description="Address of your own Prometheus. Empty: the operator runs one. Your own scrapes the control port of"
         " the pods each second, in the jobs api-a, api-b, dashboard-a, dashboard-b and edge, and gives every series the"
@@ -46,7 +47,7 @@ class TradingEngineSpec(Model):
         str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z]+([.-][0-9A-Za-z]+)*)?$", min_length=5, max_length=63)
     ] = Field(description="The release, for example `1.4.2`. Images follow it.")
     mode: Literal["paper", "live"] = Field(default="paper", description="Whether orders are real.")
-    segments: Annotated[tuple[Segment, ...], Field(min_length=1, max_length=8)] = Field(
+    segments: Annotated[tuple[Segment, ...], Field(min_length=1, max_length=8), AfterValidator(unique)] = Field(
         default=("NSE_EQ", "NSE_FO"),
         description="Segments whose trading sessions are shown. Orders of other segments are not refused yet.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
@@ -56,7 +57,7 @@ class TradingEngineSpec(Model):
     )
     paused: bool = Field(default=False, description="Stops all writes of the operator but status.")
     images: Images = Field(default_factory=Images, description="Images of the programs.")
-    host: DnsName = Field(default="desk.localhost", description="Host name of API and dashboard.")
+    host: HostName = Field(default="desk.localhost", description="Host name of API and dashboard.")
     gateway: Gateway = Field(default_factory=Gateway, description="The Gateway that the route joins.")
     api: Api = Field(default_factory=Api, description="The API.")
     dashboard: Dashboard = Field(default_factory=Dashboard, description="The dashboard.")
@@ -83,6 +84,12 @@ class TradingEngineSpec(Model):
     )
 
     cel: ClassVar[tuple[dict[str, str], ...]] = (rule(_LIVE, LIVE_MESSAGE, field=".mode"),)
+
+    @field_validator("brokers")
+    @classmethod
+    def _each_once(cls, brokers: tuple[Broker, ...]) -> tuple[Broker, ...]:
+        unique(tuple(broker.name for broker in brokers))
+        return brokers
 
     @model_validator(mode="after")
     def _live(self) -> TradingEngineSpec:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from .base import DnsName, Model, SecretKey, Storage, only, rule, unavailable
+from .base import DnsName, Model, only, rule, unavailable
 from .reserved import VaultSettings
+from .values import SecretKey, volume
 
 
 class EmbeddedDatabase(Model):
     """A Postgres that the operator runs."""
 
-    storage: Storage = Field(default="10Gi", description="Size of the volume; cannot be changed.")
+    storage: Annotated[str, volume("256Mi")] = Field(
+        default="10Gi", description="Size of the volume; cannot be changed."
+    )
 
 
 class ManagedDatabase(Model):
@@ -24,6 +27,23 @@ class ManagedDatabase(Model):
     replica_key: SecretKey | None = unavailable("Key of the read replica's URI.")
 
 
+def kept_size(field: str, now: str, old: str, claim: str, *, unless: str = "") -> tuple[dict[str, str], ...]:
+    """Rules of a volume's size, which stays what it was; `now` and `old` are expressions, equal amounts are equal."""
+    guard = f"{unless} || !isQuantity({now}) || !isQuantity({old})".removeprefix(" || ")
+    return (
+        rule(
+            f"{guard} || quantity({now}).compareTo(quantity({old})) >= 0",
+            f"{field} cannot be changed, and a volume never shrinks: put the old value back, or make another engine"
+            " with the smaller volume",
+        ),
+        rule(
+            f"{guard} || quantity({now}).compareTo(quantity({old})) <= 0",
+            f"{field} cannot be changed: put the old value back, and enlarge claim {claim} itself where its"
+            " StorageClass allows that",
+        ),
+    )
+
+
 _BRANCHES = "(has({0}.embedded) && has({0}.embedded.storage) ? {0}.embedded.storage : '{1}')"
 
 
@@ -31,11 +51,14 @@ def _one_of(name: str, storage: str) -> tuple[dict[str, str], ...]:
     """Rules of a one-of that is chosen by `type`: fixed for ever, and the branch that is asked for must be there."""
     now, old = _BRANCHES.format("self", storage), _BRANCHES.format("oldSelf", storage)
     return (
-        rule("self.type == oldSelf.type", f"spec.{name}.type cannot be changed", field=".type"),
-        rule("self.type != 'managed' || has(self.managed)", f"spec.{name}.type managed needs spec.{name}.managed"),
         rule(
-            f"self.type != 'embedded' || {now} == {old}",
-            f"spec.{name}.embedded.storage cannot be changed",
+            "self.type == oldSelf.type",
+            f"spec.{name}.type cannot be changed: put the old value back, or make another engine and move the data",
+            field=".type",
+        ),
+        rule("self.type != 'managed' || has(self.managed)", f"spec.{name}.type managed needs spec.{name}.managed"),
+        *kept_size(
+            f"spec.{name}.embedded.storage", now, old, f"data-<engine>-{name}-0", unless="self.type != 'embedded'"
         ),
     )
 
@@ -64,7 +87,7 @@ class Database(Model):
 class EmbeddedCache(Model):
     """A Redis that the operator runs."""
 
-    storage: Storage = Field(default="1Gi", description="Size of the volume; cannot be changed.")
+    storage: Annotated[str, volume("32Mi")] = Field(default="1Gi", description="Size of the volume; cannot be changed.")
 
 
 class ManagedCache(Model):

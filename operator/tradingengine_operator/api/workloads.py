@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from .base import DnsLabel, DnsName, Model, Storage, only, rule, rules, unavailable
+from .base import DnsLabel, DnsName, Model, only, rule, rules, unavailable
 from .reserved import Offline
-
-
-def _text(value: object) -> object:
-    """A number as text: Kubernetes takes `cpu: 1` and `cpu: "1"`."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Quantity = Annotated[
-    str,
-    Field(
-        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$",
-        max_length=20,
-        json_schema_extra={"x-kubernetes-int-or-string": True},
-    ),
-    BeforeValidator(_text),
-]
-ImageName = Annotated[str, Field(max_length=512, pattern=r"^([a-z0-9][-a-zA-Z0-9._/:@]*)?$")]
-
+from .resources import ResourceNeeds
+from .stores import kept_size
+from .values import LABELS_RULE, Cidr, ImageName, check_labels, volume
 
 Throttle = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}ms$|^[1-5]?[0-9]s$", min_length=2, max_length=7)]
 _THROTTLES = {"traefik": 2.0, "envoy": 5.0, "none": 5.0}
@@ -83,17 +68,6 @@ class Gateway(Model):
         return int(number) * unit
 
 
-class ResourceNeeds(Model):
-    """Requests and limits of a container, as Kubernetes has them."""
-
-    requests: Annotated[dict[str, Quantity], Field(max_length=4)] | None = Field(
-        default=None, description="What the scheduler sets aside, for example `cpu: 50m`."
-    )
-    limits: Annotated[dict[str, Quantity], Field(max_length=4)] | None = Field(
-        default=None, description="What the container may not pass."
-    )
-
-
 class ApiReplicas(Model):
     """How many pods of the API."""
 
@@ -139,24 +113,27 @@ class Dashboard(Model):
 class Journal(Model):
     """The edge's journal volume."""
 
-    storage: Storage = Field(
-        default="5Gi",
-        description="Size of the volume; cannot be changed.",
-        json_schema_extra=rules(rule("self == oldSelf", "spec.edge.journal.storage cannot be changed")),
-    )
+    storage: Annotated[str, volume("64Mi")] = Field(default="5Gi", description="Size of the volume; cannot be changed.")
     storage_class_name: DnsName = Field(
         default="tradingengine-journal",
         description="Class of the volume; cannot be changed.",
-        json_schema_extra=rules(rule("self == oldSelf", "spec.edge.journal.storageClassName cannot be changed")),
+        json_schema_extra=rules(
+            rule(
+                "self == oldSelf",
+                "spec.edge.journal.storageClassName cannot be changed: put the old value back, or make another engine",
+            )
+        ),
+    )
+
+    cel: ClassVar[tuple[dict[str, str], ...]] = kept_size(
+        "spec.edge.journal.storage", "self.storage", "oldSelf.storage", "journal-<engine>-edge-0"
     )
 
 
 class Egress(Model):
     """One destination that the edge may reach besides the cloud."""
 
-    cidr: Annotated[str, Field(pattern=r"^[0-9.]{7,15}/[0-9]{1,2}$", max_length=18)] = Field(
-        description="Addresses, for example `203.0.113.0/24`."
-    )
+    cidr: Cidr = Field(description="Addresses, for example `203.0.113.0/24`.")
     port: Annotated[int, Field(ge=1, le=65535)] = Field(default=443, description="TCP port.")
 
 
@@ -172,7 +149,14 @@ class Edge(Model):
         Field(
             default_factory=_default_node_selector,
             description="Labels of the edge's node; cannot be changed, since the journal lives there.",
-            json_schema_extra=rules(rule("self == oldSelf", "spec.edge.nodeSelector cannot be changed")),
+            json_schema_extra=rules(
+                rule(
+                    "self == oldSelf",
+                    "spec.edge.nodeSelector cannot be changed, since the journal lies on that node: put the old labels"
+                    " back, or make another engine for the other node",
+                ),
+                LABELS_RULE,
+            ),
         )
     )
     devices: Annotated[tuple[Literal["NPU", "GPU", "CPU"], ...], Field(max_length=3)] | None = unavailable(
@@ -190,3 +174,9 @@ class Edge(Model):
         json_schema_extra=only("any"),
     )
     journal: Journal = Field(default_factory=Journal, description="The journal's volume.")
+
+    @field_validator("node_selector")
+    @classmethod
+    def _labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        check_labels(labels)
+        return labels

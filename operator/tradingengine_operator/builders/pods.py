@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tradingengine_operator.api import TradingEngineSpec
-from tradingengine_operator.api.workloads import ResourceNeeds
+from tradingengine_operator.api.resources import ResourceNeeds
 
 from . import names
 from .context import Manifest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tradingengine_operator.api.resources import API_DEFAULTS
+
 from . import names, pods
 from .config import config_name
 from .context import EngineContext, Manifest
@@ -26,8 +28,8 @@ def image_of(ctx: EngineContext, component: names.Component) -> str:
 
 def api_template(ctx: EngineContext) -> Manifest:
     """Pod template of the API."""
-    # An idle API takes about 20m: the autoscaler, which counts in shares of the request, must see that it idles.
-    return _web(ctx, "api", pods.resources("100m", "128Mi", "1", "512Mi", ctx.spec.api.resources))
+    (cpu, cpu_limit), (memory, memory_limit) = API_DEFAULTS["cpu"], API_DEFAULTS["memory"]
+    return _web(ctx, "api", pods.resources(cpu, memory, cpu_limit, memory_limit, ctx.spec.api.resources))
 
 
 def dashboard_template(ctx: EngineContext) -> Manifest:

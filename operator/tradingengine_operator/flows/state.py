@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from tradingengine_operator.api import Slot
 from tradingengine_operator.builders.route import FULL
 from tradingengine_operator.errors import RecordError
 
+#: Grows when an older operator could not go on from what it reads; a field that it may ignore is no reason.
 FORMAT = 1
 
 
@@ -162,7 +165,10 @@ def dump_state(state: ReleaseState) -> str:
 
 
 def load_state(text: str) -> ReleaseState:
-    """The state of `dump_state`; RecordError when the text is not one, or of a later format."""
+    """The state of `dump_state`, also of a later operator's, whose new fields are ignored.
+
+    RecordError when the text is not one, or of a later format.
+    """
     try:
         raw = json.loads(text)
         if raw.get("format") != FORMAT:
@@ -170,9 +176,12 @@ def load_state(text: str) -> ReleaseState:
                 f"the release's progress has format {raw.get('format')!r}, this operator knows {FORMAT}",
                 mend="run the operator version that wrote it, or a later one",
             )
-        return _state(raw)
+        if not {"serial", "last"} <= raw.keys():
+            raise ValueError("serial or last is missing")
+        state: ReleaseState = _read(ReleaseState, raw)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"the release's progress cannot be read: {error}") from error
+    return state
 
 
 def newest(*candidates: ReleaseState | None) -> ReleaseState:
@@ -197,43 +206,32 @@ COUNTED_TIMES = (
     "both_since",
     "unready_since",
 )
-_TIMES = frozenset({"started_at", *COUNTED_TIMES})
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return render_time(value)
     if hasattr(value, "__dataclass_fields__"):
-        fields = {name: getattr(value, name) for name in value.__dataclass_fields__}
-        return {name: _plain(entry) for name, entry in fields.items() if entry is not None}
+        known = {name: getattr(value, name) for name in value.__dataclass_fields__}
+        return {name: _plain(entry) for name, entry in known.items() if entry is not None}
     return value
 
 
-def _state(raw: dict[str, Any]) -> ReleaseState:
-    return ReleaseState(
-        serial=int(raw["serial"]),
-        last=int(raw["last"]),
-        stable=Placed(**raw["stable"]) if "stable" in raw else None,
-        candidate=_candidate(raw["candidate"]) if "candidate" in raw else None,
-        retiring=_retirement(raw["retiring"]) if "retiring" in raw else None,
-        withdrawn=Verdict(**{**raw["withdrawn"], "at": parse_time(raw["withdrawn"]["at"])})
-        if "withdrawn" in raw
-        else None,
-        finished_at=parse_time(raw["finished_at"]) if "finished_at" in raw else None,
-        stable_hash=str(raw.get("stable_hash", "")),
-    )
+def _read(kind: Any, raw: Mapping[str, Any]) -> Any:
+    """An object of a type of this file. What the type does not know was written by a later operator, and is ignored."""
+    types = get_type_hints(kind)
+    known = {entry.name: _value(types[entry.name], raw[entry.name]) for entry in fields(kind) if entry.name in raw}
+    return kind(**known)
 
 
-def _candidate(raw: dict[str, Any]) -> Candidate:
-    fields: dict[str, Any] = {name: parse_time(value) if name in _TIMES else value for name, value in raw.items()}
-    return Candidate(**{**fields, "stage": Stage(raw["stage"])})
-
-
-def _retirement(raw: dict[str, Any]) -> Retirement:
-    return Retirement(
-        slot=raw["slot"],
-        release=raw["release"],
-        stage=Leaving(raw["stage"]),
-        stage_at=parse_time(raw["stage_at"]),
-        until=parse_time(raw["until"]) if "until" in raw else None,
-    )
+def _value(type_: Any, raw: Any) -> Any:
+    options = [option for option in get_args(type_) if option is not type(None)]
+    if isinstance(type_, UnionType) and len(options) == 1:
+        return _value(options[0], raw)
+    if get_origin(type_) is not None or not isinstance(type_, type):
+        return raw
+    if issubclass(type_, datetime):
+        return parse_time(raw)
+    if issubclass(type_, StrEnum):
+        return type_(raw)
+    return _read(type_, raw) if is_dataclass(type_) else raw

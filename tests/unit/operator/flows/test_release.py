@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -446,6 +447,18 @@ def test_state_survives_its_text() -> None:
     state = world.state()
     assert state.retiring is not None
     assert load_state(dump_state(state)) == state
+
+
+def test_a_state_of_a_later_operator_is_read_without_what_only_that_one_knows() -> None:
+    """A chart that is rolled back finds the state of its successor."""
+    world = releasing()
+    world.rates[2] = "1"
+    world.turn()
+    for state in (releasing().state(), world.state()):
+        text = json.loads(dump_state(state))
+        for part in (text, *(entry for entry in text.values() if isinstance(entry, dict))):
+            part["judged_seconds"] = 12.5
+        assert load_state(json.dumps(text)) == state
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"format":2,"serial":1}', '{"format":1,"serial":1,"stable":{}}'])
