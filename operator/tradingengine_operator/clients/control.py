@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,13 +45,22 @@ class PodState:
 
 
 class ControlClient:
-    """Calls to pods. Every failure is a ControlError, which names the pod's address and never the token."""
+    """Calls to pods. Every failure is a ControlError, which names the pod's address and never the token.
+
+    `guard` is asked before each call that changes something: an operator without its Lease tells pods nothing.
+    """
 
     def __init__(
-        self, session: aiohttp.ClientSession, *, port: int = names.CONTROL_PORT, timeout: float = TIMEOUT_SECONDS
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        port: int = names.CONTROL_PORT,
+        timeout: float = TIMEOUT_SECONDS,
+        guard: Callable[[], object] = lambda: None,
     ) -> None:
         self._session = session
         self._port = port
+        self._guard = guard
         self._timeout = aiohttp.ClientTimeout(total=timeout)
 
     async def state(self, address: str, token: str) -> PodState:
@@ -80,6 +89,8 @@ class ControlClient:
         return _parse(address, await self._call("POST", address, "resume", token))
 
     async def _call(self, method: str, address: str, path: str, token: str, body: Any = None) -> Any:
+        if method != "GET":
+            self._guard()
         host = f"[{address}]" if ":" in address else address
         url = f"http://{host}:{self._port}/control/v1/{path}"
         headers = {"Authorization": f"Bearer {token}"}

@@ -1,18 +1,20 @@
 """The API server, by one long-lived `kubernetes.aio` client with plain dictionaries.
 
-Writes pass a guard first (is our Lease young enough?), wait in a queue of limited width, and are counted. Answers of
-429, 5xx and broken connections are tried again a few times; everything else is one of the errors of this package.
+Writes pass a guard first (is our Lease young enough?) and last no longer than it allows, wait in a queue of limited
+width, and hand their answers on; all calls are counted. Answers of 429, 5xx and broken connections are tried again a
+few times; everything else is one of the errors of this package.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 import aiohttp
@@ -27,6 +29,7 @@ TIMEOUT_SECONDS = 10.0
 PARALLEL = 8
 TRIES = 3
 PAGE = 500
+GONE = 410
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -34,12 +37,40 @@ MERGE_PATCH = "application/merge-patch+json"
 _NAMES_ONLY = frozenset({401, 403, 404, 429})
 _ERRORS: dict[int, type[ApiError]] = {403: ForbiddenError, 404: NotFoundError, 409: ConflictError}
 
-Guard = Callable[[], None]
 Observer = Callable[[str, str, str], None]
 
 
-def _no_guard() -> None:
+class Guard(Protocol):
+    """Says for how many seconds a write may last; raises when none may begin, or when one that has begun must end."""
+
+    def __call__(self, *, begun: bool = False) -> float:
+        """Seconds."""
+        ...
+
+
+class Answers(Protocol):
+    """Who is told what the API server answered to a write."""
+
+    def wrote(self, kind: Kind, namespace: str, answer: Manifest) -> None:
+        """The object as it now is, or its scale."""
+        ...
+
+    def deleted(self, kind: Kind, namespace: str, name: str, answer: Manifest) -> None:
+        """A Status when the object is gone, else the object that is about to go."""
+        ...
+
+
+class Listing(NamedTuple):
+    """A list, and the version of everything that it is as of."""
+
+    items: list[Manifest]
+    version: int
+
+
+def _no_guard(*, begun: bool = False) -> float:
     """Used where no Lease is held, for example by `run --once`."""
+    del begun
+    return math.inf
 
 
 def _no_observer(_kind: str, _verb: str, _result: str) -> None:
@@ -47,7 +78,11 @@ def _no_observer(_kind: str, _verb: str, _result: str) -> None:
 
 
 class KubernetesClient:
-    """Calls to one API server. `guard` runs before each write, `observer` gets kind, verb and result of each."""
+    """Calls to one API server.
+
+    `guard` is asked before and during each write, `observer` gets kind, verb and result of each call, and `answers` is
+    told what was answered to writes before whoever asked for them goes on.
+    """
 
     def __init__(
         self,
@@ -55,61 +90,83 @@ class KubernetesClient:
         *,
         guard: Guard = _no_guard,
         observer: Observer = _no_observer,
+        answers: Answers | None = None,
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
         self._api = api
         self._guard = guard
         self._observer = observer
+        self._answers = answers
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(5.0, timeout))
         self._queue = asyncio.Semaphore(PARALLEL)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """The object, None when it is not there."""
         try:
-            return await self._call("GET", kind.path(namespace, name))
+            return await self._counted("get", kind, self._call("GET", kind.path(namespace, name)))
         except NotFoundError:
             return None
 
     async def list_all(self, kind: Kind, namespace: str, selector: Mapping[str, str] | None = None) -> list[Manifest]:
         """All objects of a kind with these labels, in pages; kind and version are filled in."""
+        return (await self.listing(kind, namespace, selector)).items
+
+    async def listing(self, kind: Kind, namespace: str, selector: Mapping[str, str] | None = None) -> Listing:
+        """The same with the version that the list is as of. One whose pages went out of date is begun again."""
         query = {"limit": str(PAGE)}
         if selector:
             query["labelSelector"] = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+        for attempt in range(1, TRIES + 1):
+            try:
+                return await self._pages(kind, namespace, query)
+            except ApiError as error:
+                if error.status != GONE or attempt == TRIES:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _pages(self, kind: Kind, namespace: str, query: Mapping[str, str]) -> Listing:
         found: list[Manifest] = []
+        asked = dict(query)
         while True:
-            page = await self._call("GET", kind.path(namespace), query=query)
+            page = await self._counted("list", kind, self._call("GET", kind.path(namespace), query=asked))
             found += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page.get("items") or ()]
-            token = (page.get("metadata") or {}).get("continue")
+            metadata = page.get("metadata") or {}
+            token = metadata.get("continue")
             if not token:
-                return found
-            query["continue"] = token
+                return Listing(found, int(metadata.get("resourceVersion") or 0))
+            asked["continue"] = token
 
     async def apply(self, manifest: Manifest, *, manager: str = names.FIELD_MANAGER, subresource: str = "") -> Manifest:
         """Server-side apply, by force: fields that we name are ours."""
         metadata = manifest["metadata"]
-        path = kind_of(manifest).path(metadata["namespace"], metadata["name"], subresource)
+        kind = kind_of(manifest)
+        path = kind.path(metadata["namespace"], metadata["name"], subresource)
         query = {"fieldManager": manager, "force": "true"}
-        return await self._write("apply", manifest["kind"], "PATCH", path, manifest, APPLY, query)
+        answer = await self._write("apply", kind, "PATCH", path, manifest, APPLY, query)
+        return self._told(kind, metadata["namespace"], answer)
 
     async def create(self, manifest: Manifest) -> Manifest:
         """Creates an object; ConflictError when it exists."""
-        path = kind_of(manifest).path(manifest["metadata"]["namespace"])
+        kind, namespace = kind_of(manifest), manifest["metadata"]["namespace"]
         query = {"fieldManager": names.FIELD_MANAGER}
-        return await self._write("create", manifest["kind"], "POST", path, manifest, "application/json", query)
+        answer = await self._write("create", kind, "POST", kind.path(namespace), manifest, "application/json", query)
+        return self._told(kind, namespace, answer)
 
     async def replace(self, manifest: Manifest) -> Manifest:
         """Replaces an object as it was read; ConflictError when somebody wrote in between."""
-        metadata = manifest["metadata"]
-        path = kind_of(manifest).path(metadata["namespace"], metadata["name"])
+        kind, metadata = kind_of(manifest), manifest["metadata"]
+        path = kind.path(metadata["namespace"], metadata["name"])
         query = {"fieldManager": names.FIELD_MANAGER}
-        return await self._write("replace", manifest["kind"], "PUT", path, manifest, "application/json", query)
+        answer = await self._write("replace", kind, "PUT", path, manifest, "application/json", query)
+        return self._told(kind, metadata["namespace"], answer)
 
     async def json_patch(self, kind: Kind, namespace: str, name: str, operations: list[Manifest]) -> Manifest:
         """JSON Patch; a `test` that does not hold is a ConflictError."""
         query = {"fieldManager": names.FIELD_MANAGER}
         try:
             path = kind.path(namespace, name)
-            return await self._write("patch", kind.kind, "PATCH", path, operations, JSON_PATCH, query)
+            answer = await self._write("patch", kind, "PATCH", path, operations, JSON_PATCH, query)
+            return self._told(kind, namespace, answer)
         except ApiError as error:
             if error.status == 422 and any(entry["op"] == "test" for entry in operations):
                 raise ConflictError(409, "Conflict", error.message) from error
@@ -121,7 +178,7 @@ class KubernetesClient:
         """JSON merge patch."""
         query = {"fieldManager": names.FIELD_MANAGER}
         path = kind.path(namespace, name, subresource)
-        return await self._write("patch", kind.kind, "PATCH", path, patch, MERGE_PATCH, query)
+        return self._told(kind, namespace, await self._write("patch", kind, "PATCH", path, patch, MERGE_PATCH, query))
 
     async def scale(self, kind: Kind, namespace: str, name: str, replicas: int) -> Manifest:
         """Sets the replicas through `/scale` as a manager of its own, so that apply never has to name them again."""
@@ -133,30 +190,45 @@ class KubernetesClient:
         }
         query = {"fieldManager": names.SCALE_MANAGER, "force": "true"}
         path = kind.path(namespace, name, "scale")
-        return await self._write("scale", kind.kind, "PATCH", path, body, APPLY, query)
+        return self._told(kind, namespace, await self._write("scale", kind, "PATCH", path, body, APPLY, query))
 
     async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str = "") -> bool:
         """Deletes in the background; with `uid` only that very object. False when it was not there."""
         body: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid:
             body["preconditions"] = {"uid": uid}
+        path = kind.path(namespace, name)
         try:
-            await self._write("delete", kind.kind, "DELETE", kind.path(namespace, name), body, "application/json", {})
+            answer = await self._write("delete", kind, "DELETE", path, body, "application/json", {})
         except NotFoundError:
+            self._forgotten(kind, namespace, name, {})
             return False
         except ConflictError:
             return False
+        self._forgotten(kind, namespace, name, answer)
         return True
 
+    def _told(self, kind: Kind, namespace: str, answer: Manifest) -> Manifest:
+        if self._answers is not None:
+            self._answers.wrote(kind, namespace, answer)
+        return answer
+
+    def _forgotten(self, kind: Kind, namespace: str, name: str, answer: Manifest) -> None:
+        if self._answers is not None:
+            self._answers.deleted(kind, namespace, name, answer)
+
     async def _write(
-        self, verb: str, kind: str, method: str, path: str, body: Any, content: str, query: Mapping[str, str]
+        self, verb: str, kind: Kind, method: str, path: str, body: Any, content: str, query: Mapping[str, str]
     ) -> Manifest:
+        return await self._counted(verb, kind, self._call(method, path, query=query, body=body, content=content))
+
+    async def _counted(self, verb: str, kind: Kind, call: Coroutine[Any, Any, Manifest]) -> Manifest:
         try:
-            answer = await self._call(method, path, query=query, body=body, content=content)
+            answer = await call
         except OperatorError as error:
-            self._observer(kind, verb, str(error.status) if isinstance(error, ApiError) else type(error).__name__)
+            self._observer(kind.kind, verb, str(error.status) if isinstance(error, ApiError) else type(error).__name__)
             raise
-        self._observer(kind, verb, "ok")
+        self._observer(kind.kind, verb, "ok")
         return answer
 
     async def _call(
@@ -171,9 +243,8 @@ class KubernetesClient:
         for attempt in range(1, TRIES + 1):
             try:
                 async with self._queue:
-                    if method != "GET":
-                        self._guard()
-                    return await self._once(method, path, query or {}, body, content)
+                    once = self._once(method, path, query or {}, body, content)
+                    return await (once if method == "GET" else self._guarded(once))
             except ApiError as error:
                 # A POST may have been done although its answer was lost, so it is never sent twice.
                 if attempt == TRIES or not error.transient or method == "POST":
@@ -181,6 +252,21 @@ class KubernetesClient:
                 pause = error.retry_after if error.retry_after is not None else 0.1 * 4**attempt
                 await asyncio.sleep(min(pause, 5.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         raise AssertionError("unreachable")
+
+    async def _guarded(self, once: Coroutine[Any, Any, Manifest]) -> Manifest:
+        """One request of a write, for as long as the guard allows: what is given up ends its connection."""
+        try:
+            left = self._guard()
+        except BaseException:
+            once.close()
+            raise
+        request = asyncio.create_task(once)
+        try:
+            while not (await asyncio.wait({request}, timeout=None if math.isinf(left) else left))[0]:
+                left = self._guard(begun=True)
+            return request.result()
+        finally:
+            request.cancel()
 
     async def _once(self, method: str, path: str, query: Mapping[str, str], body: Any, content: str) -> Manifest:
         headers = {"Accept": "application/json", "Content-Type": content, "User-Agent": names.FIELD_MANAGER}

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradingengine_operator.builders import Manifest, names
-from tradingengine_operator.errors import LeaseLostError
 from tradingengine_operator.flows.pod_observation import labels_of
 from tradingengine_operator.runtime.parts.deletion import apply_deletion_policy
 from tradingengine_operator.runtime.process.loop import WorkLoop
@@ -52,13 +51,11 @@ class Engines:
             if result == "ok":
                 metrics.last_success.labels(namespace, name).set_to_current_time()
 
-        loop = WorkLoop(f"{namespace}/{name}", reconciler.reconcile, observe=observe)
+        loop = WorkLoop(f"{namespace}/{name}", reconciler.reconcile, observe=observe, queued=metrics.queue_age.observe)
         member = _Member(uid, loop, reconciler, asyncio.Event())
         self._members[namespace, name] = member
         try:
             await loop.run(stopped)
-        except LeaseLostError as error:
-            logger.warning("%s/%s: %s", namespace, name, error.message)
         finally:
             member.ended.set()
             if self._members.get((namespace, name)) is member:

@@ -20,6 +20,8 @@ PASS_SECONDS = 120.0
 #: After so many failures in a row, wake-ups wait for the backoff too, up to the second number.
 PATIENT_FAILURES = 2
 MOST_DEAF_SECONDS = 30.0
+#: A pass that was refused a write, since the Lease was not renewed, is made again so soon. It is no failure of its own.
+WITHOUT_LEASE_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
@@ -44,7 +46,10 @@ class Beat:
 
 
 class WorkLoop:
-    """Runs passes of one engine, never two at a time."""
+    """Runs passes of one engine, never two at a time.
+
+    `observe` gets result and seconds of each pass, `queued` the seconds that its oldest wake-up waited for it.
+    """
 
     def __init__(
         self,
@@ -52,6 +57,7 @@ class WorkLoop:
         reconcile: Callable[[], Awaitable[Outcome]],
         *,
         observe: Callable[[str, float], None] = lambda _result, _seconds: None,
+        queued: Callable[[float], None] = lambda _seconds: None,
         rng: random.Random | None = None,
         coalesce: float = COALESCE_SECONDS,
     ) -> None:
@@ -59,15 +65,19 @@ class WorkLoop:
         self.beat = Beat()
         self._reconcile = reconcile
         self._observe = observe
+        self._queued = queued
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._coalesce = coalesce
         self._wake = asyncio.Event()
         self._single = asyncio.Lock()
         self._failures = 0
         self._urgent = False
+        self._woken: float | None = None
 
     def wake(self) -> None:
         """Asks for a pass soon."""
+        if self._woken is None:
+            self._woken = time.monotonic()
         self._wake.set()
 
     async def run(self, stopped: asyncio.Event) -> None:
@@ -87,14 +97,18 @@ class WorkLoop:
         async with self._single:
             self._wake.clear()
             self.beat.since = started = time.monotonic()
+            if self._woken is not None:
+                self._queued(started - self._woken)
+                self._woken = None
             result = "error"
             try:
                 async with asyncio.timeout(PASS_SECONDS):
                     outcome = await self._reconcile()
                 result = "failed" if outcome.failed else "ok"
             except LeaseLostError:
-                result = "lease-lost"
-                raise
+                # Nothing may be written now; what was asked for is asked for again when the Lease is renewed. If it
+                # is lost for good, the election ends the process.
+                result, outcome = "lease-lost", Outcome(recheck=WITHOUT_LEASE_SECONDS)
             except (OperatorError, TimeoutError) as error:
                 outcome = Outcome(failed=True)
                 logger.warning("pass of %s failed: %s: %s", self.label, type(error).__name__, error)

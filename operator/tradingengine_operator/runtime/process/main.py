@@ -24,7 +24,7 @@ from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.process.events import Announcer
 from tradingengine_operator.runtime.process.health import HealthServer, Watchdog
 from tradingengine_operator.runtime.process.kopf_adapter import run_kopf
-from tradingengine_operator.runtime.process.lease import Elector
+from tradingengine_operator.runtime.process.lease import TRY_SECONDS, Elector
 from tradingengine_operator.runtime.process.loop import WorkLoop
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 from tradingengine_operator.runtime.process.thread import LoopThread, loop_thread
@@ -61,14 +61,16 @@ class Options:
 
 
 @asynccontextmanager
-async def tool_box(options: Options, client: KubernetesClient, metrics: OperatorMetrics) -> AsyncIterator[Tools]:
-    """The tools that all engines share, closed at the end."""
+async def tool_box(
+    options: Options, client: KubernetesClient, metrics: OperatorMetrics, guard: Callable[[], object] = lambda: None
+) -> AsyncIterator[Tools]:
+    """The tools that all engines share, closed at the end. `guard` raises when nothing may be changed."""
     # Pods are asked by their own address, never by a proxy of the environment.
     async with aiohttp.ClientSession(trust_env=False, connector=aiohttp.TCPConnector(limit=32)) as session:
         yield Tools(
             client=client,
             applier=Applier(client),
-            control=ControlClient(session, port=options.control_port),
+            control=ControlClient(session, port=options.control_port, guard=guard),
             prometheus=PrometheusClient(session),
             pages=PageClient(session),
             announcer=Announcer(client, os.environ.get("POD_NAME", "local")),
@@ -83,8 +85,8 @@ async def run_operator(options: Options) -> int:
     metrics = OperatorMetrics()
     watchdog = Watchdog(metrics)
     async with api_client() as api, elector_in_thread(options, watchdog) as (elector, thread):
-        client = KubernetesClient(api, guard=elector.guard, observer=metrics.count_write)
-        async with tool_box(options, client, metrics) as tools:
+        client = KubernetesClient(api, guard=elector.guard, observer=metrics.count_call)
+        async with tool_box(options, client, metrics, elector.guard) as tools:
             engines = Engines(tools)
             health = HealthServer(metrics, watchdog, engines.stuck, lambda: True)
             await health.start(options.metrics_port)
@@ -103,7 +105,7 @@ async def elector_in_thread(options: Options, watchdog: Watchdog) -> AsyncIterat
     async with loop_thread("lease") as thread:
         api = await thread.call(load_api_client())
         try:
-            client = KubernetesClient(api, timeout=2.0)
+            client = KubernetesClient(api, timeout=TRY_SECONDS)
             yield (
                 Elector(
                     client,
@@ -164,7 +166,7 @@ async def run_once(options: Options) -> int:
     metrics = OperatorMetrics()
     failed = False
     async with api_client() as api:
-        client = KubernetesClient(api, observer=metrics.count_write)
+        client = KubernetesClient(api, observer=metrics.count_call)
         async with tool_box(options, client, metrics) as tools:
             for namespace in options.namespaces:
                 for engine in await client.list_all(kinds.ENGINE, namespace):

@@ -20,8 +20,11 @@ class OperatorMetrics:
             f"{prefix}_reconcile_seconds", "Length of one pass.", engine, buckets=_SECONDS, registry=registry
         )
         self.wakes = Counter(f"{prefix}_wake", "What woke the loop.", ("cause",), registry=registry)
-        self.writes = Counter(
-            f"{prefix}_apply", "Writes to the API server.", ("kind", "verb", "result"), registry=registry
+        self.queue_age = Histogram(
+            f"{prefix}_queue_seconds", "How long a wake-up waited for its pass.", buckets=_SECONDS, registry=registry
+        )
+        self.api_calls = Counter(
+            f"{prefix}_api_call", "Calls to the API server.", ("kind", "verb", "result"), registry=registry
         )
         self.control_calls = Counter(
             f"{prefix}_control_call", "Calls to pods' control API.", ("call", "result"), registry=registry
@@ -52,9 +55,9 @@ class OperatorMetrics:
             f"{prefix}_loop_lag_seconds", "How late the event loop was at its last beat.", registry=registry
         )
 
-    def count_write(self, kind: str, verb: str, result: str) -> None:
-        """Observer of the API client."""
-        self.writes.labels(kind, verb, result).inc()
+    def count_call(self, kind: str, verb: str, result: str) -> None:
+        """Observer of the API clients."""
+        self.api_calls.labels(kind, verb, result).inc()
 
     def forget(self, namespace: str, engine: str) -> None:
         """Removes the series of an engine that is gone."""

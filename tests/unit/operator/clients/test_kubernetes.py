@@ -170,7 +170,7 @@ async def test_a_server_that_does_not_answer_is_given_up(
 async def test_no_write_passes_a_guard_that_refuses(
     server: tuple[Server, str], api: kubernetes_client.ApiClient
 ) -> None:
-    def refuse() -> None:
+    def refuse(*, begun: bool = False) -> float:
         raise LeaseLostError("too old")
 
     counted: list[tuple[str, str, str]] = []
@@ -181,6 +181,69 @@ async def test_no_write_passes_a_guard_that_refuses(
     assert server[0].asked == []
     assert counted[0] == ("Service", "apply", "LeaseLostError")
     assert await client.get(kinds.SERVICE, "ns", "x") == SERVICE
+
+
+async def test_a_write_lasts_no_longer_than_the_lease(
+    server: tuple[Server, str], api: kubernetes_client.ApiClient
+) -> None:
+    renewals = [0.05, 0.05]
+
+    def guard(*, begun: bool = False) -> float:
+        if not begun:
+            return 0.05
+        if not renewals:
+            raise LeaseLostError("over")
+        return renewals.pop()
+
+    server[0].slow = 5.0
+    with pytest.raises(LeaseLostError):
+        await KubernetesClient(api, guard=guard).apply(SERVICE)
+    assert renewals == [], "a Lease that is renewed meanwhile lets it go on"
+    assert len(server[0].asked) == 1
+
+
+class Told:
+    """Who wants to know what was answered."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def wrote(self, kind: kinds.Kind, namespace: str, answer: dict[str, Any]) -> None:
+        """A write."""
+        self.heard.append(f"{kind.kind} {namespace} {answer['metadata']['name']}")
+
+    def deleted(self, kind: kinds.Kind, namespace: str, name: str, answer: dict[str, Any]) -> None:
+        """A deletion."""
+        self.heard.append(f"{kind.kind} {namespace} {name} {answer.get('kind', 'gone')}")
+
+
+async def test_answers_are_told_and_every_call_is_counted(
+    server: tuple[Server, str], api: kubernetes_client.ApiClient
+) -> None:
+    told, counted = Told(), list[tuple[str, str, str]]()
+    client = KubernetesClient(api, answers=told, observer=lambda *what: counted.append(what))
+    await client.apply(SERVICE)
+    await client.scale(kinds.DEPLOYMENT, "ns", "x", 2)
+    await client.delete(kinds.SERVICE, "ns", "x")
+    server[0].refuse(404)
+    assert not await client.delete(kinds.SERVICE, "ns", "y")
+    assert told.heard == ["Service ns x", "Deployment ns x", "Service ns x Service", "Service ns y gone"]
+    server[0].refuse(403)
+    with pytest.raises(ForbiddenError):
+        await client.list_all(kinds.POD, "ns")
+    await client.get(kinds.POD, "ns", "x")
+    assert counted[-3:] == [("Service", "delete", "404"), ("Pod", "list", "403"), ("Pod", "get", "ok")]
+
+
+async def test_a_list_whose_pages_are_out_of_date_is_begun_again(
+    server: tuple[Server, str], api: kubernetes_client.ApiClient
+) -> None:
+    page = {"items": [{"metadata": {"name": "old"}}], "metadata": {"continue": "token", "resourceVersion": "5"}}
+    server[0].answer(page)
+    server[0].refuse(410)
+    server[0].answer({"items": [{"metadata": {"name": "new"}}], "metadata": {"resourceVersion": "9"}})
+    found = await KubernetesClient(api).listing(kinds.POD, "ns")
+    assert ([entry["metadata"]["name"] for entry in found.items], found.version) == (["new"], 9)
 
 
 async def test_deletion_names_the_very_object(server: tuple[Server, str], api: kubernetes_client.ApiClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import random
@@ -20,7 +21,7 @@ from tradingengine_operator.runtime.process import lease
 from tradingengine_operator.runtime.process.events import COOL_DOWN_SECONDS, Announcer
 from tradingengine_operator.runtime.process.health import LATE_SECONDS, HealthServer, Watchdog
 from tradingengine_operator.runtime.process.lease import LEASE_SECONDS, RENEW_DEADLINE_SECONDS, Elector
-from tradingengine_operator.runtime.process.loop import BACKOFF_MOST, Outcome, WorkLoop
+from tradingengine_operator.runtime.process.loop import BACKOFF_MOST, WITHOUT_LEASE_SECONDS, Outcome, WorkLoop
 from tradingengine_operator.runtime.process.main import EXIT_LEASE_LOST, lead_or_end
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 from tradingengine_operator.runtime.process.thread import loop_thread
@@ -120,11 +121,24 @@ async def test_a_release_with_weight_is_judged_on_through_failures() -> None:
     assert loop._pause(outcome) == 1.0
 
 
-async def test_a_lost_lease_leaves_the_loop() -> None:
-    passes = Passes()
-    passes.outcomes = [LeaseLostError("gone")]
-    with pytest.raises(LeaseLostError):
-        await WorkLoop("x", passes).once()
+async def test_a_pass_that_may_not_write_is_made_again_and_is_no_failure() -> None:
+    passes, results = Passes(), list[str]()
+    passes.outcomes = [LeaseLostError("not renewed")] * 20
+    loop = WorkLoop("x", passes, observe=lambda result, _: results.append(result))
+    for _ in range(20):
+        assert loop._pause(await loop.once()) == WITHOUT_LEASE_SECONDS
+    assert set(results) == {"lease-lost"}
+
+
+async def test_a_wake_up_is_as_old_as_the_first_of_those_that_became_one() -> None:
+    passes, waited = Passes(), list[float]()
+    loop = WorkLoop("x", passes, queued=waited.append)
+    loop.wake()
+    await asyncio.sleep(0.05)
+    loop.wake()
+    await loop.once()
+    await loop.once()
+    assert [age >= 0.05 for age in waited] == [True], "a pass that nobody asked for has no age"
 
 
 class Watch:
@@ -145,15 +159,23 @@ def electors(count: int) -> tuple[FakeLeases, Watch, list[Elector]]:
 
 
 class FakeLeases(FakeApi):
-    """Leases with a test on resourceVersion."""
+    """Leases with a test on resourceVersion, and a server that may be away."""
+
+    async def get(self, kind: kinds.Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        """As of the client."""
+        if "down" in self.fail:
+            raise self.fail["down"]
+        return await super().get(kind, namespace, name)
 
     async def replace(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """As of the client."""
         from tradingengine_operator.errors import ConflictError
 
-        old = self.objects[manifest["kind"], manifest["metadata"]["name"]]
         if "down" in self.fail:
             raise self.fail["down"]
+        old = self.objects.get((manifest["kind"], manifest["metadata"]["name"]))
+        if old is None:
+            raise ConflictError(409, "Conflict", "no lease")
         if old["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
             raise ConflictError(409, "Conflict", "lease")
         return self.put(manifest)
@@ -175,21 +197,134 @@ async def test_one_leads_and_the_other_waits_for_a_whole_lease() -> None:
     assert leaders(first, second) == [False, False], "the first stopped writing before the second could begin"
     assert await second.attempt()
     assert leaders(first, second) == [False, True]
+    with pytest.raises(LeaseLostError, match="now held by pod-1"):
+        await first.attempt()
 
 
 async def test_never_do_two_lead_at_a_time() -> None:
-    _, watch, made = electors(3)
-    rng = random.Random(7)
-    for _ in range(400):
-        watch.now += rng.uniform(0.1, 3.0)
-        await rng.choice(made).attempt()
-        assert sum(elector.leading for elector in made) <= 1
+    """Also with an API server that is away now and then, for some or for all of them."""
+    for seed in range(20):
+        api, watch, made = electors(3)
+        rng = random.Random(seed)
+        for _ in range(400):
+            watch.now += rng.uniform(0.1, 3.0)
+            api.fail = {"down": ApiError(0, "Unreachable", "no answer")} if rng.random() < 0.3 else {}
+            number = rng.randrange(len(made))
+            try:
+                await made[number].attempt()
+            except LeaseLostError:  # such a process ends, and another one starts
+                made[number] = Elector(
+                    cast(KubernetesClient, api), NAMESPACE, "te", f"pod-{number}-{watch.now}", monotonic=watch
+                )
+            assert sum(elector.leading for elector in made) <= 1
+
+
+async def test_a_leader_goes_on_when_the_api_server_is_back_and_its_standby_does_not_take_over() -> None:
+    for away in (2.0, 20.0, 200.0):
+        api, watch, (first, second) = electors(2)
+        assert await first.attempt()
+        assert not await second.attempt()
+        api.fail["down"] = ApiError(0, "Unreachable", "no answer")
+        for _ in range(int(away)):
+            watch.now += 1.0
+            for elector in (first, second):
+                assert not await elector.attempt()
+        with pytest.raises(LeaseLostError) if away > RENEW_DEADLINE_SECONDS else contextlib.nullcontext():
+            first.guard()
+        api.fail.clear()
+        assert not await second.attempt(), "the first one to look is not the first one to lead"
+        watch.now += 1.0
+        assert await first.attempt(), away
+        assert first.guard() == LEASE_SECONDS
+        watch.now += LEASE_SECONDS - 1.0
+        assert not await second.attempt(), "it saw a renewal"
+
+
+async def test_a_leader_that_dies_while_the_api_server_is_away_is_followed() -> None:
+    api, watch, (first, second) = electors(2)
+    assert await first.attempt()
+    assert not await second.attempt()
+    api.fail["down"] = ApiError(0, "Unreachable", "no answer")
+    watch.now += 60.0
+    assert not await second.attempt()
+    api.fail.clear()
+    assert not await second.attempt()
+    watch.now += LEASE_SECONDS
+    assert await second.attempt()
+
+
+async def test_a_leader_that_was_away_while_others_led_ends_although_nobody_holds_the_lease() -> None:
+    _, watch, (first, second) = electors(2)
+    assert await first.attempt()
+    assert not await second.attempt()
+    watch.now += LEASE_SECONDS
+    assert await second.attempt()
+    await second.release()
+    with pytest.raises(LeaseLostError, match="held by nobody"):
+        await first.attempt()
+
+
+async def test_a_lost_answer_to_a_renewal_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    api, watch, (first,) = electors(1)
+    assert await first.attempt()
+    plain = api.replace
+
+    async def unheard(manifest: dict[str, Any]) -> dict[str, Any]:
+        await plain(manifest)
+        raise ApiError(0, "Unreachable", "the answer was lost")
+
+    monkeypatch.setattr(api, "replace", unheard)
+    watch.now += 3.0
+    assert not await first.attempt()
+    monkeypatch.setattr(api, "replace", plain)
+    watch.now += 3.0
+    assert await first.attempt(), "its own write is the newest one"
+
+
+async def test_a_deleted_lease_is_made_again_by_who_leads_and_by_nobody_whose_time_is_over() -> None:
+    api, watch, (first,) = electors(1)
+    assert await first.attempt()
+    await api.delete(kinds.LEASE, NAMESPACE, "te")
+    api.fail["down"] = ApiError(0, "Unreachable", "no answer")
+    assert not await first.attempt()
+    api.fail.clear()
+    assert await first.attempt()
+    await api.delete(kinds.LEASE, NAMESPACE, "te")
+    first._held = None
+    watch.now += RENEW_DEADLINE_SECONDS
+    with pytest.raises(LeaseLostError):
+        await first.attempt()
+
+
+async def test_a_slow_renewal_takes_nothing_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One begins two seconds after the begin of the one before, and may last two seconds, whatever that one took."""
+    api, watch, (first,) = electors(1)
+    begun, slept = list[float](), list[float]()
+    plain = api.replace
+
+    async def slow(manifest: dict[str, Any]) -> dict[str, Any]:
+        begun.append(watch.now)
+        watch.now += 1.9
+        return await plain(manifest)
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        watch.now += seconds
+        if len(slept) == 4:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(api, "replace", slow)
+    monkeypatch.setattr(lease, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await first.lead(lambda: None)
+    assert begun == [pytest.approx(102.0), pytest.approx(104.0), pytest.approx(106.0)]
+    first.guard()
 
 
 async def test_without_renewal_no_write_passes() -> None:
     api, watch, (first,) = electors(1)
     assert await first.attempt()
-    first.guard()
+    assert first.guard() == LEASE_SECONDS
     api.fail["down"] = ApiError(0, "Unreachable", "no answer")
     watch.now += RENEW_DEADLINE_SECONDS - 0.1
     assert not await first.attempt()
@@ -197,6 +332,10 @@ async def test_without_renewal_no_write_passes() -> None:
     watch.now += 0.1
     with pytest.raises(LeaseLostError):
         first.guard()
+    assert first.guard(begun=True) == pytest.approx(LEASE_SECONDS - RENEW_DEADLINE_SECONDS)
+    watch.now += LEASE_SECONDS - RENEW_DEADLINE_SECONDS
+    with pytest.raises(LeaseLostError):
+        first.guard(begun=True)
 
 
 async def test_a_released_lease_is_taken_at_once() -> None:
