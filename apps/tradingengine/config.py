@@ -8,10 +8,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
+from tradingengine.addresses import Address, checked
 from tradingengine.domain.risk import Limits
 from tradingengine.errors import ConfigError
 
@@ -97,7 +97,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a process is told from outside. URLs and the token are secrets: never log this object.
 
-    The control token stands in a file, which is read anew when it is asked for, or in `control_token`.
+    The addresses of the stores stand in files that are read anew at each new connection, or in variables. The control
+    token stands in a file, which is read anew when it is asked for, or in `control_token`.
     """
 
     component: Component
@@ -106,8 +107,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     pod: str
     engine: EngineConfig
-    database_url: str
-    cache_url: str
+    database: Address
+    cache: Address
     control_token: str
     control_token_file: Path | None = None
     state_dir: Path
@@ -147,8 +148,8 @@ def load_settings(component: Component, environ: Mapping[str, str] | None = None
         version=env.get("TE_VERSION", "dev"),
         pod=env.get("TE_POD") or env.get("HOSTNAME", "") or component,
         engine=read_engine_config(env.get("TE_CONFIG", ""), must_exist="TE_CONFIG" in env),
-        database_url=_url(env, "TE_DATABASE_URL", ("postgresql", "postgres"), needed=needs_database),
-        cache_url=_url(env, "TE_CACHE_URL", ("redis", "rediss"), needed=needs_cache),
+        database=_address(env, "TE_DATABASE_URL", ("postgresql", "postgres"), needed=needs_database),
+        cache=_address(env, "TE_CACHE_URL", ("redis", "rediss"), needed=needs_cache),
         control_token=env.get("TE_CONTROL_TOKEN", ""),
         control_token_file=Path(token_file) if token_file else None,
         state_dir=Path(env.get("TE_STATE_DIR") or DEFAULT_STATE_DIR),
@@ -219,14 +220,10 @@ def _log_level(text: str) -> str:
     return level
 
 
-def _url(env: Mapping[str, str], name: str, schemes: tuple[str, ...], *, needed: bool) -> str:
+def _address(env: Mapping[str, str], name: str, schemes: tuple[str, ...], *, needed: bool) -> Address:
+    if file := env.get(f"{name}_FILE", ""):
+        return Address.from_file(f"{name}_FILE", Path(file), schemes)
     text = env.get(name, "")
-    if not text:
-        if needed:
-            raise ConfigError(f"{name} is not set: a URL {schemes[0]}://... is needed")
-        return ""
-    # The value holds a password: the message must not repeat it.
-    parts = urlsplit(text)
-    if parts.scheme not in schemes or not parts.hostname:
-        raise ConfigError(f"{name} is not a URL of the form {schemes[0]}://user:password@host:port/name")
-    return text
+    if not text and needed:
+        raise ConfigError(f"neither {name}_FILE nor {name} is set: a URL {schemes[0]}://... is needed")
+    return Address(name, checked(name, text, schemes) if text else "")

@@ -77,11 +77,11 @@ class LifespanState(TypedDict):
 async def running_state(control: ControlState) -> AsyncGenerator[ApiState]:
     """Connect lazily, start relay, projector and hub; stop them in the reverse order."""
     settings = control.settings
-    database = Database(settings.database_url, application_name=f"te-api {settings.pod}", size=POOL_SIZE)
+    database = Database(settings.database, application_name=f"te-api {settings.pod}", size=POOL_SIZE)
     name = settings.pod
-    cache = streams.command_client(settings.cache_url, name=f"{name}-commands")
-    reader = streams.blocking_client(settings.cache_url, block_seconds=BLOCK_SECONDS, name=f"{name}-events")
-    subscriber = streams.subscriber_client(settings.cache_url, name=f"{name}-live")
+    cache = streams.command_client(settings.cache, name=f"{name}-commands")
+    reader = streams.blocking_client(settings.cache, block_seconds=BLOCK_SECONDS, name=f"{name}-events")
+    subscriber = streams.subscriber_client(settings.cache, name=f"{name}-live")
     await database.open()
     metrics = ApiMetrics(control.metrics.registry)
     reads = Reads(database, cache, settings.engine)

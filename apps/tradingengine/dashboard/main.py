@@ -35,8 +35,8 @@ async def _main() -> None:
     )
     metrics = Metrics(component="dashboard", release=settings.release, slot=settings.slot)
     state = ControlState(settings, metrics)
-    database = Database(settings.database_url, application_name=f"dashboard {settings.pod}", size=POOL_SIZE)
-    cache = streams.command_client(settings.cache_url, timeout=0.4, name=f"dashboard-{settings.pod}")
+    database = Database(settings.database, application_name=f"dashboard {settings.pod}", size=POOL_SIZE)
+    cache = streams.command_client(settings.cache, timeout=0.4, name=f"dashboard-{settings.pod}")
     await database.open()
     try:
         source = StorageSource(database, Reads(database, cache, settings.engine), state)

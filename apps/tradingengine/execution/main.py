@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
+from tradingengine.addresses import Address
 from tradingengine.brokers.paper import PaperBroker
 from tradingengine.brokers.port import BrokerError
 from tradingengine.config import Settings, load_settings
@@ -80,7 +81,7 @@ class EdgeProcess:
             limits=engine_config.risk.limits(),
         )
         self._strategies: StrategyRunner | None = None
-        self._clients = _Clients(settings.cache_url)
+        self._clients = _Clients(settings.cache)
         self._shipper = Shipper(self.journal, self._clients.writing("events"), self._wall)
         self._reader = CommandReader(self._clients.reading("commands"), self.engine)
         self._heart = Heart(
@@ -225,12 +226,12 @@ class EdgeProcess:
 class _Clients:
     """One Redis client for each purpose: a slow one never holds up another."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, address: Address) -> None:
+        self._address = address
         self._clients: list[streams.Client] = []
 
     def client(self, purpose: str) -> streams.Client:
-        made = streams.command_client(self._url, name=f"edge-{purpose}")
+        made = streams.command_client(self._address, name=f"edge-{purpose}")
         self._clients.append(made)
         return made
 
@@ -238,7 +239,7 @@ class _Clients:
         return RedisLink(self.client(purpose))
 
     def reading(self, purpose: str) -> RedisLink:
-        made = streams.blocking_client(self._url, block_seconds=1.0, name=f"edge-{purpose}")
+        made = streams.blocking_client(self._address, block_seconds=1.0, name=f"edge-{purpose}")
         self._clients.append(made)
         return RedisLink(made)
 

@@ -17,8 +17,8 @@ def run(*, wait_seconds: float, check_only: bool) -> int:
         print(f"[{time.monotonic() - started:6.1f} s] {text}", file=sys.stderr, flush=True)  # noqa: T201
 
     if check_only:
-        revision, head = asyncio.run(migrate.current_revision(settings.database_url)), migrate.head_revision()
+        revision, head = asyncio.run(migrate.current_revision(settings.database.written())), migrate.head_revision()
         say(f"the schema is at {revision or 'nothing'}, this version wants {head}")
         return 0 if revision == head else 1
-    asyncio.run(migrate.upgrade(settings.database_url, wait_seconds=wait_seconds, say=say))
+    asyncio.run(migrate.upgrade(settings.database.written(), wait_seconds=wait_seconds, say=say))
     return 0

@@ -23,7 +23,7 @@ def compare(file: str, *, output: str) -> int:
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from None
     edge = parse_orders(text, source=file)
-    cloud = asyncio.run(_states(load_settings("migrations").database_url, list(edge)))
+    cloud = asyncio.run(_states(load_settings("migrations").database.written(), list(edge)))
     found = differences(edge, cloud)
     if output == "json":
         print(json.dumps({"compared": len(edge), "differences": found}))  # noqa: T201

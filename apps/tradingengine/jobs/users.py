@@ -21,7 +21,7 @@ _ACTOR: Final = "te user"
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out one act; 0 when done."""
-    url = load_settings("migrations").database_url
+    url = load_settings("migrations").database.written()
     return asyncio.run(_run(arguments, url))
 
 

@@ -6,14 +6,19 @@ what is safe to repeat.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 import orjson
-from redis.asyncio import Connection, Redis, SSLConnection
+from redis.asyncio import ConnectionPool, Redis, SSLConnection
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from tradingengine.addresses import Address
 
 COMMANDS: Final = "te:commands"
 PRIORITY_COMMANDS: Final = "te:commands:priority"
@@ -29,6 +34,8 @@ CHANGES: Final = "te:changes"
 COMMANDS_MAXLEN: Final = 10_000
 EVENTS_MAXLEN: Final = 100_000
 HEARTBEAT_TTL_MS: Final = 15_000
+TRIAL_SECONDS: Final = 3.0
+MAX_CONNECTIONS: Final = 32
 FIRST_ID: Final = "0-0"
 
 CACHE_ERRORS: Final = (RedisError, OSError, asyncio.TimeoutError)
@@ -39,15 +46,70 @@ Entry: TypeAlias = tuple[str, dict[str, str]]
 """Stream id and fields."""
 
 
-class _Cancellable(Connection):
-    """A connection on which a cancellation is never lost.
+class _Connection(SSLConnection):
+    """A connection on which a cancellation is never lost, and which follows an address that is changed.
 
     The library waits for a write by `asyncio.wait_for`, which before Python 3.12 drops a cancellation that comes in the
     moment the write is done: a loop that was told to end would then run for ever.
+
+    An address that was changed is tried on a connection of its own, while this one goes on as it is. Once it works,
+    this one is closed when it is given back to its pool.
     """
+
+    def __init__(self, *, address: Address, probe: bool = False, **options: Any) -> None:
+        self._address = address
+        self._probe = probe
+        self._options = options
+        self._made_by = ""
+        self._tls = False
+        self._connecting = False
+        super().__init__(**options)
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        arguments = dict(super()._connection_arguments())
+        if not self._tls:
+            arguments.pop("ssl", None)
+        return arguments
+
+    async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        """As the library's, by the first address that works."""
+        if self.is_connected:
+            return
+        urls = [self._address.written()] if self._probe else self._address.candidates()
+        self._connecting = True
+        try:
+            for url in urls:
+                self._go_by(url)
+                try:
+                    await super().connect_check_health(check_health, retry_socket_connect)
+                except CACHE_ERRORS as error:
+                    self._address.fails(url, error)
+                    if url == urls[-1]:
+                        raise
+                else:
+                    self._address.works(url)
+                    return
+        finally:
+            self._connecting = False
+
+    def _go_by(self, url: str) -> None:
+        parts = parse_url(url)
+        self._made_by, self._tls = url, url.startswith("rediss:")
+        self.host, self.port = parts.get("host", "localhost"), parts.get("port", 6379)
+        self.username, self.password, self.db = parts.get("username"), parts.get("password"), parts.get("db", 0)
+
+    def should_reconnect(self) -> bool:
+        """Whether the pool closes it when it is given back: as the library says, or because a newer address works."""
+        stale = self._address.working not in ("", self._made_by)
+        return stale or bool(super().should_reconnect())  # type: ignore[no-untyped-call]
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """As the library's; CancelledError when this task was cancelled meanwhile, whatever became of the write."""
+        # A subscription is one connection for ever, and looks here each time it asks whether its peer still lives.
+        if self.health_check_interval and not (check_health or self._connecting or self._probe):
+            _follow(self._address, self._options)
+            if self.is_connected and self.should_reconnect():
+                await self.disconnect()
         task = asyncio.current_task()
         before = 0 if task is None else task.cancelling()
         await super().send_packed_command(command, check_health)
@@ -56,30 +118,69 @@ class _Cancellable(Connection):
             raise asyncio.CancelledError
 
 
-class _CancellableTls(_Cancellable, SSLConnection):
-    """The same with TLS."""
+class _Pool(ConnectionPool):
+    """Leaves idle connections that were made by an older address, once a newer one works."""
+
+    def __init__(self, *, address: Address, **options: Any) -> None:
+        self._address = address
+        self._options = options
+        self._used = ""
+        super().__init__(_Connection, max_connections=MAX_CONNECTIONS, address=address, **options)
+
+    async def get_connection(self, command_name: str | None = None, *keys: Any, **options: Any) -> Any:
+        """As the library's; never waits for an address to be tried."""
+        _follow(self._address, self._options)
+        if self._address.working not in ("", self._used):
+            self._used = self._address.working
+            async with self._lock:  # or another task would be given one of them meanwhile
+                await self.disconnect(inuse_connections=False)
+        return await super().get_connection()  # type: ignore[no-untyped-call]
 
 
-def command_client(url: str, *, timeout: float = 1.0, name: str = "") -> Client:
+_trials: WeakKeyDictionary[Address, asyncio.Task[None]] = WeakKeyDictionary()
+
+
+def _follow(address: Address, options: Mapping[str, Any]) -> None:
+    """Begins a trial of a changed address, if none is under way; `works` or `fails` of the address tells its end."""
+    running = _trials.get(address)
+    if address.wants_trial() and (running is None or running.done()):
+        _trials[address] = asyncio.get_running_loop().create_task(_try(address, options))
+
+
+async def _try(address: Address, options: Mapping[str, Any]) -> None:
+    connection = _Connection(address=address, probe=True, **options)
+    with contextlib.suppress(*CACHE_ERRORS):
+        async with asyncio.timeout(TRIAL_SECONDS):
+            await connection.connect_check_health()
+    await connection.disconnect(nowait=True)
+
+
+def command_client(url: str | Address, *, timeout: float = 1.0, name: str = "") -> Client:
     """For short commands, XADD and SET among them: no retries, every wait bounded by `timeout` seconds."""
     return _client(url, socket_timeout=timeout, connect_timeout=timeout, name=name)
 
 
-def blocking_client(url: str, *, block_seconds: float, name: str = "") -> Client:
+def blocking_client(url: str | Address, *, block_seconds: float, name: str = "") -> Client:
     """For XREAD with BLOCK up to `block_seconds`: the socket outlasts the block."""
     return _client(url, socket_timeout=block_seconds + 5.0, connect_timeout=2.0, name=name)
 
 
-def subscriber_client(url: str, *, name: str = "") -> Client:
+def subscriber_client(url: str | Address, *, name: str = "") -> Client:
     """For one pub/sub subscription: silence is normal, a dead peer is found by health checks."""
     return _client(url, socket_timeout=None, connect_timeout=2.0, name=name, health_check_interval=5)
 
 
 def _client(
-    url: str, *, socket_timeout: float | None, connect_timeout: float, name: str, health_check_interval: int = 0
+    url: str | Address,
+    *,
+    socket_timeout: float | None,
+    connect_timeout: float,
+    name: str,
+    health_check_interval: int = 0,
 ) -> Client:
-    client: Client = Redis.from_url(
-        url,
+    address = Address.of(url)
+    pool = _Pool(
+        address=address,
         decode_responses=True,
         socket_timeout=socket_timeout,
         socket_connect_timeout=connect_timeout,
@@ -87,11 +188,8 @@ def _client(
         health_check_interval=health_check_interval,
         retry=Retry(NoBackoff(), 0),
         client_name=name or None,
-        max_connections=32,
     )
-    pool = client.connection_pool
-    pool.connection_class = _CancellableTls if issubclass(pool.connection_class, SSLConnection) else _Cancellable
-    return client
+    return Redis.from_pool(pool)
 
 
 def dumps(value: Any) -> str:

@@ -12,6 +12,7 @@ import apsw
 import httpx
 import jsonschema
 import pytest
+from tradingengine.addresses import Address
 from tradingengine.config import Broker, EngineConfig, MarketData, Settings
 from tradingengine.domain.calendar import contract_folder
 from tradingengine.domain.clock import epoch_ms
@@ -37,8 +38,8 @@ def settings(folder: Path, **changes: Any) -> Settings:
         "version": "test",
         "pod": "edge",
         "engine": EngineConfig(),
-        "database_url": "",
-        "cache_url": "redis://127.0.0.1:1/0",
+        "database": Address("TE_DATABASE_URL", ""),
+        "cache": Address("TE_CACHE_URL", "redis://127.0.0.1:1/0"),
         "control_token": "a-token-for-tests",
         "state_dir": folder / "state",
         "data_dir": None,
