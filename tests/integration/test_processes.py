@@ -79,7 +79,7 @@ async def test_a_missing_setting_is_one_clear_line(postgres_url: str, redis_url:
     del env["TE_CACHE_URL"]
     refused = await te(env, "api")
     assert refused.returncode == 2
-    assert refused.stderr.startswith("te api: TE_CACHE_URL is not set")
+    assert refused.stderr.startswith("te api: neither TE_CACHE_URL_FILE nor TE_CACHE_URL is set")
     assert "Traceback" not in refused.stderr
 
 

@@ -105,7 +105,7 @@ async def _connect(engine: AsyncEngine, wait_seconds: float, say: Say) -> AsyncC
             if time.monotonic() + delay > deadline:
                 raise DatabaseUnavailableError(
                     f"Postgres did not answer within {wait_seconds:.0f} s: {_reason(error)}",
-                    mend="Check TE_DATABASE_URL and that the database is running.",
+                    mend="Check TE_DATABASE_URL_FILE (or TE_DATABASE_URL) and that the database is running.",
                 ) from None
             say(f"waiting for the database: {_reason(error)}")
             await asyncio.sleep(delay)

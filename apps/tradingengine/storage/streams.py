@@ -103,13 +103,17 @@ class _Connection(SSLConnection):
         stale = self._address.working not in ("", self._made_by)
         return stale or bool(super().should_reconnect())  # type: ignore[no-untyped-call]
 
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        """As the library's; CancelledError when this task was cancelled meanwhile, whatever became of the write."""
-        # A subscription is one connection for ever, and looks here each time it asks whether its peer still lives.
-        if self.health_check_interval and not (check_health or self._connecting or self._probe):
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """As the library's. A subscription is one connection for ever: it looks here whether it should be made anew."""
+        if self._connect_callbacks and not self._connecting:
             _follow(self._address, self._options)
             if self.is_connected and self.should_reconnect():
                 await self.disconnect()
+                await self.connect()  # type: ignore[no-untyped-call]
+        return await super().read_response(*arguments, **options)
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """As the library's; CancelledError when this task was cancelled meanwhile, whatever became of the write."""
         task = asyncio.current_task()
         before = 0 if task is None else task.cancelling()
         await super().send_packed_command(command, check_health)
