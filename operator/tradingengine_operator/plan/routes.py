@@ -32,6 +32,11 @@ class RouteObservation:
     reason: str = "RouteMissing"
     message: str = "there is no HTTPRoute yet"
 
+    @property
+    def refused(self) -> bool:
+        """Whether the Gateway did not take the route, and had time to, or found something in it that is not there."""
+        return (not self.accepted and self.reason != "RoutePending") or self.reason == UNRESOLVED
+
 
 def route_patch(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> list[Manifest]:
     """Operations that bring our rules, host and parent into an existing route; none when all is as desired."""

@@ -21,6 +21,7 @@ from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import is_owned_by
 from tradingengine_operator.plan.routes import RouteObservation, route_patch
 from tradingengine_operator.runtime.reconcile.context import Pass
+from tradingengine_operator.runtime.reconcile.findings import Findings
 
 #: A Gateway that does not answer to a changed route for longer than this does not listen to it.
 SILENT_SECONDS = 15.0
@@ -36,23 +37,24 @@ class GatewayWatch:
         self._looked: datetime | None = None
         self._missing = False
 
-    async def explain(self, p: Pass, facts: RouteObservation) -> RouteObservation:
-        """The facts with the reason for the Gateway's silence; a Gateway that is gone takes its word back."""
-        if p.children.route is None:
-            return facts
-        left = SILENT_SECONDS - (p.tools.clock() - last_write(p.children.route)).total_seconds()
-        waiting = facts.reason in {"GatewaySilent", "RoutePending"}
+    async def explain(self, p: Pass, seen: RouteObservation, findings: Findings) -> RouteObservation:
+        """The route with the reason for the Gateway's silence; a Gateway that is gone takes its word back."""
+        route = p.children.route
+        if route is None:
+            return seen
+        left = SILENT_SECONDS - (p.tools.clock() - last_write(route)).total_seconds()
+        waiting = seen.reason in {"GatewaySilent", "RoutePending"}
         if waiting and left > 0:
-            p.look_again(left)
-        if facts.reason == "RoutePending" and left > 0:
-            return facts
+            findings.look_again(left)
+        if seen.reason == "RoutePending" and left > 0:
+            return seen
         if (waiting or self._due(p)) and not await self._exists(p):
             gateway = p.ctx.spec.gateway
             message = f"Gateway {gateway.namespace}/{gateway.name} does not exist"
-            return replace(facts, accepted=False, reason="GatewayMissing", message=message)
+            return replace(seen, accepted=False, reason="GatewayMissing", message=message)
         if not waiting:
-            return facts
-        return replace(facts, reason="RoutePending" if left > 0 else "GatewaySilent")
+            return seen
+        return replace(seen, reason="RoutePending" if left > 0 else "GatewaySilent")
 
     def _due(self, p: Pass) -> bool:
         return self._missing or self._looked is None or p.tools.clock() - self._looked >= LOOK_EVERY
@@ -86,7 +88,7 @@ async def set_route(p: Pass, action: SetRoute) -> bool:
         try:
             return await _write_route(p, desired)
         except ConflictError:
-            p.children.route = await p.tools.client.get(kinds.ROUTE, p.namespace, names.route(p.ctx.name))
+            await p.writer.reread(kinds.ROUTE, names.route(p.ctx.name))
         except NotFoundError as error:
             mend = "install the Gateway API's CRDs (v1.5 or later) and a Gateway"
             raise GatewayApiMissingError("the cluster knows no HTTPRoute", mend=mend) from error
@@ -96,7 +98,7 @@ async def set_route(p: Pass, action: SetRoute) -> bool:
 async def _write_route(p: Pass, desired: Manifest) -> bool:
     observed = p.children.route
     if observed is None:
-        p.children.route = await p.tools.client.create(desired)
+        await p.writer.create(desired)
         return True
     if not is_owned_by(observed, p.ctx.uid):
         await _adopt_route(p, observed, desired)
@@ -104,7 +106,7 @@ async def _write_route(p: Pass, desired: Manifest) -> bool:
     operations = route_patch(observed, desired)
     if not operations:
         return False
-    p.children.route = await p.tools.client.json_patch(kinds.ROUTE, p.namespace, names.route(p.ctx.name), operations)
+    await p.writer.json_patch(kinds.ROUTE, names.route(p.ctx.name), operations)
     return True
 
 
@@ -124,4 +126,4 @@ async def _adopt_route(p: Pass, observed: Manifest, desired: Manifest) -> None:
             "resourceVersion": observed["metadata"]["resourceVersion"],
         }
     }
-    await p.tools.client.merge_patch(kinds.ROUTE, p.namespace, names.route(p.ctx.name), patch)
+    await p.writer.patch(kinds.ROUTE, names.route(p.ctx.name), patch)
