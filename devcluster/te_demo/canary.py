@@ -53,7 +53,7 @@ def good_release(version: str) -> list[images.Built]:
 
 
 def bad_release(version: str) -> list[images.Built]:
-    """An API that answers 500 some seconds after its start; the edge is the good one."""
+    """An API that answers 500 some seconds after its first visitor; the edge is the good one."""
     spoiled = images.build_overlay("apps", version, checkout() / BAD_RELEASE)
     return [spoiled, *images.build_images(["edge"], version)]
 
