@@ -39,6 +39,20 @@ class ForbiddenError(ApiError):
     """The operator's role does not allow it (403)."""
 
 
+class UnreadError(OperatorError):
+    """Objects of a kind cannot be read, so that nothing may be concluded from their absence."""
+
+    def __init__(self, plural: str, why: str) -> None:
+        super().__init__(
+            f"{plural} of this namespace cannot be read: {why}",
+            mend="give the operator its Role and RoleBinding back (helm upgrade), or mend the API server",
+        )
+
+
+class ApiServerSlowError(OperatorError):
+    """What a release stands on could not be seen to in the time that judging it leaves."""
+
+
 class LeaseLostError(OperatorError):
     """A write was asked for while the Lease was too old to be sure that no other operator writes."""
 
@@ -64,12 +78,4 @@ class GatewayApiMissingError(OperatorError):
 
 
 class RouteTakenError(OperatorError):
-    """An HTTPRoute of our name belongs to another controller."""
-
-
-class RouteContestedError(OperatorError):
-    """The HTTPRoute is rewritten by others all the time."""
-
-
-class RouteRefusedError(OperatorError):
-    """The API server finds the HTTPRoute invalid; the message has its own words."""
+    """An HTTPRoute of our name belongs to another controller, or is rewritten by others all the time."""

@@ -7,7 +7,9 @@ from typing import Literal
 from tradingengine_operator.api import Slot
 
 SlotComponent = Literal["api", "dashboard"]
-Component = Literal["api", "dashboard", "edge", "database", "cache", "prometheus", "migrations", "release", "config"]
+Component = Literal[
+    "api", "dashboard", "edge", "database", "cache", "prometheus", "migrations", "release", "config", "applied"
+]
 
 SLOTS: tuple[Slot, ...] = ("a", "b")
 SLOT_COMPONENTS: tuple[SlotComponent, ...] = ("api", "dashboard")
@@ -71,6 +73,11 @@ def config(engine: str, digest: str) -> str:
 def release(engine: str, number: int) -> str:
     """ConfigMap that is the record of a release."""
     return f"{engine}-release-{number}"
+
+
+def applied(engine: str) -> str:
+    """ConfigMap with the specification that is in force."""
+    return f"{engine}-applied"
 
 
 def migration(engine: str, number: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from tradingengine_operator.api import ConditionStatus, ConditionType, Phase
 
-from .state import parse_time, render_time
+from .state import render_time
 
 _ORDER: tuple[str, ...] = get_args(ConditionType)
 #: What a first release stands on, in the order in which people should look.
@@ -25,6 +25,16 @@ class Flip:
     reason: str
     message: str
     before: str = ""
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a condition is, in the words of the part that knows."""
+
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: str = ""
 
 
 @dataclass
@@ -57,6 +67,11 @@ class Conditions:
             "message": message[:2048],
         }
 
+    def take(self, said: Iterable[Said]) -> None:
+        """Takes in what the parts say."""
+        for entry in said:
+            self.set(entry.type, entry.status, entry.reason, entry.message)
+
     def true(self, type_: ConditionType) -> bool:
         """Whether a condition holds."""
         return self.entries.get(type_, {}).get("status") == "True"
@@ -72,11 +87,6 @@ class Conditions:
     def message(self, type_: ConditionType) -> str:
         """Message of a condition."""
         return str(self.entries.get(type_, {}).get("message", ""))
-
-    def since(self, type_: ConditionType) -> datetime | None:
-        """When the status of a condition last changed, None when it was never set."""
-        entry = self.entries.get(type_)
-        return parse_time(entry["lastTransitionTime"]) if entry is not None else None
 
     def blocked(self) -> bool:
         """Whether a first release does not get on for a reason that waiting does not mend."""

@@ -17,8 +17,7 @@ from tradingengine_operator.builders.release import render_release
 class Desired:
     """What follows from a specification alone, built once for each of its generations."""
 
-    uid: str
-    generation: int
+    ctx: EngineContext
     foundation: tuple[Manifest, ...]
     template_hash: str
 
@@ -32,4 +31,4 @@ class Desired:
             *build_cache(ctx),
             *build_prometheus(ctx),
         )
-        return cls(ctx.uid, ctx.generation, foundation, render_release(ctx, 1, "").template_hash())
+        return cls(ctx, foundation, render_release(ctx, 1, "").template_hash())

@@ -9,16 +9,18 @@ from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.builders.edge import build_edge
 from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.clients.control import PodState
-from tradingengine_operator.errors import ControlError, LeaseLostError, OperatorError, TokenRefusedError
+from tradingengine_operator.errors import ControlError, TokenRefusedError
 from tradingengine_operator.flows.conditions import explain
-from tradingengine_operator.flows.edge import Act, EdgeDecision, EdgeMemory, EdgeObservation, edge_step, refused
+from tradingengine_operator.flows.edge import Act, EdgeMemory, EdgeObservation, edge_step, refused
 from tradingengine_operator.flows.edge_words import EdgeLook, Heard, WordMemory, edge_words, remember, with_trouble
 from tradingengine_operator.flows.pod_observation import is_ready, life_of, release_of, trouble_of
+from tradingengine_operator.flows.state import Placed
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key
 from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
-from tradingengine_operator.runtime.release.slots import ask_state, control_token, hear_state
+from tradingengine_operator.runtime.reconcile.findings import Findings
+from tradingengine_operator.runtime.release.slots import control_token, hear_state
 
 #: States that are only written once the edge was heard, or was silent for longer than any start may take.
 _HEARD_STATES = frozenset({"Connected", "Unreachable", "Refusing"})
@@ -37,6 +39,17 @@ class EdgeView:
     said: PodState | None = None
 
 
+@dataclass(frozen=True)
+class _Look:
+    """One look at the edge: its pod, what that answered, and what follows for the flow."""
+
+    stable: Placed | None
+    pod: Manifest | None
+    answer: PodState | ControlError | None
+    said: PodState | None
+    seen: EdgeObservation
+
+
 class EdgeRunner:
     """Drives one engine's edge."""
 
@@ -45,54 +58,65 @@ class EdgeRunner:
         self._words = WordMemory()
         self.view = EdgeView()
 
-    async def run(self, p: Pass, records: dict[int, ReleaseRecord | None]) -> None:
-        """One look, and what follows from it."""
+    async def run(self, p: Pass, stable: Placed | None, record: ReleaseRecord | None) -> Findings:
+        """One look, and what follows from it; `record` is that of the stable release."""
         name = names.edge(p.ctx.name)
         if not p.ctx.spec.edge.enabled:
-            self.view = EdgeView("Disabled")
-            p.conditions.set("EdgeReady", "True", "Disabled", "spec.edge.enabled is false")
-            return
-        p.wanted |= {Key(kinds.STATEFUL_SET.kind, name), Key(kinds.SERVICE.kind, name)}
-        record = records.get(p.state.stable.release) if p.state.stable is not None else None
-        pod = p.children.get(kinds.POD, names.edge_pod(p.ctx.name))
-        answer = await hear_state(p, pod, control_token(p)) if pod is not None and pod_address(pod) else None
-        said = answer if isinstance(answer, PodState) else None
-        seen = _observe(p, record, pod, said)
-        decision = edge_step(self._memory, seen, p.tools.clock())
+            return self._disabled()
+        look = await self._look(p, stable, record)
+        decision = edge_step(self._memory, look.seen, p.tools.clock())
         self._memory = decision.memory
-        try:
+        findings = Findings()
+        findings.keep(Key(kinds.STATEFUL_SET.kind, name), Key(kinds.SERVICE.kind, name))
+        with findings.attempt():
             for act in decision.acts:
-                await self._act(p, act, record, pod)
-        except LeaseLostError:
-            raise
-        except OperatorError:
-            if seen.draining:
-                self._memory = refused(p.now)
-                await _tell(p, Act.RESUME, pod)
-            raise
-        finally:
-            self._tell_people(p, _look(p, seen, decision, pod, answer), pod, said)
-        p.look_again(decision.recheck)
+                await self._act(p, act, record, look.pod)
+        if findings.failure is not None and look.seen.draining:
+            self._memory = refused(p.seen.at)
+            await _tell(p, Act.RESUME, look.pod)
+        self._tell_people(p, look, findings, postponed=decision.postponed)
+        findings.look_again(decision.recheck)
+        return findings
 
-    def _tell_people(self, p: Pass, look: EdgeLook, pod: Manifest | None, said: PodState | None) -> None:
+    async def watch(self, p: Pass, stable: Placed | None, record: ReleaseRecord | None, *, reopen: bool) -> Findings:
+        """Only looks, for an engine that is left alone. `reopen` takes a drain back: nothing is replaced now."""
+        if not p.ctx.spec.edge.enabled:
+            return self._disabled()
+        if not control_token(p):
+            return Findings()  # without a token nobody can be asked, and what was said last stays
+        look = await self._look(p, stable, record)
+        if look.seen.draining and reopen:
+            self._memory = EdgeMemory()
+            await _tell(p, Act.RESUME, look.pod)
+        findings = Findings()
+        self._tell_people(p, look, findings)
+        return findings
+
+    def _disabled(self) -> Findings:
+        self.view = EdgeView("Disabled")
+        findings = Findings()
+        findings.say("EdgeReady", "True", "Disabled", "spec.edge.enabled is false")
+        return findings
+
+    async def _look(self, p: Pass, stable: Placed | None, record: ReleaseRecord | None) -> _Look:
+        """UnreadError when pod, StatefulSet or record cannot be read: a pod that is not seen may be trading."""
+        p.children.require(kinds.POD, kinds.STATEFUL_SET, *((kinds.CONFIG_MAP,) if record is None else ()))
+        pod, token = p.children.get(kinds.POD, names.edge_pod(p.ctx.name)), control_token(p)
+        answer = await hear_state(p, pod, token) if pod is not None and pod_address(pod) and token else None
+        said = answer if isinstance(answer, PodState) else None
+        return _Look(stable, pod, answer, said, _observe(p, record, pod, said))
+
+    def _tell_people(self, p: Pass, look: _Look, findings: Findings, *, postponed: bool = False) -> None:
         """The EDGE column and the condition."""
-        self._words = remember(self._words, look, p.now)
-        words = edge_words(self._words, look, p.now)
-        trouble = trouble_of(pod, p.now) if pod is not None and look.seen.wanted is not None else None
+        now, pod, seen = p.seen.at, look.pod, look.seen
+        heard = _edge_look(p, look, postponed=postponed)
+        self._words = remember(self._words, heard, now)
+        words = edge_words(self._words, heard, now)
+        trouble = trouble_of(pod, now) if pod is not None and seen.wanted is not None else None
         if trouble is not None:
             words = with_trouble(words, trouble.reason, explain(trouble.message, trouble.mend))
-        self.view = EdgeView(words.state, look.seen.wanted, said)
-        p.conditions.set("EdgeReady", words.status, words.reason, words.message)
-
-    async def reopen(self, p: Pass) -> None:
-        """Takes a drain back: nothing is replaced while the engine is paused."""
-        pod = p.children.get(kinds.POD, names.edge_pod(p.ctx.name))
-        if pod is None or not pod_address(pod) or not control_token(p):
-            return
-        said = await ask_state(p, pod, control_token(p))
-        if said is not None and said.state == "draining":
-            self._memory = EdgeMemory()
-            await _tell(p, Act.RESUME, pod)
+        self.view = EdgeView(words.state, seen.wanted, look.said)
+        findings.say("EdgeReady", words.status, words.reason, words.message)
 
     async def _act(self, p: Pass, act: Act, record: ReleaseRecord | None, pod: Manifest | None) -> None:
         match act:
@@ -101,10 +125,10 @@ class EdgeRunner:
                     await p.ensure_all(build_edge(p.ctx, record))
             case Act.REPLACE_POD:
                 if pod is not None:
-                    metadata = pod["metadata"]
-                    await p.tools.client.delete(kinds.POD, p.namespace, metadata["name"], uid=metadata["uid"])
+                    await p.writer.delete(kinds.POD, pod)
                     number = record.number if record is not None else "?"
-                    await p.tools.announcer.announce(p.engine, "EdgeReplaced", f"the edge changes to release {number}")
+                    news = f"the edge changes to release {number}"
+                    await p.tools.announcer.announce(p.seen.engine, "EdgeReplaced", news)
             case Act.DRAIN | Act.RESUME:
                 await _tell(p, act, pod)
 
@@ -150,22 +174,19 @@ def _stopped(pod: Manifest) -> bool:
     )
 
 
-def _look(
-    p: Pass, seen: EdgeObservation, decision: EdgeDecision, pod: Manifest | None, answer: PodState | ControlError | None
-) -> EdgeLook:
+def _edge_look(p: Pass, look: _Look, *, postponed: bool) -> EdgeLook:
     """What the words are made of."""
-    said = answer if isinstance(answer, PodState) else None
-    stored = (p.engine.get("status") or {}).get("edge") or {}
+    pod, stored = look.pod, p.seen.status.get("edge") or {}
     return EdgeLook(
-        seen=seen,
-        stable=p.state.stable.release if p.state.stable is not None else None,
-        postponed=decision.postponed,
+        seen=look.seen,
+        stable=look.stable.release if look.stable is not None else None,
+        postponed=postponed,
         life=life_of(pod) if pod is not None else None,
-        heard=_heard(answer),
+        heard=_heard(look.answer),
         ready=pod is not None and is_ready(pod),
-        says=_obstacle(said),
+        says=_obstacle(look.said),
         ran=stored.get("release"),
-        heard_at=p.conditions.since("EdgeReady") if stored.get("state") in _HEARD_STATES else None,
+        heard_at=p.seen.since("EdgeReady") if stored.get("state") in _HEARD_STATES else None,
     )
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Mapping
 
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.builders.cache import AUTH_VARIABLE
 from tradingengine_operator.builders.database import PASSWORD_FILE
 from tradingengine_operator.builders.secrets import build_secrets
+from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.flows.conditions import explain
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime.reconcile.context import WAIT_SECONDS, Pass
+from tradingengine_operator.runtime.reconcile.context import Pass, Secrets
+from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
 
 
-async def ensure_secrets(p: Pass) -> bool:
-    """Generated and referenced Secrets. False when a person has to act first; the condition then says how.
+async def ensure_secrets(p: Pass) -> tuple[Secrets, Findings]:
+    """Generated and referenced Secrets: their values, and SecretsReady, which is False when a person has to act first.
 
     A Secret of ours that was deleted is put back as it was, since programs and volumes go on with its values. When no
     earlier pass knew them, only the control token is made anew: pods read it again from their volume.
@@ -23,35 +26,36 @@ async def ensure_secrets(p: Pass) -> bool:
     own = [names.database(p.ctx.name), names.cache(p.ctx.name), names.control_secret(p.ctx.name)]
     observed = {name: await p.tools.client.get(kinds.SECRET, p.namespace, name) for name in own}
     existing = {
-        name: p.secrets.get(name, {}) | {key: value for key, value in _decoded(secret or {}).items() if value}
+        name: {**p.seen.secrets.get(name, {}), **{key: value for key, value in _decoded(secret or {}).items() if value}}
         for name, secret in observed.items()
     }
-    p.secrets |= existing
+    known: dict[str, Mapping[str, str]] = {**p.seen.secrets, **existing}
+    findings = Findings()
     lost = await _credentials_lost(p, existing)
     for manifest in build_secrets(p.ctx, existing, lambda: secrets.token_urlsafe(24)):
         name = manifest["metadata"]["name"]
         if name not in lost:
             await p.tools.applier.ensure(manifest, observed.get(name))
-            p.secrets[name] = _decoded(manifest)
-    problem = next((("CredentialsLost", message) for message in lost.values()), await _referenced_secrets(p))
+            known[name] = _decoded(manifest)
+    problem = next((("CredentialsLost", message) for message in lost.values()), await _referenced_secrets(p, known))
     if problem is not None:
-        p.conditions.set("SecretsReady", "False", *problem)
-        p.look_again(WAIT_SECONDS * 3)
-        return False
-    p.conditions.set("SecretsReady", "True", "Ready")
-    return True
+        findings.say("SecretsReady", "False", *problem)
+        findings.look_again(WAIT_SECONDS * 3)
+    else:
+        findings.say("SecretsReady", "True", "Ready")
+    return known, findings
 
 
-async def known_secrets(p: Pass, kept: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+async def known_secrets(client: KubernetesClient, namespace: str, engine: str, kept: Secrets) -> Secrets:
     """What earlier passes read, and the token of the control API at least; nothing is written."""
-    name = names.control_secret(p.ctx.name)
+    name = names.control_secret(engine)
     if name in kept:
-        return dict(kept)
-    secret = await p.tools.client.get(kinds.SECRET, p.namespace, name)
-    return {**kept, name: _decoded(secret)} if secret is not None else dict(kept)
+        return kept
+    secret = await client.get(kinds.SECRET, namespace, name)
+    return {**kept, name: _decoded(secret)} if secret is not None else kept
 
 
-async def _credentials_lost(p: Pass, existing: dict[str, dict[str, str]]) -> dict[str, str]:
+async def _credentials_lost(p: Pass, existing: Secrets) -> dict[str, str]:
     """Words for each Secret whose password is gone though something goes on with it, by name.
 
     A new password would lock everybody out of the database's volume, and the programs out of a cache that runs.
@@ -81,7 +85,7 @@ def _put_back(p: Pass, name: str, show: str) -> str:
     return f"restore Secret {name} from a backup or, while its pod runs, by `{command}`"
 
 
-async def _referenced_secrets(p: Pass) -> tuple[str, str] | None:
+async def _referenced_secrets(p: Pass, known: dict[str, Mapping[str, str]]) -> tuple[str, str] | None:
     """Reads the Secrets that the specification names; reason and message of the first one that will not do."""
     for what, store in (("database", p.ctx.spec.database), ("cache", p.ctx.spec.cache)):
         if store.type != "managed" or store.managed is None:
@@ -98,7 +102,7 @@ async def _referenced_secrets(p: Pass) -> tuple[str, str] | None:
         values = _decoded(secret)
         if not values.get(key):
             return "SecretKeyMissing", explain(f"Secret {name} of {where} has no key {key}", f"add key {key}")
-        p.secrets[name] = values
+        known[name] = values
     return None
 
 

@@ -12,9 +12,9 @@ from tradingengine_operator.api import ConditionType
 from tradingengine_operator.builders import names
 from tradingengine_operator.flows.conditions import explain
 from tradingengine_operator.flows.pod_observation import first_trouble, of_component
-from tradingengine_operator.flows.state import parse_time
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime.reconcile.context import WAIT_SECONDS, Pass
+from tradingengine_operator.runtime.reconcile.context import Pass
+from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
 
 CONNECT_SECONDS = 2.0
 #: A managed server that was reached is not asked again for so long.
@@ -31,43 +31,52 @@ class Reached:
     at: dict[tuple[str, int], float] = field(default_factory=dict)
 
 
-async def ensure_foundation(p: Pass, reached: Reached) -> None:
-    """Applies everything that is not part of a release, and judges database and cache."""
-    await p.ensure_all(p.plan().foundation)
-    await _store_condition(p, reached, "DatabaseReady", "database", p.ctx.spec.database)
-    await _store_condition(p, reached, "CacheReady", "cache", p.ctx.spec.cache)
+async def ensure_foundation(p: Pass, reached: Reached) -> Findings:
+    """Applies everything that is not part of a release, and says whether database and cache are there."""
+    findings = Findings()
+    with findings.attempt():
+        await p.ensure_all(p.desired.foundation)
+    with findings.attempt():
+        await _store_condition(p, findings, reached, "DatabaseReady", "database", p.ctx.spec.database)
+    with findings.attempt():
+        await _store_condition(p, findings, reached, "CacheReady", "cache", p.ctx.spec.cache)
+    if not all(said.status == "True" for said in findings.conditions):
+        findings.look_again(WAIT_SECONDS)
+    return findings
 
 
-async def _store_condition(p: Pass, reached: Reached, condition: ConditionType, component: str, store: Any) -> None:
+async def _store_condition(
+    p: Pass, findings: Findings, reached: Reached, condition: ConditionType, component: str, store: Any
+) -> None:
     if store.type == "managed":
-        uri = p.secrets.get(store.managed.secret_name, {}).get(store.managed.key, "")
-        await _managed_condition(p, reached, condition, component, uri)
+        uri = p.seen.secrets.get(store.managed.secret_name, {}).get(store.managed.key, "")
+        await _managed_condition(findings, reached, condition, component, uri)
         return
     name = names.database(p.ctx.name) if component == "database" else names.cache(p.ctx.name)
     workload = p.children.get(kinds.STATEFUL_SET, name)
     if workload is not None and int((workload.get("status") or {}).get("readyReplicas") or 0) > 0:
-        p.conditions.set(condition, "True", "Ready")
+        findings.say(condition, "True", "Ready")
         return
-    trouble = first_trouble(of_component(p.children.pods, component), p.now)
+    trouble = first_trouble(of_component(p.children.pods, component), p.seen.at)
     if trouble is not None:
-        p.conditions.set(condition, "False", trouble.reason, explain(trouble.message, trouble.mend))
+        findings.say(condition, "False", trouble.reason, explain(trouble.message, trouble.mend))
     elif _waited(p, condition) < PATIENCE_SECONDS:
-        p.conditions.set(condition, "False", "Starting", f"waits for the pod of StatefulSet {name} to be ready")
+        findings.say(condition, "False", "Starting", f"waits for the pod of StatefulSet {name} to be ready")
     else:
         mend = f"see `kubectl -n {p.namespace} logs {name}-0` and `kubectl -n {p.namespace} describe pod {name}-0`"
         message = f"StatefulSet {name} had no ready pod for {PATIENCE_SECONDS / 60:g} minutes"
-        p.conditions.set(condition, "False", "NotReady", explain(message, mend))
+        findings.say(condition, "False", "NotReady", explain(message, mend))
 
 
 def _waited(p: Pass, condition: ConditionType) -> float:
     """Seconds since a condition is False; 0 when it is not, or was never set."""
-    entry = p.conditions.entries.get(condition, {})
-    if entry.get("status") != "False":
-        return 0.0
-    return (p.now - parse_time(entry["lastTransitionTime"])).total_seconds()
+    since = p.seen.since(condition, "False")
+    return (p.seen.at - since).total_seconds() if since is not None else 0.0
 
 
-async def _managed_condition(p: Pass, reached: Reached, condition: ConditionType, component: str, uri: str) -> None:
+async def _managed_condition(
+    findings: Findings, reached: Reached, condition: ConditionType, component: str, uri: str
+) -> None:
     """A connection to the port says enough: the programs themselves find out about the rest."""
     try:
         parts = urlsplit(uri)
@@ -76,18 +85,18 @@ async def _managed_condition(p: Pass, reached: Reached, condition: ConditionType
         host, port = None, None
     if not host or port is None:
         mend = f"write it as {'postgresql' if component == 'database' else 'redis'}://user:password@host:port/name"
-        p.conditions.set(condition, "False", "BadUri", explain(f"the URI of the {component} cannot be read", mend))
+        findings.say(condition, "False", "BadUri", explain(f"the URI of the {component} cannot be read", mend))
         return
     if time.monotonic() - reached.at.get((host, port), -REACHED_SECONDS) >= REACHED_SECONDS:
         problem = await _connect(host, port)
         if problem:
             message = f"{component} {host}:{port} cannot be reached: {problem}"
             mend = "see that it runs and that this cluster's network may reach it"
-            p.conditions.set(condition, "False", "Unreachable", explain(message, mend))
-            p.look_again(WAIT_SECONDS)
+            findings.say(condition, "False", "Unreachable", explain(message, mend))
+            findings.look_again(WAIT_SECONDS)
             return
         reached.at[host, port] = time.monotonic()
-    p.conditions.set(condition, "True", "Reachable")
+    findings.say(condition, "True", "Reachable")
 
 
 async def _connect(host: str, port: int) -> str:

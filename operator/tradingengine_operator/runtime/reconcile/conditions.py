@@ -1,18 +1,29 @@
-"""From what a pass found to the conditions that people read."""
+"""Where conditions are made. Here are those of the whole; each part makes its own and hands them back in its findings.
+
+| condition | made in |
+|---|---|
+| SpecValid, Paused | runtime/reconcile/specification.py |
+| SecretsReady | runtime/parts/secrets.py |
+| DatabaseReady, CacheReady | runtime/parts/stores.py |
+| EdgeReady | runtime/parts/edge.py, in the words of flows/edge_words.py |
+| ReleaseHealthy | `release_healthy` here |
+| Ready, Progressing, Degraded | `whole` here |
+"""
 
 from __future__ import annotations
 
-from tradingengine_operator.api import ConditionStatus
-from tradingengine_operator.builders import names
+from collections.abc import Sequence
+
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.errors import ApiError, OperatorError
-from tradingengine_operator.flows.conditions import FOUNDATIONS, explain
-from tradingengine_operator.flows.pod_observation import first_trouble
-from tradingengine_operator.flows.references import references_condition
-from tradingengine_operator.flows.state import Stage
-from tradingengine_operator.plan.routes import ACCEPTED, UNRESOLVED
-from tradingengine_operator.runtime.reconcile.context import WAIT_SECONDS, Pass
-from tradingengine_operator.runtime.release.runner import ReleaseView
-from tradingengine_operator.runtime.release.slots import slot_pods
+from tradingengine_operator.flows.conditions import FOUNDATIONS, Conditions, Said, explain
+from tradingengine_operator.flows.pod_observation import first_trouble, of_component
+from tradingengine_operator.flows.state import Candidate, Placed, ReleaseState, Stage
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.plan.routes import UNRESOLVED, RouteObservation
+from tradingengine_operator.runtime.release.view import ReleaseView
+
+from .context import Pass
 
 _ROUTE_MENDS = {
     "GatewaySilent": "see that the Gateway's controller runs and that a listener takes this namespace and host",
@@ -21,123 +32,115 @@ _ROUTE_MENDS = {
 CHECKS_DISABLED = "spec.rollout.checks switches error-rate off: releases are judged by their pods alone"
 
 
-def release_conditions(p: Pass, view: ReleaseView) -> None:
-    """Sets ReleaseHealthy."""
-    state = p.state
-    serving = state.stable or (state.candidate if state.candidate is not None else None)
-    trouble = first_trouble(slot_pods(p, serving.slot), p.now) if serving is not None else None
+def release_healthy(p: Pass, state: ReleaseState, view: ReleaseView | None) -> list[Said]:
+    """ReleaseHealthy, for which the pods must be known; nothing is said of releases that were not looked at."""
+    serving = state.stable or state.candidate
     if state.withdrawn is not None:
-        p.conditions.set("ReleaseHealthy", "False", state.withdrawn.reason, _verdict_text(p))
-    elif trouble is not None:
-        p.conditions.set("ReleaseHealthy", "False", trouble.reason, explain(trouble.message, trouble.mend))
-    elif state.candidate is not None:
-        _candidate_condition(p, view)
-    elif state.stable is not None and view.seen is not None and view.records.get(state.stable.release) is None:
-        name = names.release(p.ctx.name, state.stable.release)
+        verdict = state.withdrawn
+        message = f"release {verdict.release} was withdrawn: {verdict.message}"
+        return [Said("ReleaseHealthy", "False", verdict.reason, message)]
+    if serving is None:
+        return [Said("ReleaseHealthy", "Unknown", "Waiting", "waits for what a first release stands on")]
+    trouble = first_trouble(_pods_of(p, serving), p.seen.at)
+    if trouble is not None:
+        return [Said("ReleaseHealthy", "False", trouble.reason, explain(trouble.message, trouble.mend))]
+    if view is None:
+        return []
+    if state.candidate is not None:
+        return [_candidate(p, state.candidate, view)]
+    return [_serving(p, state.stable, view)] if state.stable is not None else []
+
+
+def _candidate(p: Pass, candidate: Candidate, view: ReleaseView) -> Said:
+    stuck = first_trouble(_pods_of(p, candidate), p.seen.at)
+    migration = view.seen.migration
+    if stuck is not None:
+        return Said("ReleaseHealthy", "False", stuck.reason, explain(stuck.message, stuck.mend))
+    if candidate.stage is Stage.MIGRATING and migration.message:
+        return Said("ReleaseHealthy", "False", migration.reason, explain(migration.message, migration.mend))
+    if candidate.stage is Stage.SHIFTING and view.route.exists and view.route.refused:
+        return Said("ReleaseHealthy", "False", view.route.reason, _route_text(view.route))
+    if view.held is not None:
+        return Said("ReleaseHealthy", "False" if view.held.failing else "Unknown", view.held.reason, view.held.message)
+    message = "the release is under way"
+    if p.ctx.spec.rollout.error_rate.disabled:
+        message = f"{message}; {CHECKS_DISABLED}"
+    return Said("ReleaseHealthy", "Unknown", candidate.stage.value.capitalize(), message)
+
+
+def _serving(p: Pass, stable: Placed, view: ReleaseView) -> Said:
+    if view.records.get(stable.release) is None and p.children.knows(kinds.CONFIG_MAP):
+        name = names.release(p.ctx.name, stable.release)
         message = f"the record of the serving release, ConfigMap {name}, is missing or cannot be read"
         mend = "restore it from a backup, or ask for another version; what serves goes on, but is not mended"
-        p.conditions.set("ReleaseHealthy", "False", "RecordMissing", explain(message, mend))
-    elif state.stable is not None and view.slots and view.slots[state.stable.slot].dead:
-        dead = " and ".join(view.slots[state.stable.slot].dead)
-        p.conditions.set("ReleaseHealthy", "False", "NoReadyPod", f"no pod of the serving release's {dead} is ready")
-    elif state.stable is not None and p.ctx.spec.rollout.error_rate.disabled:
-        p.conditions.set("ReleaseHealthy", "True", "ChecksDisabled", CHECKS_DISABLED)
-    elif state.stable is not None:
-        p.conditions.set("ReleaseHealthy", "True", "Serving")
-    else:
-        p.conditions.set("ReleaseHealthy", "Unknown", "Waiting", "waits for what a first release stands on")
+        return Said("ReleaseHealthy", "False", "RecordMissing", explain(message, mend))
+    if view.slots[stable.slot].dead:
+        dead = " and ".join(view.slots[stable.slot].dead)
+        return Said("ReleaseHealthy", "False", "NoReadyPod", f"no pod of the serving release's {dead} is ready")
+    if p.ctx.spec.rollout.error_rate.disabled:
+        return Said("ReleaseHealthy", "True", "ChecksDisabled", CHECKS_DISABLED)
+    return Said("ReleaseHealthy", "True", "Serving")
 
 
-def _candidate_condition(p: Pass, view: ReleaseView) -> None:
-    candidate = p.state.candidate
-    if candidate is None:
-        return
-    stuck = first_trouble(slot_pods(p, candidate.slot), p.now)
-    if stuck is not None:
-        p.conditions.set("ReleaseHealthy", "False", stuck.reason, explain(stuck.message, stuck.mend))
-    elif candidate.stage is Stage.MIGRATING and view.seen is not None and view.seen.migration.message:
-        migration = view.seen.migration
-        p.conditions.set("ReleaseHealthy", "False", migration.reason, explain(migration.message, migration.mend))
-    elif candidate.stage is Stage.SHIFTING and _route_waits(view):
-        p.conditions.set("ReleaseHealthy", "False", _route_reason(view), _route_text(view))
-    elif view.held is not None:
-        status: ConditionStatus = "False" if view.held.failing else "Unknown"
-        p.conditions.set("ReleaseHealthy", status, view.held.reason, view.held.message)
-    else:
-        disabled = p.ctx.spec.rollout.error_rate.disabled
-        message = f"the release is under way; {CHECKS_DISABLED}" if disabled else "the release is under way"
-        p.conditions.set("ReleaseHealthy", "Unknown", candidate.stage.value.capitalize(), message)
+def whole(
+    state: ReleaseState,
+    view: ReleaseView | None,
+    conditions: Conditions,
+    failure: OperatorError | None,
+    *,
+    invalid: str = "",
+) -> list[Said]:
+    """Ready, Progressing and Degraded, from everything that was found; `conditions` are those of the parts.
 
-
-def whole_conditions(p: Pass, view: ReleaseView, failure: OperatorError | None) -> None:
-    """Sets Ready, Progressing and Degraded from everything that was found."""
-    state, conditions = p.state, p.conditions
-    references_condition(conditions, [view.unresolved] if view.unresolved is not None else [], view.unchecked)
-    serving = state.stable is not None and bool(view.slots) and view.slots[state.stable.slot].serving
-    if failure is not None:
-        conditions.set("Ready", "False", _reason(failure), explain(failure.message, failure.mend))
-    elif view.unresolved is not None:
-        conditions.set("Ready", "False", view.unresolved.reason, view.unresolved.words)
-        p.look_again(WAIT_SECONDS * 3)
-    elif not serving:
-        starting = state.stable is None and not conditions.blocked()
-        conditions.set("Ready", "False", "Starting" if starting else "NotServing", _why_not(p))
-    elif _route_refused(view):
-        conditions.set("Ready", "False", view.route.reason, _route_text(view))
-        p.look_again(WAIT_SECONDS * 3)
-    elif conditions.status("SecretsReady") == "False":
-        conditions.set("Ready", "False", conditions.reason("SecretsReady"), conditions.message("SecretsReady"))
-    elif not (conditions.true("DatabaseReady") and conditions.true("CacheReady")):
-        conditions.set("Ready", "False", "StoreNotReady", _why_not(p))
-    else:
-        conditions.set("Ready", "True", "Serving")
+    `invalid` says why the newest specification is not in force.
+    """
+    ready = Said("Ready", "False", "SpecInvalid", invalid) if invalid else _ready(state, view, conditions, failure)
     busy = state.candidate is not None or state.stable is None
-    conditions.set("Progressing", "True" if busy else "False", "Releasing" if busy else "Settled")
-    bad = failure is not None or (state.stable is not None and not conditions.true("Ready"))
-    reason = conditions.reason("Ready") if bad else "AsExpected"
-    conditions.set("Degraded", "True" if bad else "False", reason, conditions.message("Ready") if bad else "")
+    bad = failure is not None or (state.stable is not None and ready.status != "True")
+    return [
+        ready,
+        Said("Progressing", "True" if busy else "False", "Releasing" if busy else "Settled"),
+        Said("Degraded", "True", ready.reason, ready.message) if bad else Said("Degraded", "False", "AsExpected"),
+    ]
 
 
-def _why_not(p: Pass) -> str:
+def _ready(
+    state: ReleaseState, view: ReleaseView | None, conditions: Conditions, failure: OperatorError | None
+) -> Said:
+    if failure is not None:
+        return Said("Ready", "False", failure_reason(failure), explain(failure.message, failure.mend))
+    if view is None or state.stable is None or not view.slots[state.stable.slot].serving:
+        starting = state.stable is None and not conditions.blocked()
+        return Said("Ready", "False", "Starting" if starting else "NotServing", _why_not(conditions))
+    if view.route.refused:
+        return Said("Ready", "False", view.route.reason, _route_text(view.route))
+    if conditions.status("SecretsReady") == "False":
+        return Said("Ready", "False", conditions.reason("SecretsReady"), conditions.message("SecretsReady"))
+    if not (conditions.true("DatabaseReady") and conditions.true("CacheReady")):
+        return Said("Ready", "False", "StoreNotReady", _why_not(conditions))
+    return Said("Ready", "True", "Serving")
+
+
+def _why_not(conditions: Conditions) -> str:
     """The first condition that does not hold, with its words."""
     for type_ in FOUNDATIONS:
-        if p.conditions.status(type_) != "True" and p.conditions.message(type_):
-            return f"{type_}: {p.conditions.message(type_)}"
+        if conditions.status(type_) != "True" and conditions.message(type_):
+            return f"{type_}: {conditions.message(type_)}"
     return "the first release is under way"
 
 
-def _route_waits(view: ReleaseView) -> bool:
-    """Whether a release waits for its route by somebody's fault; one that serves by the old Gateway does not."""
-    if view.unresolved is not None:
-        return not view.route.accepted
-    missing = view.route.reason == UNRESOLVED or not view.route.accepted
-    return view.route.exists and missing and _route_refused(view)
+def _pods_of(p: Pass, placed: Placed | Candidate) -> Sequence[Manifest]:
+    pods = p.children.pods
+    return [pod for part in names.SLOT_COMPONENTS for pod in of_component(pods, part, placed.slot)]
 
 
-def _route_refused(view: ReleaseView) -> bool:
-    """Whether the Gateway did not take the route, and had time to, or found something in it that is not there."""
-    return view.route.reason not in {ACCEPTED, "RoutePending"}
+def _route_text(route: RouteObservation) -> str:
+    default = "create the Gateway with a listener for the host, or name it in spec.gateway"
+    return explain(route.message, _ROUTE_MENDS.get(route.reason, default))
 
 
-def _route_reason(view: ReleaseView) -> str:
-    return view.unresolved.reason if view.unresolved is not None else view.route.reason
-
-
-def _route_text(view: ReleaseView) -> str:
-    if view.unresolved is not None:
-        return view.unresolved.words
-    mend = _ROUTE_MENDS.get(
-        view.route.reason, "create the Gateway with a listener for the host, or name it in spec.gateway"
-    )
-    return explain(view.route.message, mend)
-
-
-def _verdict_text(p: Pass) -> str:
-    verdict = p.state.withdrawn
-    return f"release {verdict.release} was withdrawn: {verdict.message}" if verdict is not None else ""
-
-
-def _reason(failure: OperatorError) -> str:
+def failure_reason(failure: OperatorError) -> str:
+    """One word for an error that stopped a part of the pass."""
     if isinstance(failure, ApiError):
         return "ApiServerUnreachable" if failure.status == 0 else f"ApiServerRefused{failure.status}"
     return type(failure).__name__.removesuffix("Error")

@@ -1,37 +1,40 @@
-"""One pass over one engine, from its resource to its status. It reads the world, never what changed."""
+"""One pass over one engine, from its resource to its status. It is built on what is there, never on what changed."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Collection, Coroutine
+from dataclasses import replace
 from typing import Any
 
-from pydantic import ValidationError
-
 from tradingengine_operator.api import TradingEngineSpec
-from tradingengine_operator.builders import EngineContext, names
-from tradingengine_operator.errors import LeaseLostError, OperatorError
-from tradingengine_operator.flows.conditions import Conditions, Flip, Overview, explain
+from tradingengine_operator.builders import EngineContext, Manifest, names
+from tradingengine_operator.errors import ApiServerSlowError, LeaseLostError, OperatorError
 from tradingengine_operator.flows.release import CHECK_SECONDS
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.desired import Desired
+from tradingengine_operator.plan.kinds import kind_of
 from tradingengine_operator.plan.objects import Key
 from tradingengine_operator.plan.prune import prunable
+from tradingengine_operator.runtime.parts.applied import read_applied, write_applied
 from tradingengine_operator.runtime.parts.edge import EdgeRunner
 from tradingengine_operator.runtime.parts.secrets import ensure_secrets, known_secrets
 from tradingengine_operator.runtime.parts.stores import Reached, ensure_foundation
 from tradingengine_operator.runtime.process.loop import Outcome
-from tradingengine_operator.runtime.reconcile.children import Children, read_children
-from tradingengine_operator.runtime.reconcile.conditions import release_conditions, whole_conditions
-from tradingengine_operator.runtime.reconcile.context import WAIT_SECONDS, Pass, Tools
-from tradingengine_operator.runtime.reconcile.status import compose_status, overview_of, status_manifest
 from tradingengine_operator.runtime.release.document import DocumentPusher, release_document
 from tradingengine_operator.runtime.release.records import stored_state
-from tradingengine_operator.runtime.release.runner import ReleaseRunner
+from tradingengine_operator.runtime.release.runner import ReleaseRunner, carries_weight
 
-#: Conditions whose change is worth an Event.
-_ANNOUNCED = frozenset({"Ready", "SpecValid", "DatabaseReady", "CacheReady", "SecretsReady", "EdgeReady", "Degraded"})
-#: Reasons of what is only under way.
-_PASSING = frozenset({"Starting", "Restarting", "Updating", "Recovering", "WaitsForToken"})
+from .child_writer import ChildWriter
+from .children import read_children
+from .context import Observation, Pass, Secrets, Tools
+from .findings import Findings
+from .specification import Specification, specification_of
+from .status_writer import StatusWriter
+
+#: While a release is judged, the parts that it stands on get no more time than this in a pass.
+FOUNDATION_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
 
@@ -42,182 +45,168 @@ class EngineReconciler:
         self._tools = tools
         self._namespace = namespace
         self._name = name
-        self._releases = ReleaseRunner(self._store)
+        self._releases = ReleaseRunner()
         self._edge = EdgeRunner()
         self._documents = DocumentPusher()
         self._reached = Reached()
-        self._secrets: dict[str, dict[str, str]] = {}
+        self._secrets: Secrets = {}
         self._desired: Desired | None = None
+        self._last_valid: TradingEngineSpec | None = None
+        self._urgent = False
 
     async def reconcile(self) -> Outcome:
-        """One idempotent pass. Every failure becomes a condition; only a lost Lease leaves as an error."""
+        """One idempotent pass. Every failure becomes a condition where it can; only a lost Lease leaves as an error.
+
+        A release that has weight is looked at again within a second, whatever failed.
+        """
+        try:
+            return await self._reconcile()
+        except LeaseLostError:
+            raise
+        except (OperatorError, TimeoutError) as error:
+            logger.warning("pass of %s/%s failed: %s: %s", self._namespace, self._name, type(error).__name__, error)
+            return Outcome(CHECK_SECONDS if self._urgent else None, failed=True, urgent=self._urgent)
+
+    async def mark_deleting(self, engine: Manifest) -> None:
+        """Shows the phase Deleting; a failure to do so does not hold deletion up."""
+        try:
+            p, status, _ = await self._begin(engine, deleting=True)
+            await self._watch(p, status, reopen=False)
+            await status.write(complete=False)
+        except OperatorError as error:
+            logger.warning("phase Deleting was not written: %s", type(error).__name__)
+
+    async def _reconcile(self) -> Outcome:
         engine = await self._tools.client.get(kinds.ENGINE, self._namespace, self._name)
         if engine is None or engine["metadata"].get("deletionTimestamp"):
             return Outcome(gone=True)
-        p = self._begin(engine)
-        try:
-            spec = TradingEngineSpec.model_validate(engine["spec"])
-        except ValidationError as error:
-            return await self._invalid(p, error)
-        p.ctx = self._context(engine, spec)
-        p.conditions.set("SpecValid", "True", "Valid")
-        if spec.paused:
-            return await self._paused(p)
-        p.conditions.set("Paused", "False", "Running")
-        failure: OperatorError | None = None
-        try:
-            await self._work(p)
-        except LeaseLostError:
-            raise
-        except OperatorError as error:
-            failure = error
-        except ExceptionGroup as group:
-            failure = _first(group)
-        return await self._finish(p, failure)
+        p, status, asked = await self._begin(engine)
+        if asked.spec is None:
+            await status.write(complete=False)
+            return Outcome()
+        if asked.paused:
+            await self._watch(p, status, reopen=True)
+            await status.write(complete=False)
+            return Outcome()
+        found = await self._work(p, status, valid=not asked.problem) if status.failure is None else Findings()
+        return await self._finish(p, status, found, valid=not asked.problem)
 
-    async def mark_deleting(self, engine: dict[str, Any]) -> None:
-        """Shows the phase Deleting; a failure to do so does not hold deletion up."""
-        p = self._begin(engine)
-        try:
-            p.ctx = self._context(engine, TradingEngineSpec.model_validate(engine["spec"]))
-            p.state = stored_state(p)
-            await self._write(p, Overview(deleting=True), complete=False)
-        except (ValidationError, OperatorError) as error:
-            logger.warning("phase Deleting was not written: %s", type(error).__name__)
+    async def _begin(self, engine: Manifest, *, deleting: bool = False) -> tuple[Pass, StatusWriter, Specification]:
+        """What this pass is built on. The stored state comes first: no other trouble may lose it."""
+        children = await read_children(self._tools.client, self._namespace, self._name)
+        seen, found = Observation(engine, children, self._tools.clock(), secrets=self._secrets), Findings()
+        with found.attempt():
+            seen = replace(seen, state=stored_state(engine, children))
+        self._urgent = carries_weight(seen.state)
+        asked = specification_of(engine["spec"], self._last_valid or read_applied(children))
+        self._last_valid = asked.spec
+        ctx = self._context(engine, asked.spec or TradingEngineSpec(version="0.0.0"))
+        writer = ChildWriter(self._tools.client, self._tools.applier, self._namespace, children)
+        p = Pass(self._tools, ctx, seen, self._plan(ctx), writer)
+        status = StatusWriter(p, self._edge.view, invalid=asked.problem, paused=asked.paused, deleting=deleting)
+        if not deleting:
+            found.add(asked.findings())
+        status.take(found)
+        return p, status, asked
 
-    async def _work(self, p: Pass) -> None:
-        """Foundation, release, edge, prune. A broken foundation never keeps a release with weight from being judged."""
-        p.children = await read_children(p.tools.client, self._namespace, self._name)
-        p.state = stored_state(p)
-        p.secrets, p.desired = dict(self._secrets), self._desired
-        self._desired = p.plan()
-        broken: OperatorError | None = None
-        may_start = False
-        try:
-            may_start = await self._prepare(p)
-        except LeaseLostError:
-            raise
-        except OperatorError as error:
-            broken = error
-        p.broken = broken
-        try:
-            if may_start or p.state.serial > 0:
-                await self._releases.run(p, may_start=may_start)
-        except LeaseLostError:
-            raise
-        except OperatorError as error:
-            broken = broken or error
-        except ExceptionGroup as group:
-            broken = broken or _first(group)
+    async def _work(self, p: Pass, status: StatusWriter, *, valid: bool) -> Findings:
+        """What a release stands on, the release, the edge; each has its turn, whatever the others met with.
+
+        A release that has weight comes first: it is judged by the second, and cannot wait for the rest.
+        """
+        found = Findings()
+        first = self._urgent
+        if first:
+            await self._turn(status, found, self._releases.run(p, status, may_start=False))
+        p = await self._prepare(p, status, found, valid=valid, bounded=first)
+        may_start = valid and found.failure is None and self._stands(p, status)
+        if not first and (may_start or status.state.serial > 0):
+            await self._turn(status, found, self._releases.run(p, status, may_start=may_start))
+        stable = status.state.stable
         # Whatever the release met with: an edge that was drained must not be left so.
-        await self._edge.run(p, self._releases.view.records)
-        if broken is not None:
-            raise broken
-        if p.state.serial > 0:
-            await self._prune(p)
+        await self._turn(status, found, self._edge.run(p, stable, self._releases.record_of(p.children, stable)))
+        status.edge = self._edge.view
+        if found.failure is None and status.state.serial > 0:
+            await self._turn(status, found, self._prune(p, found.wanted))
+        return found
 
-    async def _prepare(self, p: Pass) -> bool:
-        """Everything that a release stands on; True when a new one may start."""
-        secrets_ready = await ensure_secrets(p)
-        self._secrets = dict(p.secrets)
-        if not secrets_ready and p.state.serial == 0:
-            return False
-        await ensure_foundation(p, self._reached)
-        stores = p.conditions.true("DatabaseReady") and p.conditions.true("CacheReady")
-        if not stores:
-            p.look_again(WAIT_SECONDS)
-        return secrets_ready and stores
+    async def _turn(self, status: StatusWriter, found: Findings, part: Coroutine[Any, Any, Findings]) -> None:
+        """Gives a part its turn. What it could not do is said, and does not keep the others from theirs."""
+        turn = Findings()
+        with turn.attempt():
+            turn.add(await part)
+        status.take(turn)
+        found.add(turn)
 
-    async def _prune(self, p: Pass) -> None:
-        p.wanted.add(Key(kinds.ROUTE.kind, names.route(self._name)))
-        for manifest in prunable(p.children.objects.values(), p.wanted, p.ctx.uid):
-            metadata, kind = manifest["metadata"], manifest["kind"]
-            known = next(entry for entry in kinds.LISTED if entry.kind == kind)
-            await p.tools.client.delete(known, self._namespace, metadata["name"], uid=metadata["uid"])
-            p.tools.applier.forget(self._namespace, Key(kind, metadata["name"]))
+    async def _prepare(self, p: Pass, status: StatusWriter, found: Findings, *, valid: bool, bounded: bool) -> Pass:
+        """Everything that a release stands on; the pass with the secrets that are known now."""
+        turn = Findings()
+        turn.keep(Key(kinds.CONFIG_MAP.kind, names.applied(self._name)))
+        try:
+            async with asyncio.timeout(FOUNDATION_SECONDS if bounded else None):
+                if valid:
+                    with turn.attempt():
+                        await write_applied(p)
+                with turn.attempt():
+                    self._secrets, secrets = await ensure_secrets(p)
+                    turn.add(secrets)
+                    p = replace(p, seen=replace(p.seen, secrets=self._secrets))
+                if status.state.serial > 0 or turn.said("SecretsReady") == "True":
+                    turn.add(await ensure_foundation(p, self._reached))
+        except TimeoutError:
+            words = f"what a release stands on was not seen to within {FOUNDATION_SECONDS:g} s"
+            turn.failed(ApiServerSlowError(words, mend="see why the API server answers slowly"))
+        status.take(turn)
+        found.add(turn)
+        return p
 
-    async def _finish(self, p: Pass, failure: OperatorError | None) -> Outcome:
-        release_conditions(p, self._releases.view)
-        whole_conditions(p, self._releases.view, failure)
-        overview = overview_of(p, self._edge.view)
-        await self._write(p, overview, complete=failure is None)
-        if p.state.stable is not None and failure is None:
-            phase = p.engine["status"]["phase"]
-            await self._documents.push(p, release_document(p, self._releases.view, phase))
+    def _stands(self, p: Pass, status: StatusWriter) -> bool:
+        """Whether a new release may start: what it stands on is there, and no older one could have been overlooked."""
+        standing = all(status.conditions.true(type_) for type_ in ("SecretsReady", "DatabaseReady", "CacheReady"))
+        return standing and p.children.knows(kinds.CONFIG_MAP)
+
+    async def _watch(self, p: Pass, status: StatusWriter, *, reopen: bool) -> None:
+        """Only looks at an engine that is left alone, so that its status shows what is."""
+        with Findings().attempt():
+            known = await known_secrets(self._tools.client, self._namespace, self._name, self._secrets)
+            self._secrets = known
+            p = replace(p, seen=replace(p.seen, secrets=known))
+        found = Findings()
+        await self._turn(status, found, self._releases.watch(p, status))
+        stable = status.state.stable
+        edge = self._edge.watch(p, stable, self._releases.record_of(p.children, stable), reopen=reopen)
+        await self._turn(status, found, edge)
+        status.edge = self._edge.view
+
+    async def _prune(self, p: Pass, kept: Collection[Key]) -> Findings:
+        findings = Findings()
+        for manifest in prunable(p.children.known(), {*kept, *p.writer.asked}, p.ctx.uid):
+            with findings.attempt():
+                await p.writer.delete(kind_of(manifest), manifest)
+        return findings
+
+    async def _finish(self, p: Pass, status: StatusWriter, found: Findings, *, valid: bool) -> Outcome:
+        failure = status.failure
         if failure is not None:
             logger.warning("%s/%s: %s", self._namespace, self._name, failure.message)
-        # A first release has all the weight, but there is nothing to judge it against, and so no hurry.
-        candidate = p.state.candidate if p.state.stable is not None else None
-        urgent = candidate is not None and candidate.weight > 0
-        p.look_again(CHECK_SECONDS if urgent else None)
-        return Outcome(recheck=p.recheck, failed=failure is not None, urgent=urgent)
+        self._urgent = self._urgent or carries_weight(status.state)
+        await status.write(complete=valid and failure is None)
+        self._urgent = carries_weight(status.state)
+        if status.view is not None and status.state.stable is not None and failure is None:
+            document = release_document(p, status.state, status.view, status.engine["status"]["phase"])
+            found.add(await self._documents.push(p, document))
+        judged = status.state.candidate is not None and self._urgent
+        if judged or (self._urgent and failure is not None):
+            found.look_again(CHECK_SECONDS)
+        return Outcome(recheck=found.recheck, failed=failure is not None, urgent=self._urgent)
 
-    async def _invalid(self, p: Pass, error: ValidationError) -> Outcome:
-        """A specification that passed by the API server's rules and still makes no sense: said, never retried."""
-        first = error.errors()[0]
-        where = ".".join(["spec", *(str(part) for part in first["loc"])])
-        message = explain(f"{where}: {first['msg']}", "correct the field; what serves goes on as it is")
-        p.conditions.set("SpecValid", "False", "Invalid", message)
-        p.conditions.set("Ready", "False", "SpecInvalid", message)
-        p.state = stored_state(p)
-        await self._write(p, overview_of(p, self._edge.view, spec_valid=False), complete=False)
-        return Outcome()
+    def _plan(self, ctx: EngineContext) -> Desired:
+        """What this specification asks for, built once."""
+        if self._desired is None or self._desired.ctx != ctx:
+            self._desired = Desired.of(ctx)
+        return self._desired
 
-    async def _paused(self, p: Pass) -> Outcome:
-        p.conditions.set("Paused", "True", "Asked", "spec.paused is true: nothing but the status is written")
-        p.children = await read_children(p.tools.client, self._namespace, self._name)
-        p.state = stored_state(p)
-        await self._write(p, overview_of(p, self._edge.view, paused=True), complete=False)
-        p.secrets = await known_secrets(p, self._secrets)
-        await self._edge.reopen(p)
-        return Outcome()
-
-    async def _store(self, p: Pass) -> None:
-        """Writes the release's intent before it is acted on, with conditions that fit it: what was promoted serves."""
-        release_conditions(p, self._releases.view)
-        whole_conditions(p, self._releases.view, p.broken)
-        await self._write(p, overview_of(p, self._edge.view), complete=False)
-
-    async def _write(self, p: Pass, overview: Overview, *, complete: bool) -> None:
-        status = compose_status(p, self._releases.view, self._edge.view, overview, complete=complete)
-        manifest = status_manifest(p, status)
-        applied, _ = await p.tools.applier.ensure(manifest, p.engine, subresource="status")
-        p.engine = {**applied, "spec": p.engine["spec"]}
-        self._measure(p)
-        await self._announce(p)
-
-    async def _announce(self, p: Pass) -> None:
-        flips, p.conditions.flips = p.conditions.flips, []
-        for flip in flips:
-            # That nothing is wrong is news only after something was.
-            fine = flip.type == "Degraded" and flip.status == "False" and flip.before != "True"
-            if flip.type in _ANNOUNCED and flip.status != "Unknown" and not fine:
-                warning = (flip.status == "True") == (flip.type == "Degraded") and flip.reason not in _PASSING
-                message = f"{flip.type} is {flip.status}: {_words(flip)}"
-                await p.tools.announcer.announce(p.engine, flip.type + flip.reason, message, warning=warning)
-
-    def _measure(self, p: Pass) -> None:
-        metrics, key = p.tools.metrics, (self._namespace, self._name)
-        values = {"True": 1, "False": 0}
-        for entry in p.conditions.to_list():
-            metrics.conditions.labels(*key, entry["type"]).set(values.get(entry["status"], -1))
-        for slot in names.SLOTS:
-            metrics.release_weight.labels(*key, slot).set(self._releases.view.route.weights.get(slot, 0) / 10)
-        said = self._edge.view.said
-        if said is not None and said.edge is not None:
-            metrics.edge_flat.labels(*key).set(int(said.edge.flat))
-        share = p.error_sample.worst() if p.error_sample is not None else None
-        if share is not None:
-            metrics.error_rate.labels(*key).set(float(share))
-
-    def _begin(self, engine: dict[str, Any]) -> Pass:
-        now = self._tools.clock()
-        stored = (engine.get("status") or {}).get("conditions") or ()
-        conditions = Conditions.begin(stored, int(engine["metadata"].get("generation", 0)), now)
-        placeholder = self._context(engine, TradingEngineSpec(version="0.0.0"))
-        return Pass(self._tools, engine, placeholder, conditions, Children(), now)
-
-    def _context(self, engine: dict[str, Any], spec: TradingEngineSpec) -> EngineContext:
+    def _context(self, engine: Manifest, spec: TradingEngineSpec) -> EngineContext:
         metadata = engine["metadata"]
         return EngineContext(
             name=metadata["name"],
@@ -228,21 +217,3 @@ class EngineReconciler:
             images=self._tools.images,
             operator_version=self._tools.operator_version,
         )
-
-
-def _words(flip: Flip) -> str:
-    return f"{flip.reason}. {flip.message}".strip() if flip.message else flip.reason
-
-
-def _first(group: ExceptionGroup[Exception]) -> OperatorError:
-    """The first error of our own in a group; anything else breaks the pass, which is logged at the loop's edge."""
-    own, others = group.split(OperatorError)
-    lost, _ = group.split(LeaseLostError)
-    if lost is not None:
-        raise lost.exceptions[0]
-    if others is not None or own is None:
-        raise group
-    first = own.exceptions[0]
-    if not isinstance(first, OperatorError):
-        raise group
-    return first

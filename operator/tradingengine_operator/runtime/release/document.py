@@ -10,11 +10,13 @@ from tradingengine_operator.api import Phase
 from tradingengine_operator.builders import Manifest, digest, names
 from tradingengine_operator.errors import ControlError
 from tradingengine_operator.flows.pod_observation import is_ready, of_component
-from tradingengine_operator.flows.state import Placed, render_time
+from tradingengine_operator.flows.state import Placed, ReleaseState, render_time
 from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
-from tradingengine_operator.runtime.release.runner import ReleaseView
+from tradingengine_operator.runtime.reconcile.findings import Findings
 from tradingengine_operator.runtime.release.slots import control_token
+from tradingengine_operator.runtime.release.view import ReleaseView
+from tradingengine_operator.samples import Sample
 
 RETRY_SECONDS = 10.0
 #: After so many failures in a row a pod is left alone until it or the document changes.
@@ -29,8 +31,9 @@ class DocumentPusher:
         self._given: dict[str, str] = {}
         self._failures: dict[tuple[str, str], int] = {}
 
-    async def push(self, p: Pass, document: dict[str, Any]) -> None:
+    async def push(self, p: Pass, document: dict[str, Any]) -> Findings:
         """Gives the document to each ready pod of API and dashboard that does not have it."""
+        findings = Findings()
         mark = digest({name: value for name, value in document.items() if name != "at"})
         pods = [pod for part in names.SLOT_COMPONENTS for pod in of_component(p.children.pods, part) if is_ready(pod)]
         keep = {pod["metadata"]["uid"] for pod in pods}
@@ -40,7 +43,8 @@ class DocumentPusher:
         token = control_token(p)
         results = await asyncio.gather(*(self._give(p, pod, token, document, mark) for pod in missing))
         if not all(results):
-            p.look_again(RETRY_SECONDS)
+            findings.look_again(RETRY_SECONDS)
+        return findings
 
     async def _give(self, p: Pass, pod: Manifest, token: str, document: dict[str, Any], mark: str) -> bool:
         """True when there is nothing more to do for this pod."""
@@ -59,9 +63,8 @@ class DocumentPusher:
         return True
 
 
-def release_document(p: Pass, view: ReleaseView, phase: Phase) -> dict[str, Any]:
+def release_document(p: Pass, state: ReleaseState, view: ReleaseView, phase: Phase) -> dict[str, Any]:
     """The document of contract/control-v1.schema.json#/$defs/ReleaseDocument."""
-    state = p.state
     candidate = state.candidate
     canary = Placed(candidate.slot, candidate.release) if candidate is not None else None
     verdict = state.withdrawn
@@ -79,17 +82,17 @@ def release_document(p: Pass, view: ReleaseView, phase: Phase) -> dict[str, Any]
         ],
         "step_started_at": render_time(started) if started is not None else None,
         "reason": f"{verdict.reason}: {verdict.message}"[:1024] if verdict is not None else "",
-        "checks": _checks(p),
+        "checks": _checks(p, view.sample),
         "at": render_time(p.tools.clock()),
     }
 
 
-def _checks(p: Pass) -> list[dict[str, Any]]:
+def _checks(p: Pass, sample: Sample | None) -> list[dict[str, Any]]:
     """Checks in force; a value only while a release is judged."""
     check = p.ctx.spec.rollout.error_rate
     if check.disabled:
         return []
-    share = p.error_sample.worst() if p.error_sample is not None else None
+    share = sample.worst() if sample is not None else None
     value = f"{share:.4f}" if share is not None else None
     return [{"name": "error-rate", "value": value, "limit": str(check.limit)}]
 

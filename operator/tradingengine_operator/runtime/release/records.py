@@ -19,6 +19,7 @@ from tradingengine_operator.flows.pod_observation import labels_of, release_of
 from tradingengine_operator.flows.state import ReleaseState, dump_state, load_state, newest
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.prune import old_records
+from tradingengine_operator.runtime.reconcile.children import Children
 from tradingengine_operator.runtime.reconcile.context import Pass
 
 logger = logging.getLogger(__name__)
@@ -29,17 +30,25 @@ class RecordCache:
 
     def __init__(self) -> None:
         self._parsed: dict[str, ReleaseRecord | None] = {}
+        self._last: dict[int, ReleaseRecord | None] = {}
 
-    def read(self, p: Pass) -> dict[int, ReleaseRecord | None]:
-        """All records by number; None for one that cannot be read, whose number stays taken."""
+    def read(self, children: Children) -> dict[int, ReleaseRecord | None]:
+        """All records by number; None for one that cannot be read, whose number stays taken.
+
+        While ConfigMaps cannot be listed these are the records that were there last: they never change.
+        """
+        if not children.knows(kinds.CONFIG_MAP):
+            return dict(self._last)
         found: dict[int, ReleaseRecord | None] = {}
-        for manifest in record_objects(p):
+        objects = record_objects(children)
+        for manifest in objects:
             number = release_of(manifest)
             if number is not None:
                 found[number] = self._parse(manifest)
-        keep = {manifest["metadata"]["uid"] for manifest in record_objects(p)}
+        keep = {manifest["metadata"]["uid"] for manifest in objects}
         self._parsed = {uid: record for uid, record in self._parsed.items() if uid in keep}
-        return found
+        self._last = found
+        return dict(found)
 
     def _parse(self, manifest: Manifest) -> ReleaseRecord | None:
         uid = manifest["metadata"]["uid"]
@@ -52,33 +61,36 @@ class RecordCache:
         return self._parsed[uid]
 
 
-def record_objects(p: Pass) -> list[Manifest]:
+def record_objects(children: Children) -> list[Manifest]:
     """ConfigMaps that are release records."""
     return [
         manifest
-        for manifest in p.children.of(kinds.CONFIG_MAP)
+        for manifest in children.of(kinds.CONFIG_MAP)
         if labels_of(manifest).get(names.LABEL_COMPONENT) == "release"
     ]
 
 
-def stored_state(p: Pass) -> ReleaseState:
+def stored_state(engine: Manifest, children: Children) -> ReleaseState:
     """The newest of the copies in status and in the records. A record of an engine that is gone gives numbers only.
 
-    RecordError when the status holds a state that cannot be read: to begin anew would replace what serves.
+    The status is written first, so it is enough while the records cannot be listed. RecordError when it holds a state
+    that cannot be read: to begin anew would replace what serves.
     """
-    release = (p.engine.get("status") or {}).get("release") or {}
+    release = (engine.get("status") or {}).get("release") or {}
     copies: list[ReleaseState | None] = [load_state(release["progress"])] if release.get("progress") else []
-    for manifest in record_objects(p):
+    for manifest in record_objects(children) if children.knows(kinds.CONFIG_MAP) else ():
         text = (manifest["metadata"].get("annotations") or {}).get(names.ANNOTATION_PROGRESS)
         entry = _wrapped(text)
-        if entry.get("engine") == p.ctx.uid:
+        if entry.get("engine") == engine["metadata"]["uid"]:
             copies.append(_load(entry.get("state", "")))
     return newest(*copies)
 
 
 async def copy_state(p: Pass, state: ReleaseState) -> None:
     """Copies the state to the record of the release that is under way, which backups keep."""
-    known = {release_of(manifest): manifest for manifest in record_objects(p)}
+    if not p.children.knows(kinds.CONFIG_MAP):
+        return  # the copy follows when they can be read again; the status has the state
+    known = {release_of(manifest): manifest for manifest in record_objects(p.children)}
     number = state.candidate.release if state.candidate is not None else state.stable.release if state.stable else 0
     manifest = known.get(number)
     if manifest is None:
@@ -88,15 +100,14 @@ async def copy_state(p: Pass, state: ReleaseState) -> None:
     if (metadata.get("annotations") or {}).get(names.ANNOTATION_PROGRESS) == text:
         return
     patch = {"metadata": {"annotations": {names.ANNOTATION_PROGRESS: text}}}
-    await p.tools.client.merge_patch(kinds.CONFIG_MAP, p.namespace, metadata["name"], patch)
-    metadata.setdefault("annotations", {})[names.ANNOTATION_PROGRESS] = text
+    await p.writer.patch(kinds.CONFIG_MAP, metadata["name"], patch)
 
 
 async def write_record(p: Pass, action: WriteRecord) -> None:
     """Writes the record, once; one that is there already is looked at in the next pass."""
-    record = render_release(p.ctx, action.number, _requester(p.engine), p.now)
+    record = render_release(p.ctx, action.number, _requester(p.seen.engine), p.seen.at)
     try:
-        await p.tools.client.create(build_record_configmap(p.ctx, record))
+        await p.writer.create(build_record_configmap(p.ctx, record))
     except ConflictError:
         logger.info("release record %d exists already", action.number)
 
@@ -105,7 +116,9 @@ async def prune_records(p: Pass, numbers: list[int], state: ReleaseState) -> Non
     """Removes records beyond the limit of history, but none that a slot or the edge is made from."""
     used = state.referenced() | _edge_releases(p)
     for number in old_records(numbers, used, p.ctx.spec.rollout.history_limit):
-        await p.tools.client.delete(kinds.CONFIG_MAP, p.namespace, names.release(p.ctx.name, number))
+        record = p.children.get(kinds.CONFIG_MAP, names.release(p.ctx.name, number))
+        if record is not None:
+            await p.writer.delete(kinds.CONFIG_MAP, record)
 
 
 def _edge_releases(p: Pass) -> frozenset[int]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import names
@@ -20,27 +18,29 @@ from tradingengine_operator.flows.actions import (
     SetRoute,
     WriteRecord,
 )
-from tradingengine_operator.flows.analysis import Held
-from tradingengine_operator.flows.observation import ReleaseObservation, SlotObservation
+from tradingengine_operator.flows.observation import (
+    MigrationObservation,
+    ReleaseObservation,
+    SlotObservation,
+)
 from tradingengine_operator.flows.pod_observation import DrainObservation, observe_migration, observe_slot
 from tradingengine_operator.flows.policy import Policy, policy_of
-from tradingengine_operator.flows.references import Unresolved
 from tradingengine_operator.flows.release import SLOTS, step
-from tradingengine_operator.flows.state import ReleaseState
+from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Stage
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key
-from tradingengine_operator.plan.routes import RouteObservation
-from tradingengine_operator.runtime.reconcile.children import read_children
+from tradingengine_operator.plan.routes import read_route
+from tradingengine_operator.runtime.reconcile.children import Children
 from tradingengine_operator.runtime.reconcile.context import Pass
-from tradingengine_operator.runtime.release.gateway import RouteIntent, RouteWatch, observe_route, target_of
+from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
+from tradingengine_operator.runtime.reconcile.status_writer import StatusWriter
 from tradingengine_operator.runtime.release.records import (
     RecordCache,
     copy_state,
     prune_records,
-    stored_state,
     write_record,
 )
-from tradingengine_operator.runtime.release.route import set_route
+from tradingengine_operator.runtime.release.route import GatewayWatch, set_route
 from tradingengine_operator.runtime.release.sampling import Sampler
 from tradingengine_operator.runtime.release.slots import (
     QuietWatch,
@@ -51,113 +51,127 @@ from tradingengine_operator.runtime.release.slots import (
     ensure_slot,
     remove_slot,
 )
+from tradingengine_operator.runtime.release.view import ReleaseView
 
 #: Steps of one pass; a pass that would need more goes on in the next one.
 STEPS_PER_PASS = 8
-logger = logging.getLogger(__name__)
-Store = Callable[[Pass], Awaitable[None]]
-
-
-@dataclass
-class ReleaseView:
-    """What the last look of a pass showed, for status and documents.
-
-    `unresolved` keeps the route from where it is asked for; `unchecked` are kinds that may not be looked up.
-    """
-
-    records: dict[int, ReleaseRecord | None] = field(default_factory=dict)
-    slots: dict[Slot, SlotObservation] = field(default_factory=dict)
-    route: RouteObservation = field(default_factory=RouteObservation)
-    seen: ReleaseObservation | None = None
-    held: Held | None = None
-    unresolved: Unresolved | None = None
-    unchecked: tuple[str, ...] = ()
+#: What a release cannot be judged without.
+JUDGED_BY = (kinds.POD, kinds.DEPLOYMENT, kinds.ROUTE)
 
 
 class ReleaseRunner:
     """Drives one engine's releases; between passes it remembers only what can be looked up again."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._shelf = RecordCache()
+    def __init__(self) -> None:
+        self._records = RecordCache()
         self._quiet = QuietWatch()
-        self._route = RouteWatch()
-        self._intent: RouteIntent | None = None
+        self._gateway = GatewayWatch()
         self._sampler = Sampler()
-        self.view = ReleaseView()
 
-    async def run(self, p: Pass, *, may_start: bool) -> None:
-        """Goes as many steps as can be gone at once."""
-        p.state = stored_state(p)
+    async def run(self, p: Pass, status: StatusWriter, *, may_start: bool) -> Findings:
+        """Goes as many steps as can be gone at once; UnreadError when pods, Deployments or the route are not known."""
+        findings = Findings()
         policy = policy_of(p.ctx.spec)
-        self._intent = intent = await self._route.look(p)
         for _ in range(STEPS_PER_PASS):
-            seen = await self._look(p, policy, may_start=may_start)
-            decision = step(p.state, seen, policy, p.tools.clock())
-            self.view.held = decision.held
-            moved = decision.state != p.state
+            p.children.require(*JUDGED_BY)
+            view = await self._look(p, status.state, policy, may_start=may_start)
+            decision = step(status.state, view.seen, policy, p.tools.clock())
+            view = replace(view, held=decision.held)
+            status.saw(view)
+            moved = decision.state != status.state
             if moved:
-                p.state = decision.state
-                await self._store(p)
-                await copy_state(p, p.state)
-            acted = await self._act(p, decision.actions)
-            if not moved and not acted:
+                await status.intent(decision.state)
+                with findings.attempt():
+                    await copy_state(p, decision.state)
+            acted = await self._act(p, status, view, decision.actions, findings)
+            findings.look_again(decision.recheck)
+            if findings.failure is not None or not (moved or acted):
                 break
-            p.children = await read_children(p.tools.client, p.namespace, p.ctx.name)
-        p.look_again(decision.recheck)
-        self.view.route = self._route.explain(p, self.view.route, intent)
-        self._keep(p)
-        await prune_records(p, list(self.view.records), p.state)
+            findings.recheck = None
+            await p.writer.refresh()
+        status.saw(await self._explained(p, view, findings))
+        self._keep(p, status.state, view, findings)
+        with findings.attempt():
+            await prune_records(p, list(view.records), status.state)
+        return findings
 
-    async def _look(self, p: Pass, policy: Policy, *, may_start: bool) -> ReleaseObservation:
-        records = self._shelf.read(p)
-        facts = observe_route(p)
-        slots = {slot: await self._slot(p, slot) for slot in SLOTS}
-        candidate = p.state.candidate
-        name = names.migration(p.ctx.name, candidate.release) if candidate is not None else ""
+    async def watch(self, p: Pass, status: StatusWriter) -> Findings:
+        """Only looks, for an engine that is paused or about to go."""
+        p.children.require(*JUDGED_BY)
+        view = await self._look(p, status.state, None, may_start=False)
+        findings = Findings()
+        status.saw(await self._explained(p, view, findings))
+        return findings
+
+    def record_of(self, children: Children, placed: Placed | None) -> ReleaseRecord | None:
+        """Record of a release, None when there is none, or it cannot be read."""
+        return self._records.read(children).get(placed.release) if placed is not None else None
+
+    async def _explained(self, p: Pass, view: ReleaseView, findings: Findings) -> ReleaseView:
+        route = await self._gateway.explain(p, view.route, findings)
+        if route.refused:
+            findings.look_again(WAIT_SECONDS * 3)
+        return replace(view, route=route)
+
+    async def _look(self, p: Pass, state: ReleaseState, policy: Policy | None, *, may_start: bool) -> ReleaseView:
+        """What is there now; without a policy nothing is judged, and so neither metrics nor pods are asked."""
+        records = self._records.read(p.children)
+        gateway = p.ctx.spec.gateway
+        route = read_route(p.children.route, p.ctx.name, gateway.name, gateway.namespace)
         seen = ReleaseObservation(
-            template_hash=p.plan().template_hash,
+            template_hash=p.desired.template_hash,
             records={number: record.template_hash() if record else "" for number, record in records.items()},
             may_start=may_start,
-            slots=slots,
-            route=facts,
-            migration=observe_migration(p.children.get(kinds.JOB, name), p.children.pods, p.tools.clock()),
+            slots={slot: await self._slot(p, state, slot, judging=policy is not None) for slot in SLOTS},
+            route=route,
+            migration=_migration(p, state),
         )
-        seen = await self._sampler.complete(p, seen, policy)
-        p.error_sample = seen.canary
-        intent = self._intent or RouteIntent(target_of(p.ctx.spec))
-        route, unchecked = self._route.explain(p, facts, intent), () if self._route.readable else ("Gateways",)
-        self.view = ReleaseView(records, slots, route, seen, unresolved=intent.unresolved, unchecked=unchecked)
-        return seen
+        if policy is not None:
+            seen = await self._sampler.complete(p, state, seen, policy)
+        return ReleaseView(records, seen, route)
 
-    async def _slot(self, p: Pass, slot: Slot) -> SlotObservation:
-        leaving = p.state.retiring is not None and p.state.retiring.slot == slot
+    async def _slot(self, p: Pass, state: ReleaseState, slot: Slot, *, judging: bool) -> SlotObservation:
+        leaving = judging and state.retiring is not None and state.retiring.slot == slot
         drained = await ask_drained(p, slot, self._quiet) if leaving else DrainObservation()
         return observe_slot(slot, deployments_of(p, slot), p.children.pods, drained, p.tools.clock())
 
-    async def _act(self, p: Pass, actions: tuple[Action, ...]) -> bool:
-        """Acts in order; True when something was written that the next look must see."""
+    async def _act(
+        self, p: Pass, status: StatusWriter, view: ReleaseView, actions: tuple[Action, ...], findings: Findings
+    ) -> bool:
+        """Acts in order; True when something was written that the next look must see.
+
+        What is refused does not hold up the rest, but nothing is closed or taken down behind a weight that may stand.
+        """
         acted = False
+        routed = True
         for action in actions:
-            acted = await self._one(p, action) or acted
-        record = self._any_record(p.state)
+            if isinstance(action, CloseSlot | RemoveSlot) and not routed:
+                continue
+            done = Findings()
+            with done.attempt():
+                acted = await self._one(p, status, view, action) or acted
+            routed = routed and not (isinstance(action, SetRoute) and done.failure is not None)
+            findings.add(done)
+        record = _any_record(status.state, view)
         if record is not None:
+            applied = {action.slot for action in actions if isinstance(action, EnsureSlot)}
             for slot in SLOTS:
-                if not any(isinstance(action, EnsureSlot) and action.slot == slot for action in actions):
-                    await ensure_services(p, slot, record)
+                if slot not in applied:
+                    with findings.attempt():
+                        await ensure_services(p, slot, record)
         return acted
 
-    async def _one(self, p: Pass, action: Action) -> bool:
+    async def _one(self, p: Pass, status: StatusWriter, view: ReleaseView, action: Action) -> bool:
         match action:
             case WriteRecord():
                 await write_record(p, action)
                 return True
             case Migrate():
-                return await self._migrate(p, action)
+                return await self._migrate(p, view, action)
             case SetRoute():
-                return await set_route(p, action, self._intent or RouteIntent(target_of(p.ctx.spec)))
+                return await set_route(p, action)
             case EnsureSlot():
-                record = self.view.records.get(action.release)
+                record = view.records.get(action.release)
                 if record is not None:
                     await ensure_slot(p, action, record)
             case RemoveSlot():
@@ -165,37 +179,53 @@ class ReleaseRunner:
             case CloseSlot():
                 await close_slot(p, action)
             case Announce():
-                await p.tools.announcer.announce(p.engine, action.reason, action.message, warning=action.warning)
+                announcer = p.tools.announcer
+                await announcer.announce(status.engine, action.reason, action.message, warning=action.warning)
         return False
 
-    async def _migrate(self, p: Pass, action: Migrate) -> bool:
-        name = names.migration(p.ctx.name, action.number)
-        observed = p.children.get(kinds.JOB, name)
+    async def _migrate(self, p: Pass, view: ReleaseView, action: Migrate) -> bool:
+        observed = p.children.get(kinds.JOB, names.migration(p.ctx.name, action.number))
         if observed is not None and action.again:
-            await p.tools.client.delete(kinds.JOB, p.namespace, name, uid=observed["metadata"]["uid"])
-            p.tools.applier.forget(p.namespace, Key(kinds.JOB.kind, name))
+            await p.writer.delete(kinds.JOB, observed)
             return False
-        record = self.view.records.get(action.number)
+        record = view.records.get(action.number)
         if observed is not None or record is None:
             return False
         await p.ensure(build_migration(p.ctx, record))
         return True
 
-    def _any_record(self, state: ReleaseState) -> ReleaseRecord | None:
-        numbers = sorted(state.referenced())
-        return next((record for number in numbers if (record := self.view.records.get(number))), None)
-
-    def _keep(self, p: Pass) -> None:
+    def _keep(self, p: Pass, state: ReleaseState, view: ReleaseView, findings: Findings) -> None:
         """Keeps from pruning what records refer to, and what a slot that is not applied in this pass is made of."""
-        for number, record in self.view.records.items():
-            p.wanted.add(Key(kinds.JOB.kind, names.migration(p.ctx.name, number)))
+        for number, record in view.records.items():
+            findings.keep(Key(kinds.JOB.kind, names.migration(p.ctx.name, number)))
             if record is not None:
-                p.wanted.add(Key(kinds.CONFIG_MAP.kind, record.config_map))
-        stable = p.state.stable
-        if stable is not None and self.view.records.get(stable.release) is None:
-            p.wanted.add(Key(kinds.AUTOSCALER.kind, names.slot(p.ctx.name, "api", stable.slot)))
+                findings.keep(Key(kinds.CONFIG_MAP.kind, record.config_map))
+        if state.stable is not None and view.records.get(state.stable.release) is None:
+            findings.keep(Key(kinds.AUTOSCALER.kind, names.slot(p.ctx.name, "api", state.stable.slot)))
+        findings.keep(Key(kinds.ROUTE.kind, names.route(p.ctx.name)))
         for slot in SLOTS:
             for part in names.SLOT_COMPONENTS:
                 name = names.slot(p.ctx.name, part, slot)
-                p.wanted |= {Key(kinds.DEPLOYMENT.kind, name), Key(kinds.SERVICE.kind, name)}
-                p.wanted.add(Key(kinds.SERVICE.kind, names.slot_pods(p.ctx.name, part, slot)))
+                findings.keep(Key(kinds.DEPLOYMENT.kind, name), Key(kinds.SERVICE.kind, name))
+                findings.keep(Key(kinds.SERVICE.kind, names.slot_pods(p.ctx.name, part, slot)))
+
+
+def carries_weight(state: ReleaseState) -> bool:
+    """Whether people may be on a release that is judged, or that must lose its weight: then there is no time to lose.
+
+    A first release has all the weight, but there is nothing to judge it against, and so no hurry.
+    """
+    judged = state.candidate is not None and state.stable is not None and state.candidate.weight > 0
+    return judged or (state.retiring is not None and state.retiring.stage is Leaving.REROUTING)
+
+
+def _any_record(state: ReleaseState, view: ReleaseView) -> ReleaseRecord | None:
+    return next((record for number in sorted(state.referenced()) if (record := view.records.get(number))), None)
+
+
+def _migration(p: Pass, state: ReleaseState) -> MigrationObservation:
+    """The migrations of a candidate that waits for them."""
+    if state.candidate is None or state.candidate.stage is not Stage.MIGRATING or not p.children.knows(kinds.JOB):
+        return MigrationObservation()
+    job = p.children.get(kinds.JOB, names.migration(p.ctx.name, state.candidate.release))
+    return observe_migration(job, p.children.pods, p.tools.clock())

@@ -13,7 +13,7 @@ from tradingengine_operator.flows.error_rate import windows
 from tradingengine_operator.flows.observation import ReleaseObservation
 from tradingengine_operator.flows.pod_observation import is_ready, of_component
 from tradingengine_operator.flows.policy import Policy
-from tradingengine_operator.flows.state import Candidate, Placed, Stage
+from tradingengine_operator.flows.state import Candidate, Placed, ReleaseState, Stage
 from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.samples import OwnAnswer
@@ -70,9 +70,11 @@ class Sampler:
         self._judged = JudgedTime()
         self._clock = ClockWatch()
 
-    async def complete(self, p: Pass, seen: ReleaseObservation, policy: Policy) -> ReleaseObservation:
+    async def complete(
+        self, p: Pass, state: ReleaseState, seen: ReleaseObservation, policy: Policy
+    ) -> ReleaseObservation:
         """Samples of both releases, own requests where clients ask too little, and the time judged."""
-        candidate, stable = p.state.candidate, p.state.stable
+        candidate, stable = state.candidate, state.stable
         now, tick = p.tools.clock(), p.tools.ticks()
         seen = replace(seen, clock_jump=self._clock.look(now, tick))
         if candidate is None or stable is None or candidate.weight == 0:

@@ -17,7 +17,7 @@ from tradingengine_operator.errors import ControlError
 from tradingengine_operator.flows.actions import CloseSlot, EnsureSlot
 from tradingengine_operator.flows.pod_observation import DrainObservation, of_component, release_of
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.objects import Key, owns_replicas
+from tradingengine_operator.plan.objects import owns_replicas
 from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
 
@@ -104,7 +104,7 @@ async def close_slot(p: Pass, action: CloseSlot) -> None:
 
 def control_token(p: Pass) -> str:
     """Token of the pods' control API."""
-    return p.secrets.get(names.control_secret(p.ctx.name), {}).get("token", "")
+    return p.seen.secrets.get(names.control_secret(p.ctx.name), {}).get("token", "")
 
 
 async def ensure_slot(p: Pass, action: EnsureSlot, record: ReleaseRecord) -> None:
@@ -125,13 +125,8 @@ async def ensure_services(p: Pass, slot: Slot, record: ReleaseRecord) -> None:
 async def remove_slot(p: Pass, slot: Slot) -> None:
     """Takes the Deployments of a slot down."""
     for manifest in deployments_of(p, slot).values():
-        metadata = manifest["metadata"]
-        if metadata.get("deletionTimestamp"):
-            continue
-        await p.tools.client.delete(kinds.DEPLOYMENT, p.namespace, metadata["name"], uid=metadata["uid"])
-        key = Key(kinds.DEPLOYMENT.kind, metadata["name"])
-        p.tools.applier.forget(p.namespace, key)
-        p.children.objects.pop(key, None)
+        if not manifest["metadata"].get("deletionTimestamp"):
+            await p.writer.delete(kinds.DEPLOYMENT, manifest)
 
 
 async def _ensure_component(p: Pass, action: EnsureSlot, record: ReleaseRecord, component: names.SlotComponent) -> None:
@@ -140,26 +135,23 @@ async def _ensure_component(p: Pass, action: EnsureSlot, record: ReleaseRecord, 
     wanted = _replicas(p, action, record, component, observed)
     if observed is None:
         await p.ensure_all(build_slot(p.ctx, record, component, action.slot, wanted))
-        await _scale(p, name, wanted)
+        await p.writer.scale(kinds.DEPLOYMENT, name, wanted)
         return
     current = int(observed["spec"].get("replicas", 1))
     if owns_replicas(observed, names.FIELD_MANAGER) and not owns_replicas(observed, names.SCALE_MANAGER):
         # Killed between the two writes of a creation: dropping the field now would set it to 1.
-        await _scale(p, name, current)
+        await p.writer.scale(kinds.DEPLOYMENT, name, current)
     await p.ensure_all(build_slot(p.ctx, record, component, action.slot, None))
     if current != wanted:
-        await _scale(p, name, wanted)
-
-
-async def _scale(p: Pass, name: str, replicas: int) -> None:
-    await p.tools.client.scale(kinds.DEPLOYMENT, p.namespace, name, replicas)
-    key = Key(kinds.DEPLOYMENT.kind, name)
-    if key in p.children.objects:
-        p.children.objects[key]["spec"]["replicas"] = replicas
+        await p.writer.scale(kinds.DEPLOYMENT, name, wanted)
 
 
 def _replicas(
-    p: Pass, action: EnsureSlot, record: ReleaseRecord, component: names.SlotComponent, observed: Manifest | None
+    p: Pass,
+    action: EnsureSlot,
+    record: ReleaseRecord,
+    component: names.SlotComponent,
+    observed: Manifest | None,
 ) -> int:
     """How many pods a slot's component is to have."""
     first: int = getattr(record.replicas, component)

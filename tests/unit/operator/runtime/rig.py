@@ -139,11 +139,11 @@ class Bench:
         pod = self.api.objects.get((kinds.POD.kind, "desk-edge-0"))
         return str(pod["metadata"]["labels"]["tradingengine.io/release"]) if pod is not None else "1"
 
-    def ask(self, name: str = "desk", **spec: Any) -> None:
+    def ask(self, **spec: Any) -> None:
         """What a person applies."""
         steps = [{"weight": 10, "hold": "2s"}, {"weight": 100}]
         rollout = {"steps": steps, "warmSlot": "4s", "historyLimit": 2}
-        old = self.api.objects.get((KIND, name), {"metadata": {"name": name, "generation": 0}})
+        old = self.api.objects.get((KIND, "desk"), {"metadata": {"name": "desk", "generation": 0}})
         manifest = {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -162,7 +162,7 @@ class Bench:
         other.control.draining, other.control.withdrawn = self.control.draining, self.control.withdrawn
         return other
 
-    def operator(self, name: str = "desk") -> EngineReconciler:
+    def operator(self) -> EngineReconciler:
         """A reconciler that remembers nothing."""
         client = cast(KubernetesClient, self.api)
         tools = Tools(
@@ -178,7 +178,7 @@ class Bench:
             clock=lambda: self.now,
             ticks=lambda: self.now.timestamp(),
         )
-        return EngineReconciler(tools, NAMESPACE, name)
+        return EngineReconciler(tools, NAMESPACE, "desk")
 
     async def turn(self) -> Outcome:
         """One pass, then the cluster does its part and two seconds go by."""

@@ -39,7 +39,6 @@ async def test_install() -> None:
         "Progressing": "False",
         "Degraded": "False",
         "SpecValid": "True",
-        "ReferencesResolved": "True",
         "DatabaseReady": "True",
         "CacheReady": "True",
         "SecretsReady": "True",

@@ -1,0 +1,45 @@
+"""The specification that is in force, kept beside the resource: the last one that was valid.
+
+It is what an engine is worked by while its newest specification makes no sense, also after a restart.
+"""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import ValidationError
+
+from tradingengine_operator.api import TradingEngineSpec
+from tradingengine_operator.builders import EngineContext, Manifest, names
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.reconcile.children import Children
+from tradingengine_operator.runtime.reconcile.context import Pass
+
+SPEC_KEY = "spec.json"
+
+
+def read_applied(children: Children) -> TradingEngineSpec | None:
+    """The last valid specification, None when none is kept, or this version does not understand it."""
+    if not children.knows(kinds.CONFIG_MAP):
+        return None
+    kept = children.get(kinds.CONFIG_MAP, names.applied(children.engine))
+    text = (kept.get("data") or {}).get(SPEC_KEY) if kept is not None else None
+    try:
+        return TradingEngineSpec.model_validate_json(text) if text else None
+    except ValidationError:
+        return None
+
+
+async def write_applied(p: Pass) -> None:
+    """Keeps the specification of this pass, which is valid, as the one in force."""
+    await p.ensure(build_applied(p.ctx))
+
+
+def build_applied(ctx: EngineContext) -> Manifest:
+    """The ConfigMap `<engine>-applied`; it goes with the engine."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": ctx.metadata(names.applied(ctx.name), "applied"),
+        "data": {SPEC_KEY: json.dumps(ctx.spec.to_manifest(), sort_keys=True)},
+    }

@@ -1,0 +1,147 @@
+"""The one place that writes the status of an engine; the reconciler and the release runner are both given it.
+
+It knows what the parts of this pass have said so far, so that a status that is written in the middle of a pass (the
+intent of a release, before it is acted on) fits what was found: what was promoted serves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tradingengine_operator.api.status import TradingEngineStatus
+from tradingengine_operator.builders import names
+from tradingengine_operator.errors import OperatorError
+from tradingengine_operator.flows.conditions import Conditions, Flip, Overview, phase_of
+from tradingengine_operator.flows.state import ReleaseState
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.parts.edge import EdgeView
+from tradingengine_operator.runtime.release.view import ReleaseView
+
+from .conditions import release_healthy, whole
+from .context import Pass
+from .findings import Findings
+from .status import edge_status, release_status, release_version, status_manifest
+
+#: Conditions whose change is worth an Event.
+_ANNOUNCED = frozenset({"Ready", "SpecValid", "DatabaseReady", "CacheReady", "SecretsReady", "EdgeReady", "Degraded"})
+#: Reasons of what is only under way.
+_PASSING = frozenset({"Starting", "Restarting", "Updating", "Recovering", "WaitsForToken"})
+
+
+class StatusWriter:
+    """The status of one engine in one pass. `engine` is the resource as it was last read or written.
+
+    `edge` is what was last known of the edge; `invalid` says why the newest specification is not in force.
+    """
+
+    def __init__(
+        self, p: Pass, edge: EdgeView, *, invalid: str = "", paused: bool = False, deleting: bool = False
+    ) -> None:
+        self._p = p
+        self.engine = p.seen.engine
+        generation = int(self.engine["metadata"].get("generation", 0))
+        self.conditions = Conditions.begin(p.seen.status.get("conditions") or (), generation, p.seen.at)
+        self.state: ReleaseState = p.seen.state
+        self.view: ReleaseView | None = None
+        self.edge = edge
+        self.failure: OperatorError | None = None
+        self._invalid, self._paused, self._deleting = invalid, paused, deleting
+
+    def take(self, findings: Findings) -> None:
+        """What a part found; the first thing that any of them could not do is what people are told of."""
+        self.conditions.take(findings.conditions)
+        self.failure = self.failure or findings.failure
+
+    def saw(self, view: ReleaseView) -> None:
+        """What the releases look like now."""
+        self.view = view
+
+    async def intent(self, state: ReleaseState) -> None:
+        """Writes what a release is about to do, before it is acted on."""
+        self.state = state
+        await self.write(complete=False)
+
+    async def write(self, *, complete: bool) -> None:
+        """Writes the status if it differs; `complete` when every part of this generation was worked through."""
+        self._conclude()
+        manifest = status_manifest(self.engine, self._compose(complete=complete))
+        applied, _ = await self._p.tools.applier.ensure(manifest, self.engine, subresource="status")
+        self.engine = {**applied, "spec": self.engine["spec"]}
+        self._measure()
+        await self._announce()
+
+    def _conclude(self) -> None:
+        """The conditions that follow from what all parts said."""
+        if self._deleting:
+            return
+        if self._p.children.knows(kinds.POD):
+            self.conditions.take(release_healthy(self._p, self.state, self.view))
+        if self.view is not None or not self._paused:
+            self.conditions.take(whole(self.state, self.view, self.conditions, self.failure, invalid=self._invalid))
+
+    def _compose(self, *, complete: bool) -> dict[str, Any]:
+        p, state, stored = self._p, self.state, self.engine.get("status") or {}
+        spec = p.ctx.spec
+        raw: dict[str, Any] = {
+            "phase": phase_of(self._overview()),
+            "version": release_version(self.view, state.stable.release if state.stable else None)
+            or stored.get("version"),
+            "operatorVersion": p.ctx.operator_version,
+            "conditions": self.conditions.to_list(),
+            "release": release_status(state, self.view, len(spec.rollout.steps), stored.get("release") or {}),
+            "edge": edge_status(self.edge, stored.get("edge") or {}, live=spec.mode == "live"),
+            "database": {"state": "Ready" if self.conditions.true("DatabaseReady") else "Starting"},
+        }
+        generation = self.engine["metadata"].get("generation") if complete else stored.get("observedGeneration")
+        if generation is not None:
+            raw["observedGeneration"] = generation
+        return TradingEngineStatus.model_validate(raw).to_manifest()
+
+    def _overview(self) -> Overview:
+        return Overview(
+            deleting=self._deleting,
+            paused=self._paused,
+            spec_valid=not self._invalid,
+            installed=self.state.stable is not None,
+            blocked=self.conditions.blocked(),
+            releasing=self.state.candidate is not None,
+            updating=self._edge_follows(),
+            withdrawn=self.state.withdrawn is not None,
+            ready=self.conditions.true("Ready"),
+        )
+
+    def _edge_follows(self) -> bool:
+        """Whether the edge is just being changed to the release that serves: it was promoted a moment ago."""
+        reason, stable = self.conditions.reason("EdgeReady"), self.state.stable
+        unseen = stable is not None and self.edge.wanted not in {None, stable.release}
+        return reason == "Updating" or (unseen and reason == "Ready")
+
+    def _measure(self) -> None:
+        metrics, key = self._p.tools.metrics, (self._p.namespace, self._p.ctx.name)
+        values = {"True": 1, "False": 0}
+        for entry in self.conditions.to_list():
+            metrics.conditions.labels(*key, entry["type"]).set(values.get(entry["status"], -1))
+        if self.view is not None:
+            for slot in names.SLOTS:
+                metrics.release_weight.labels(*key, slot).set(self.view.route.weights.get(slot, 0) / 10)
+            share = self.view.sample.worst() if self.view.sample is not None else None
+            if share is not None:
+                metrics.error_rate.labels(*key).set(float(share))
+        said = self.edge.said
+        if said is not None and said.edge is not None:
+            metrics.edge_flat.labels(*key).set(int(said.edge.flat))
+
+    async def _announce(self) -> None:
+        flips, self.conditions.flips = self.conditions.flips, []
+        for flip in flips:
+            # That nothing is wrong is news only after something was.
+            fine = flip.type == "Degraded" and flip.status == "False" and flip.before != "True"
+            if flip.type in _ANNOUNCED and flip.status != "Unknown" and not fine:
+                warning = (flip.status == "True") == (flip.type == "Degraded") and flip.reason not in _PASSING
+                message = f"{flip.type} is {flip.status}: {_words(flip)}"
+                announcer = self._p.tools.announcer
+                await announcer.announce(self.engine, flip.type + flip.reason, message, warning=warning)
+
+
+def _words(flip: Flip) -> str:
+    return f"{flip.reason}. {flip.message}".strip() if flip.message else flip.reason

@@ -1,0 +1,36 @@
+"""What the last look of a pass showed of the releases, for status, conditions and documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tradingengine_operator.api import Slot
+from tradingengine_operator.builders.release import ReleaseRecord
+from tradingengine_operator.flows.analysis import Held
+from tradingengine_operator.flows.observation import ReleaseObservation, SlotObservation
+from tradingengine_operator.plan.routes import RouteObservation
+from tradingengine_operator.samples import Sample
+
+
+@dataclass(frozen=True)
+class ReleaseView:
+    """Records by number (None for one that cannot be read), and what the release flow was given to decide by.
+
+    `route` is the flow's own, with the Gateway's silence explained; `held` says why a candidate with weight waits.
+    """
+
+    records: Mapping[int, ReleaseRecord | None]
+    seen: ReleaseObservation
+    route: RouteObservation
+    held: Held | None = None
+
+    @property
+    def slots(self) -> Mapping[Slot, SlotObservation]:
+        """Both slots."""
+        return self.seen.slots
+
+    @property
+    def sample(self) -> Sample | None:
+        """The candidate's newest sample, None while none is judged."""
+        return self.seen.canary
