@@ -15,6 +15,8 @@ from .state import Candidate, render_time
 CHECKS: tuple[Check, ...] = (ErrorRate(),)
 #: Failing samples closer together than this are one.
 SPACING_SECONDS = 0.9
+#: Missing evidence is said after so long: the first visitors of a new weight take a moment to come and to be counted.
+SAID_AFTER_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ def _count(check: Check, finding: Finding, candidate: Candidate, policy: Policy,
             return _both_failing(finding, replace(clear, both_since=since), since, policy, now)
         case Word.LOW_TRAFFIC:
             since = candidate.low_since or now
-            held = Held("LowTraffic", f"{finding.holding}; so since {render_time(since)}")
+            said = (now - since).total_seconds() >= SAID_AFTER_SECONDS
+            held = Held("LowTraffic", f"{finding.holding}; so since {render_time(since)}") if said else None
             return Analysis(replace(clear, low_since=since), good=False, held=held)
         case Word.NO_DATA | Word.NO_SERVER:
             return _silent(finding, replace(clear, no_data_since=candidate.no_data_since), policy, now)
@@ -171,6 +174,7 @@ def _silent(finding: Finding, candidate: Candidate, policy: Policy, now: datetim
     candidate = replace(candidate, no_data_since=since)
     if silent < budget:
         message = f"{finding.holding}: held since {render_time(since)}, {budget:g} s at most"
-        return Analysis(candidate, good=False, held=Held(reason, message))
+        held = Held(reason, message) if silent >= SAID_AFTER_SECONDS else None
+        return Analysis(candidate, good=False, held=held)
     message = f"{finding.message}, for {silent:.0f} s; the limit is {budget:g} s"
     return Analysis(candidate, good=False, failure=Failure(reason, message, f"{silent:.0f}s", f"{budget:g}s"))

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from tradingengine_operator.api import Slot
 from tradingengine_operator.builders.route import FULL
 
-from .actions import Action, Announce, CloseSlot, EnsureSlot, Migrate, RemoveSlot, SetRoute, WriteRecord
+from .actions import Action, Announce, Migrate
 from .analysis import Analysis, Failure, Held, analyse
 from .conditions import explain
+from .leaving import retire
 from .observation import ReleaseObservation
 from .policy import Policy
 from .state import (
@@ -29,13 +29,8 @@ from .state import (
     advanced,
     other,
 )
+from .wanted import recheck, routed, wanted
 
-SLOTS: tuple[Slot, Slot] = ("a", "b")
-CHECK_SECONDS = 1.0
-DRAIN_POLL_SECONDS = 0.2
-START_POLL_SECONDS = 5.0
-#: How often an answer of the Gateway is looked for, by how long it is missing; its events wake the loop besides.
-GATEWAY_PATIENCE = ((15.0, 5.0), (120.0, 30.0))
 MIGRATION_RETRY_SECONDS = 60.0
 #: The judged part of a hold is stored after a fifth of it, within these bounds: more may be lost with the operator.
 STORED_PART, STORED_LEAST, STORED_MOST = 0.2, 5.0, 120.0
@@ -71,11 +66,14 @@ class _Move:
 
 def step(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> Decision:
     """One transition at most per machine (the release that leaves, the one that comes), then the wanted world."""
-    first = _retire(_follow_clock(state, seen.clock_jump), seen, policy, now)
-    second = _forget_verdict(first.state, seen)
+    left, leaving_once = retire(_follow_clock(state, seen.clock_jump), seen, policy, now)
+    second = _forget_verdict(left, seen)
     third = _advance(second, seen, policy, now) if second.candidate is not None else _start(second, seen, now)
-    actions = (*_wanted(third.state, seen, policy), *first.once, *third.once)
-    return Decision(third.state, actions, _recheck(third.state, seen, now), third.held)
+    # Of the state before: a hold that was just stored would be added to itself.
+    before = second.candidate
+    over = before is not None and before.stage is Stage.HOLDING and _due(before, seen, policy)
+    actions = (*wanted(third.state, seen, policy, hold_over=over), *leaving_once, *third.once)
+    return Decision(third.state, actions, recheck(third.state, seen, now), third.held)
 
 
 def _follow_clock(state: ReleaseState, jump: float) -> ReleaseState:
@@ -205,12 +203,12 @@ def _carrying(
     state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
 ) -> _Move:
     if state.stable is None:
-        return _promote(state, candidate, policy, now) if _routed(state, seen) else _Move(state)
+        return _promote(state, candidate, policy, now) if routed(state, seen) else _Move(state)
     judged = analyse(candidate, seen, policy, now)
     if judged.failure is not None:
         return _withdraw(state, judged.candidate, judged.failure, now)
     moved = advanced(state, candidate=judged.candidate)
-    if not _routed(state, seen):
+    if not routed(state, seen):
         return _Move(moved, held=judged.held)
     if candidate.stage is Stage.SHIFTING:
         held = replace(judged.candidate, step_started_at=now, held=0.0)
@@ -305,106 +303,3 @@ def _leaving(candidate: Candidate, now: datetime) -> Retirement:
 
 def _staged(state: ReleaseState, candidate: Candidate, stage: Stage, now: datetime) -> ReleaseState:
     return advanced(state, candidate=replace(candidate, stage=stage, stage_at=now))
-
-
-def _routed(state: ReleaseState, seen: ReleaseObservation) -> bool:
-    """Whether the Gateway accepted exactly the intended rules and weights."""
-    wanted = frozenset((entry.slot, entry.release) for entry in state.live())
-    return seen.route.accepted and dict(seen.route.weights) == state.weights() and seen.route.live == wanted
-
-
-def _retire(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> _Move:
-    leaving = state.retiring
-    if leaving is None:
-        return _Move(state)
-    slot, waited = seen.slots[leaving.slot], (now - leaving.stage_at).total_seconds()
-    match leaving.stage:
-        case Leaving.REROUTING:
-            done = _routed(state, seen)
-            following = Leaving.QUIETING
-        case Leaving.QUIETING:
-            quiet = slot.quiet is not None and slot.quiet >= policy.quiet and waited >= policy.quiet
-            done = quiet or slot.pods == 0 or waited >= policy.quiet_budget
-            following = Leaving.CLOSING
-        case Leaving.CLOSING:
-            closed = slot.withdrawn and slot.web_sockets == 0
-            done = closed or slot.pods == 0 or waited >= policy.close_budget
-            following = Leaving.WARM
-        case Leaving.WARM:
-            return _cool(state, leaving, now)
-    if not done:
-        return _Move(state)
-    moved = replace(leaving, stage=following, stage_at=now)
-    if following is Leaving.WARM:
-        return _cool(advanced(state, retiring=moved), moved, now)
-    return _Move(advanced(state, retiring=moved))
-
-
-def _cool(state: ReleaseState, leaving: Retirement, now: datetime) -> _Move:
-    if leaving.until is not None and now < leaving.until:
-        return _Move(state)
-    news = Announce("SlotRemoved", f"slot {leaving.slot} with release {leaving.release} is taken down")
-    return _Move(advanced(state, retiring=None), (news,))
-
-
-def _wanted(state: ReleaseState, seen: ReleaseObservation, policy: Policy) -> tuple[Action, ...]:
-    """The whole wanted world, weights before pods: nothing is taken down behind a weight."""
-    actions: list[Action] = []
-    candidate, leaving = state.candidate, state.retiring
-    if candidate is not None and candidate.stage is Stage.RECORDING:
-        actions.append(WriteRecord(candidate.release, candidate.template_hash))
-    if candidate is not None and candidate.stage is Stage.MIGRATING:
-        actions.append(Migrate(candidate.release))
-    if state.live():
-        actions.append(SetRoute(state.live(), state.weights()))
-    if state.stable is not None:
-        floor = {"api": candidate.floor} if candidate is not None and candidate.floor else {}
-        actions.append(EnsureSlot(state.stable.slot, state.stable.release, "stable", floor))
-    if candidate is not None and candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}:
-        pods = _canary_pods(state, candidate, seen, policy)
-        actions.append(EnsureSlot(candidate.slot, candidate.release, "canary", pods))
-    if leaving is not None:
-        actions.append(EnsureSlot(leaving.slot, leaving.release, "leaving", _stable_pods(state, seen)))
-        if leaving.stage in {Leaving.CLOSING, Leaving.WARM} and not seen.slots[leaving.slot].withdrawn:
-            actions.append(CloseSlot(leaving.slot, leaving.release, policy.spread))
-    used = {entry.slot for entry in (state.stable, candidate, leaving) if entry is not None}
-    actions.extend(RemoveSlot(slot) for slot in SLOTS if slot not in used)
-    return tuple(actions)
-
-
-def _stable_pods(state: ReleaseState, seen: ReleaseObservation) -> dict[str, int]:
-    """Ready pods of the stable release, by component."""
-    return seen.slots[state.stable.slot].ready_pods() if state.stable is not None else {}
-
-
-def _canary_pods(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy) -> dict[str, int]:
-    """As many as the stable release has, as of its start, and again before it gets more weight; not in between."""
-    stable = _stable_pods(state, seen)
-    if candidate.stage is Stage.STARTING:
-        return stable
-    if candidate.stage is Stage.HOLDING and _due(candidate, seen, policy):
-        return {part: max(count, stable.get(part, 0)) for part, count in candidate.pods.items()}
-    return dict(candidate.pods)
-
-
-def _recheck(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> float | None:
-    waits: list[float] = []
-    candidate, leaving = state.candidate, state.retiring
-    if candidate is not None and candidate.stage in {Stage.MIGRATING, Stage.STARTING}:
-        waits.append(START_POLL_SECONDS)
-    elif candidate is not None and candidate.stage is Stage.SHIFTING and state.stable is None:
-        waits.append(_gateway_wait(CHECK_SECONDS, candidate.stage_at, now))  # nothing is judged, only waited for
-    elif candidate is not None:
-        waits.append(CHECK_SECONDS)
-    if leaving is not None and leaving.stage is Leaving.REROUTING and not _routed(state, seen):
-        waits.append(_gateway_wait(DRAIN_POLL_SECONDS, leaving.stage_at, now))
-    elif leaving is not None and leaving.stage is not Leaving.WARM:
-        waits.append(DRAIN_POLL_SECONDS)
-    elif leaving is not None and leaving.until is not None:
-        waits.append(max(CHECK_SECONDS, (leaving.until - now).total_seconds()))
-    return min(waits, default=None)
-
-
-def _gateway_wait(first: float, since: datetime, now: datetime) -> float:
-    waited = (now - since).total_seconds()
-    return max((wait for limit, wait in GATEWAY_PATIENCE if waited >= limit), default=first)

@@ -11,7 +11,7 @@ from typing import Any
 from tradingengine_operator.api import TradingEngineSpec
 from tradingengine_operator.builders import EngineContext, Manifest, names
 from tradingengine_operator.errors import ApiServerSlowError, LeaseLostError, OperatorError
-from tradingengine_operator.flows.release import CHECK_SECONDS
+from tradingengine_operator.flows.wanted import CHECK_SECONDS
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.desired import Desired
 from tradingengine_operator.plan.kinds import kind_of

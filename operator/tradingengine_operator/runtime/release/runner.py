@@ -25,7 +25,7 @@ from tradingengine_operator.flows.observation import (
 )
 from tradingengine_operator.flows.pod_observation import DrainObservation, observe_migration, observe_slot
 from tradingengine_operator.flows.policy import Policy, policy_of
-from tradingengine_operator.flows.release import SLOTS, step
+from tradingengine_operator.flows.release import step
 from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Stage
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key
@@ -122,7 +122,7 @@ class ReleaseRunner:
             template_hash=p.desired.template_hash,
             records={number: record.template_hash() if record else "" for number, record in records.items()},
             may_start=may_start,
-            slots={slot: await self._slot(p, state, slot, judging=policy is not None) for slot in SLOTS},
+            slots={slot: await self._slot(p, state, slot, judging=policy is not None) for slot in names.SLOTS},
             route=route,
             migration=_migration(p, state),
         )
@@ -155,7 +155,7 @@ class ReleaseRunner:
         record = _any_record(status.state, view)
         if record is not None:
             applied = {action.slot for action in actions if isinstance(action, EnsureSlot)}
-            for slot in SLOTS:
+            for slot in names.SLOTS:
                 if slot not in applied:
                     with findings.attempt():
                         await ensure_services(p, slot, record)
@@ -203,7 +203,7 @@ class ReleaseRunner:
         if state.stable is not None and view.records.get(state.stable.release) is None:
             findings.keep(Key(kinds.AUTOSCALER.kind, names.slot(p.ctx.name, "api", state.stable.slot)))
         findings.keep(Key(kinds.ROUTE.kind, names.route(p.ctx.name)))
-        for slot in SLOTS:
+        for slot in names.SLOTS:
             for part in names.SLOT_COMPONENTS:
                 name = names.slot(p.ctx.name, part, slot)
                 findings.keep(Key(kinds.DEPLOYMENT.kind, name), Key(kinds.SERVICE.kind, name))

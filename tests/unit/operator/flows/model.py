@@ -99,6 +99,8 @@ class WorldModel:
     no_server: bool = False
     #: Status of the operator's own requests by (release, component); None: no answer.
     own: dict[tuple[int, str], int | None] = field(default_factory=dict)
+    #: Pods that the stable release's components have at first.
+    wanted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COMPONENTS, 2))
     #: How far the wall clock was set.
     clock_set: timedelta = timedelta(0)
     watch: JudgedTime = field(default_factory=JudgedTime)
@@ -245,7 +247,8 @@ class WorldModel:
         slot = self.slots.get(action.slot)
         if slot is None or slot.release != action.release:
             assert not self.weights.get(action.slot), "pods are never replaced under a weight"
-            slot = self.slots[action.slot] = SlotModel(action.release)
+            components = {part: ComponentModel(self.wanted[part]) for part in COMPONENTS}
+            slot = self.slots[action.slot] = SlotModel(action.release, components)
         if action.role != "stable":
             for part, model in slot.components.items():
                 model.wanted = max(model.wanted, action.pods.get(part, 0))

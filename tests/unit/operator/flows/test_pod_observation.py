@@ -54,7 +54,7 @@ def deployments(release: int = 2, replicas: int = 1) -> dict[str, Any]:
     return {part: {"metadata": metadata, "spec": {"replicas": replicas}} for part in names.SLOT_COMPONENTS}
 
 
-def sight(pods: list[Any], replicas: int = 1) -> Any:
+def observe(pods: list[Any], replicas: int = 1) -> Any:
     return observe_slot("b", deployments(replicas=replicas), pods, DrainObservation(), NOW)
 
 
@@ -110,21 +110,21 @@ def test_a_pod_that_ends_counts_from_when_it_was_asked_to() -> None:
 
 
 def test_a_complete_slot() -> None:
-    seen = sight([pod("api"), pod("dashboard")])
+    seen = observe([pod("api"), pod("dashboard")])
     assert seen.release == 2
     assert seen.complete
     assert seen.pods == 2
 
 
 def test_the_component_that_is_behind_counts() -> None:
-    seen = sight([pod("api"), pod("api", age=601), pod("dashboard")], replicas=2)
+    seen = observe([pod("api"), pod("api", age=601), pod("dashboard")], replicas=2)
     assert (seen.ready, seen.components["dashboard"].wanted) == (1, 2)
     assert not seen.complete
     assert seen.shortfall() == "dashboard 1 of 2"
 
 
 def test_pods_of_two_releases_are_no_release() -> None:
-    seen = sight([pod("api", 1), pod("api", 2), pod("dashboard", 2)])
+    seen = observe([pod("api", 1), pod("api", 2), pod("dashboard", 2)])
     assert seen.release is None
     assert not seen.complete
 
@@ -133,19 +133,19 @@ def test_pods_that_end_or_of_another_slot_do_not_count() -> None:
     ending, other = pod("api", age=30), pod("api", age=31)
     ending["metadata"]["deletionTimestamp"] = "2026-11-21T09:00:00Z"
     other["metadata"]["labels"][names.LABEL_SLOT] = "a"
-    assert sight([ending, other, pod("dashboard")]).ready == 0
+    assert observe([ending, other, pod("dashboard")]).ready == 0
 
 
 def test_a_young_pod_that_was_never_ready_is_in_start_up() -> None:
-    seen = sight([pod("api", ready=False, age=10), pod("dashboard")])
+    seen = observe([pod("api", ready=False, age=10), pod("dashboard")])
     assert (seen.ready, seen.components["api"].starting) == (0, 1)
-    assert sight([pod("api", ready=False, age=61), pod("dashboard")]).components["api"].starting == 0
-    assert sight([pod("api", ready=False, age=10, restarts=1), pod("dashboard")]).components["api"].starting == 0
+    assert observe([pod("api", ready=False, age=61), pod("dashboard")]).components["api"].starting == 0
+    assert observe([pod("api", ready=False, age=10, restarts=1), pod("dashboard")]).components["api"].starting == 0
 
 
 def test_restarts_and_kills_for_memory() -> None:
     killed = pod("api", restarts=2, lastState={"terminated": {"reason": "OOMKilled"}})
-    seen = sight([killed, pod("dashboard")])
+    seen = observe([killed, pod("dashboard")])
     assert seen.restarts[killed["metadata"]["uid"]] == 2
     assert seen.oom_killed == killed["metadata"]["name"]
 
@@ -264,3 +264,44 @@ def test_phases(overview: Overview, phase: str) -> None:
 def test_explained_messages_end_with_the_mend() -> None:
     assert explain("it broke.", "mend it") == "it broke. To mend: mend it"
     assert explain("it broke.") == "it broke"
+
+
+def test_pods_that_are_over_count_nowhere() -> None:
+    evicted, ended = pod("api", 1, age=900), pod("dashboard", age=900)
+    evicted["status"] = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory"}
+    ended["status"]["phase"] = "Succeeded"
+    seen = observe([evicted, ended, pod("api"), pod("dashboard")])
+    assert seen.release == 2, "an evicted pod of the release before is no pod of another release"
+    assert seen.complete
+    assert seen.pods == 2
+
+
+def test_each_component_is_seen_apart() -> None:
+    seen = observe([pod("api"), pod("api", age=601), pod("dashboard", ready=False)], replicas=6)
+    assert seen.dead == ("dashboard",)
+    assert not seen.serving
+    assert seen.ready == 0, "what people are shown is the dead one, not the one that misses most"
+    assert seen.shortfall() == "api 2 of 6, dashboard 0 of 6"
+    assert not seen.components["dashboard"].replaced, "a pod that is there and fails is its own fault"
+
+
+def test_a_pod_that_was_taken_away_is_told_from_one_that_fails() -> None:
+    drained, young = pod("dashboard"), pod("dashboard", ready=False, age=2)
+    drained["metadata"]["deletionTimestamp"] = ago(1)
+    first = observe([pod("api"), drained]).components["dashboard"]
+    assert (first.ready, first.pods, first.ending, first.replaced) == (0, 0, 1, True)
+    then = observe([pod("api"), drained, young]).components["dashboard"]
+    assert (then.starting, then.replaced) == (1, True)
+    late = observe([pod("api"), pod("dashboard", ready=False, age=61)]).components["dashboard"]
+    assert not late.replaced
+    gone = observe([pod("api")]).components["dashboard"]
+    assert not gone.replaced
+
+
+def test_a_replacement_whose_startup_probe_just_passed_is_still_in_start_up() -> None:
+    young = pod("dashboard", ready=False, age=9)
+    young["status"]["containerStatuses"][0] |= {"started": True, "state": {"running": {"startedAt": ago(8)}}}
+    young["status"]["conditions"][0]["lastTransitionTime"] = ago(9)
+    assert observe([pod("api"), young]).components["dashboard"].starting == 1
+    young["status"]["conditions"][0]["lastTransitionTime"] = ago(3)
+    assert observe([pod("api"), young]).components["dashboard"].starting == 0, "it was ready, and is no more"

@@ -94,6 +94,8 @@ class FakePrometheus:
     """Shares of failed requests by release, of a thousand requests of each component; none means no request."""
 
     rates: dict[int, str] = field(default_factory=dict)
+    #: Components that no client asks.
+    idle: set[str] = field(default_factory=set)
 
     async def counts(
         self, _url: str, _whose: tuple[str, str], placed: tuple[str, int], windows: Sequence[float], at: datetime
@@ -102,7 +104,11 @@ class FakePrometheus:
         value = self.rates.get(placed[1])
         counts: dict[str, Counts] = {}
         if value is not None:
-            counts = {part: Counts(1000, round(1000 * Decimal(value))) for part in names.SLOT_COMPONENTS}
+            counts = {
+                part: Counts(1000, round(1000 * Decimal(value)))
+                for part in names.SLOT_COMPONENTS
+                if part not in self.idle
+            }
         return Sample(Kind.COUNTED, at, dict.fromkeys(windows, counts))
 
 

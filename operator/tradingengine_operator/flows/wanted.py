@@ -1,0 +1,90 @@
+"""The world that a state of the release flow wants, whether the Gateway has it, and when to look again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tradingengine_operator.builders import names
+
+from .actions import Action, CloseSlot, EnsureSlot, Migrate, RemoveSlot, SetRoute, WriteRecord
+from .observation import ReleaseObservation
+from .policy import Policy
+from .state import Candidate, Leaving, ReleaseState, Stage
+
+CHECK_SECONDS = 1.0
+DRAIN_POLL_SECONDS = 0.2
+START_POLL_SECONDS = 5.0
+#: How often an answer of the Gateway is looked for, by how long it is missing; its events wake the loop besides.
+GATEWAY_PATIENCE = ((15.0, 5.0), (120.0, 30.0))
+
+
+def routed(state: ReleaseState, seen: ReleaseObservation) -> bool:
+    """Whether the Gateway accepted exactly the intended rules and weights."""
+    intended = frozenset((entry.slot, entry.release) for entry in state.live())
+    return seen.route.accepted and dict(seen.route.weights) == state.weights() and seen.route.live == intended
+
+
+def wanted(state: ReleaseState, seen: ReleaseObservation, policy: Policy, *, hold_over: bool) -> tuple[Action, ...]:
+    """The whole wanted world, weights before pods: nothing is taken down behind a weight."""
+    actions: list[Action] = []
+    candidate, leaving = state.candidate, state.retiring
+    if candidate is not None and candidate.stage is Stage.RECORDING:
+        actions.append(WriteRecord(candidate.release, candidate.template_hash))
+    if candidate is not None and candidate.stage is Stage.MIGRATING:
+        actions.append(Migrate(candidate.release))
+    if state.live():
+        actions.append(SetRoute(state.live(), state.weights()))
+    if state.stable is not None:
+        floor = {"api": candidate.floor} if candidate is not None and candidate.floor else {}
+        actions.append(EnsureSlot(state.stable.slot, state.stable.release, "stable", floor))
+    if candidate is not None and candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}:
+        pods = _canary_pods(state, candidate, seen, hold_over=hold_over)
+        actions.append(EnsureSlot(candidate.slot, candidate.release, "canary", pods))
+    if leaving is not None:
+        actions.append(EnsureSlot(leaving.slot, leaving.release, "leaving", _stable_pods(state, seen)))
+        if leaving.stage in {Leaving.CLOSING, Leaving.WARM} and not seen.slots[leaving.slot].withdrawn:
+            actions.append(CloseSlot(leaving.slot, leaving.release, policy.spread))
+    used = {entry.slot for entry in (state.stable, candidate, leaving) if entry is not None}
+    actions.extend(RemoveSlot(slot) for slot in names.SLOTS if slot not in used)
+    return tuple(actions)
+
+
+def _stable_pods(state: ReleaseState, seen: ReleaseObservation) -> dict[str, int]:
+    """Ready pods of the stable release, by component."""
+    return seen.slots[state.stable.slot].ready_pods() if state.stable is not None else {}
+
+
+def _canary_pods(
+    state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, *, hold_over: bool
+) -> dict[str, int]:
+    """As many as the stable release has, as of its start, and again before it gets more weight; not in between."""
+    stable = _stable_pods(state, seen)
+    if candidate.stage is Stage.STARTING:
+        return stable
+    if candidate.stage is Stage.HOLDING and hold_over:
+        return {part: max(count, stable.get(part, 0)) for part, count in candidate.pods.items()}
+    return dict(candidate.pods)
+
+
+def recheck(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> float | None:
+    """Seconds until the next look at the latest; None when only an event can bring news."""
+    waits: list[float] = []
+    candidate, leaving = state.candidate, state.retiring
+    if candidate is not None and candidate.stage in {Stage.MIGRATING, Stage.STARTING}:
+        waits.append(START_POLL_SECONDS)
+    elif candidate is not None and candidate.stage is Stage.SHIFTING and state.stable is None:
+        waits.append(_gateway_wait(CHECK_SECONDS, candidate.stage_at, now))  # nothing is judged, only waited for
+    elif candidate is not None:
+        waits.append(CHECK_SECONDS)
+    if leaving is not None and leaving.stage is Leaving.REROUTING and not routed(state, seen):
+        waits.append(_gateway_wait(DRAIN_POLL_SECONDS, leaving.stage_at, now))
+    elif leaving is not None and leaving.stage is not Leaving.WARM:
+        waits.append(DRAIN_POLL_SECONDS)
+    elif leaving is not None and leaving.until is not None:
+        waits.append(max(CHECK_SECONDS, (leaving.until - now).total_seconds()))
+    return min(waits, default=None)
+
+
+def _gateway_wait(first: float, since: datetime, now: datetime) -> float:
+    waited = (now - since).total_seconds()
+    return max((wait for limit, wait in GATEWAY_PATIENCE if waited >= limit), default=first)

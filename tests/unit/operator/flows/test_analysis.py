@@ -1,0 +1,516 @@
+"""What a release with weight is judged by: no part hides another, nothing counts twice, and nobody promotes blindly."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tradingengine_operator.api import Slot
+from tradingengine_operator.builders.route import FULL
+from tradingengine_operator.flows.actions import EnsureSlot
+from tradingengine_operator.flows.analysis import analyse
+from tradingengine_operator.flows.error_rate import windows
+from tradingengine_operator.flows.observation import ReleaseObservation, SlotObservation
+from tradingengine_operator.flows.state import Candidate, Placed, Stage, Verdict
+from tradingengine_operator.plan.routes import RouteObservation
+from tradingengine_operator.runtime.release.sampling import ClockWatch, JudgedTime
+from tradingengine_operator.samples import Counts, Kind, Sample
+
+from .model import COMPONENTS, POLICY, START, ComponentModel, SlotModel, WorldModel
+
+pytestmark = pytest.mark.unit
+
+
+def holding(**world: Any) -> WorldModel:
+    """A world in which release 2 holds its first step beside release 1."""
+    made = WorldModel(**world)
+    made.run(20)
+    made.hash = "h2"
+    made.until(Stage.HOLDING)
+    return made
+
+
+def candidate_of(world: WorldModel) -> Candidate:
+    """The candidate, which must be there."""
+    candidate = world.state().candidate
+    assert candidate is not None, world.stored
+    return candidate
+
+
+def verdict_of(world: WorldModel) -> Verdict:
+    """Why it was withdrawn, which it must be."""
+    verdict = world.state().withdrawn
+    assert verdict is not None, world.stored
+    return verdict
+
+
+def canary(world: WorldModel, component: str) -> ComponentModel:
+    """Pods of the canary's component."""
+    return world.slots["b"].components[component]
+
+
+# --- a dead part is not averaged away ---
+
+
+@pytest.mark.parametrize(("dead", "other"), [("dashboard", "api"), ("api", "dashboard")])
+def test_a_component_without_a_ready_pod_withdraws_whatever_the_other_has(dead: str, other: str) -> None:
+    world = holding()
+    canary(world, other).wanted = 6
+    world.slots["b"].be_ready(2, other)
+    world.slots["b"].be_ready(0, dead)
+    world.turn()
+    verdict = verdict_of(world)
+    assert verdict.reason == "NoReadyEndpoint"
+    assert verdict.message.startswith(f"{dead}: 0 ready pods")
+
+
+def test_too_few_ready_pods_name_their_component() -> None:
+    world = holding()
+    world.slots["b"].be_ready(1, "dashboard")
+    world.hold_on(11)
+    assert verdict_of(world).reason == "TooFewReady"
+    assert verdict_of(world).message == "dashboard: 1 of 2 pods ready for 10 s"
+
+
+@pytest.mark.parametrize("bad", COMPONENTS)
+def test_a_failing_component_is_not_hidden_by_a_busy_good_one(bad: str) -> None:
+    world = holding()
+    world.rates[2, bad] = "0.02"
+    world.hold_on(3)
+    assert verdict_of(world).reason == "ErrorRate"
+    assert f"error rate of the {bad} 0.0200" in verdict_of(world).message
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    pods=st.lists(st.tuples(*[st.integers(min_value=0, max_value=2)] * 2), min_size=10, max_size=50),
+    rates=st.lists(st.tuples(*[st.sampled_from(["0", "0", "0.5", None])] * 2), min_size=50, max_size=50),
+    own=st.lists(st.sampled_from([200, 200, 500, None]), min_size=50, max_size=50),
+)
+def test_no_world_gives_weight_while_a_component_is_dead_failing_or_unheard(
+    pods: list[tuple[int, int]], rates: list[tuple[str | None, str | None]], own: list[int | None]
+) -> None:
+    world = holding()
+    for ready, shares, status in zip(pods, rates, own, strict=False):
+        for part, count, share in zip(COMPONENTS, ready, shares, strict=True):
+            if "b" in world.slots:
+                world.slots["b"].be_ready(count, part)
+            world.rates[2, part], world.own[2, part] = share, status
+        before = dict(world.weights)
+        state = world.turn().state
+        risen = world.weights["b"] > before["b"] or state.stable == Placed("b", 2)
+        if risen:
+            assert min(ready) == 2
+            assert "0.5" not in shares
+            assert shares != (None, None), "somebody asked at least one component"
+            assert status == 200 or None not in shares
+            return
+        if state.candidate is None:
+            return
+        world.accepted = True
+        world.go(1)
+
+
+# --- beside the stable release ---
+
+
+@pytest.mark.parametrize(("stable", "bad"), [("0.011", "1"), ("0.02", "0.06"), ("0.5", "0.75")])
+def test_a_release_that_fails_by_far_goes_although_the_stable_one_fails_a_little(stable: str, bad: str) -> None:
+    world = holding()
+    world.rates |= {1: stable, 2: bad}
+    world.hold_on(3)
+    assert verdict_of(world).reason == "ErrorRate"
+
+
+def test_a_fault_of_both_holds_says_since_when_and_ends() -> None:
+    world = holding()
+    world.rates |= {1: "0.2", 2: "0.25"}
+    begun, messages = world.now, set()
+    for _ in range(60):
+        held = world.turn().held
+        assert held is not None
+        assert (held.reason, held.failing) == ("BothFailing", True)
+        messages.add(held.message)
+        assert candidate_of(world).step == 0
+        world.go(1)
+    assert len(messages) == 1, "a status that does not change is not written each second"
+    assert begun.strftime("%H:%M:%S") in messages.pop()
+    world.turn()
+    assert verdict_of(world).reason == "BothFailing"
+    assert world.weights == {"a": FULL, "b": 0}
+
+
+def test_a_fault_of_both_that_passes_lets_the_release_go_on() -> None:
+    world = holding()
+    world.rates |= {1: "0.2", 2: "0.2"}
+    world.hold_on(30)
+    world.rates.clear()
+    assert world.run(60).stable == Placed("b", 2)
+
+
+# --- one bad answer counts once ---
+
+
+def one_bad_answer(world: WorldModel, at: float) -> None:
+    """The canary's only bad answer came `at` seconds ago: it is in every window that reaches back so far."""
+    sizes = {length: Counts(70, 1 if length > at else 0) for length in (10.0, 30.0, 60.0, 120.0, 300.0)}
+    counted = world._counted
+
+    def counts(release: int, asked: tuple[float, ...]) -> Sample:
+        if release != 2:
+            return counted(release, asked)
+        seen = {length: sizes.get(length, Counts(7, 1 if length > at else 0)) for length in asked}
+        return Sample(Kind.COUNTED, world.wall(), {length: dict.fromkeys(COMPONENTS, seen[length]) for length in asked})
+
+    world._counted = counts  # type: ignore[method-assign]
+
+
+def test_one_bad_answer_counts_once_however_often_it_is_looked_at() -> None:
+    world = holding()
+    came, counted = world.now, world._counted
+    for _ in range(25):
+        one_bad_answer(world, (world.now - came).total_seconds())
+        world.turn()
+        world._counted = counted  # type: ignore[method-assign]
+        assert candidate_of(world).failures <= 1
+        world.go(1)
+    assert candidate_of(world).failures == 0, "a whole good window forgets it"
+    assert world.run(60).stable == Placed("b", 2)
+
+
+def test_windows_never_reach_back_before_the_last_failing_sample() -> None:
+    candidate = Candidate("b", 2, "h2", Stage.HOLDING, started_at=START, stage_at=START)
+    assert windows(candidate, START) == (10.0, 30.0, 60.0, 120.0, 300.0)
+    counted = replace(candidate, sampled_at=START)
+    for past in (0.9, 1.05, 9.0, 10.0, 29.0, 31.0, 70.0, 1000.0):
+        asked = windows(counted, START + timedelta(seconds=past))
+        assert asked
+        assert max(asked) <= past
+    assert windows(counted, START + timedelta(seconds=0.5)) == ()
+    assert windows(counted, START - timedelta(hours=1)), "a clock that was set back does not blind it"
+
+
+@pytest.mark.parametrize(("requests", "failures"), [(2, 0), (3, 1)])
+def test_too_few_requests_are_no_sample(requests: int, failures: int) -> None:
+    world = holding()
+    world.requests[2] = requests
+    world.rates[2] = "1"
+    world.turn()
+    assert candidate_of(world).failures == failures
+
+
+# --- nobody promotes blindly ---
+
+
+def test_a_component_that_nobody_asks_is_judged_by_own_requests() -> None:
+    for status, reason in ((200, None), (500, "ErrorRate"), (None, "NoData")):
+        world = holding()
+        world.rates[2, "dashboard"] = None
+        world.own[2, "dashboard"] = status
+        state = world.run(60)
+        if reason is None:
+            assert state.stable == Placed("b", 2)
+        else:
+            assert verdict_of(world).reason == reason
+            assert "dashboard" in verdict_of(world).message
+
+
+def test_own_requests_that_fail_at_both_releases_hold() -> None:
+    world = holding()
+    world.rates[2, "dashboard"] = None
+    world.own |= {(1, "dashboard"): 503, (2, "dashboard"): 503}
+    world.hold_on(20)
+    assert candidate_of(world).step == 0
+
+
+def test_own_requests_alone_promote_nothing() -> None:
+    world = holding(default_rate="0")
+    world.rates |= {1: None, 2: None}
+    world.hold_on(31)
+    assert verdict_of(world).reason == "NoData"
+
+
+def test_after_a_gap_one_sample_does_not_end_a_hold() -> None:
+    for gap in ("down", "paused"):
+        world = holding()
+        world.hold_on(4)
+        world.go(3600)
+        if gap == "down":
+            world.restart()
+        world.turn()
+        assert candidate_of(world).step == 0, gap
+        world.hold_on(5)
+        assert candidate_of(world).step == 0, gap
+
+
+def test_a_hold_that_was_judged_survives_a_kill_but_for_its_last_part() -> None:
+    world = holding()
+    world.hold_on(7)
+    assert candidate_of(world).held == pytest.approx(5, abs=1)
+    world.restart()
+    world.hold_on(6)
+    assert candidate_of(world).step == 1
+
+
+def test_seconds_without_evidence_are_not_held() -> None:
+    world = holding()
+    world.hold_on(5)
+    world.default_rate = None
+    world.hold_on(20)
+    world.default_rate = "0"
+    world.hold_on(2)
+    assert candidate_of(world).step == 0
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_set_ends_no_hold_and_no_budget(hours: int) -> None:
+    world = holding()
+    world.no_server = True
+    world.hold_on(5)
+    world.clock_set = timedelta(hours=hours)
+    world.hold_on(20)
+    assert candidate_of(world).step == 0
+    assert world.state().withdrawn is None
+    world.hold_on(10)
+    assert verdict_of(world).reason == "MetricsUnavailable"
+    other = holding()
+    other.hold_on(3)
+    other.clock_set = timedelta(hours=hours)
+    other.hold_on(3)
+    assert candidate_of(other).step == 0
+    other.rates[2] = "1"
+    other.hold_on(3)
+    assert verdict_of(other).reason == "ErrorRate"
+
+
+def test_judged_time_leaves_out_gaps_other_steps_and_moments_without_evidence() -> None:
+    watch = JudgedTime()
+    candidate = Candidate("b", 2, "h2", Stage.HOLDING, started_at=START, stage_at=START)
+    assert watch.look(candidate, 100.0, judged=True) == 0
+    assert watch.look(candidate, 101.0, judged=True) == 1
+    assert watch.look(candidate, 102.0, judged=False) == 1
+    assert watch.look(candidate, 103.0, judged=True) == 1
+    assert watch.look(candidate, 104.0, judged=True) == 2
+    assert watch.look(candidate, 200.0, judged=True) == 2
+    stored = replace(candidate, held=2.0)
+    assert watch.look(stored, 201.0, judged=True) == 1
+    assert watch.look(replace(stored, step=1, held=0.0), 202.0, judged=True) == 0
+    assert watch.look(None, 203.0, judged=True) == 0
+
+
+def test_a_clock_watch_tells_by_how_much_a_clock_was_set() -> None:
+    watch = ClockWatch()
+    assert watch.look(START, 5.0) == 0
+    assert watch.look(START + timedelta(seconds=2), 7.0) == 0
+    assert watch.look(START + timedelta(hours=1, seconds=3), 8.0) == 3600
+
+
+# --- too little traffic ---
+
+
+def trickle(world: WorldModel, weight: int, stable_requests: int) -> None:
+    """A first step of so little weight that the canary gets no sample, beside a busy stable release."""
+    world.rates[2] = None
+    world.requests[1] = stable_requests
+    state = world.state()
+    assert state.candidate is not None
+    world.stored = world.stored.replace('"weight":100', f'"weight":{weight}')
+    world.weights = {"a": FULL - weight, "b": weight}
+
+
+def test_too_little_traffic_for_the_weight_is_said_and_held() -> None:
+    world = holding()
+    trickle(world, 1, 3000)  # 20 a second of both components: 0.6 due within the budget
+    for _ in range(300):
+        held = world.turn().held
+        assert world.state().withdrawn is None
+        world.go(1)
+    assert held is not None
+    assert held.reason == "LowTraffic"
+    assert "0.1 %" in held.message
+    del world.rates[2]
+    world.hold_on(12)
+    assert candidate_of(world).step == 1, "it goes on once it was judged"
+
+
+def test_requests_that_should_have_come_and_did_not_withdraw() -> None:
+    world = holding()
+    trickle(world, 100, 3000)  # 67 due within the budget
+    world.hold_on(31)
+    assert verdict_of(world).reason == "NoData"
+    assert "about 67 were due" in verdict_of(world).message
+
+
+def test_the_budget_begins_when_the_gateway_has_accepted() -> None:
+    world = WorldModel()
+    world.run(20)
+    world.hash, world.rates[2] = "h2", None
+    world.until(Stage.SHIFTING)
+    world.accepted = False
+    world.hold_on(100)
+    assert candidate_of(world).stage is Stage.SHIFTING
+    world.accepted = True
+    world.hold_on(29)
+    assert candidate_of(world).stage is Stage.HOLDING
+    world.hold_on(3)
+    assert verdict_of(world).reason == "NoData"
+
+
+# --- what is not the release's own fault ---
+
+
+def asked_of(world: WorldModel, role: str) -> EnsureSlot:
+    """What is asked for one slot."""
+    actions = world.decide().actions
+    return next(action for action in actions if isinstance(action, EnsureSlot) and action.role == role)
+
+
+def test_a_stable_release_that_grows_takes_no_healthy_one_away_and_is_followed_before_more_weight() -> None:
+    world = holding()
+    world.slots["a"].components["api"].wanted = 6
+    world.slots["a"].be_ready(6, "api")
+    world.hold_on(5)
+    assert asked_of(world, "canary").pods == {"api": 2, "dashboard": 2}, "not in the middle of a hold"
+    reasons = set()
+    for _ in range(60):  # its hold is over, and there is no room for four more pods
+        held = world.turn().held
+        reasons.add(held.reason if held is not None else "")
+        world.go(1)
+    assert "TooFewPods" in reasons
+    assert canary(world, "api").wanted == 6
+    assert candidate_of(world).step == 0
+    world.settle()
+    world.hold_on(2)
+    assert candidate_of(world).step == 1
+
+
+def test_the_autoscaler_of_the_stable_release_keeps_what_it_had_at_the_start() -> None:
+    world = WorldModel()
+    world.run(20)
+    world.slots["a"].components["api"].wanted = 4
+    world.hash = "h2"
+    world.until(Stage.HOLDING)
+    world.slots["a"].components["api"].wanted = 2
+    assert asked_of(world, "stable").pods == {"api": 4}
+    world.run(60)
+    assert world.state().stable == Placed("b", 2)
+    assert asked_of(world, "stable").pods == {}
+
+
+def test_a_drained_node_that_takes_the_only_pod_withdraws_nothing_until_its_replacement_is_late() -> None:
+    for seconds in (40, 70):
+        world = holding(wanted={"api": 2, "dashboard": 1})
+        only = canary(world, "dashboard")
+        only.ready, only.ending = 0, 1
+        world.turn()
+        only.starting, only.ending = 1, 0
+        world.hold_on(seconds)
+        if seconds > POLICY.replace_budget:
+            assert verdict_of(world).reason == "NoReadyEndpoint"
+            continue
+        assert candidate_of(world).step == 0
+        only.ready, only.starting = 1, 0
+        world.hold_on(3)
+        assert candidate_of(world).unready_since is None
+        assert world.state().withdrawn is None
+
+
+def test_a_replacement_that_fails_is_the_releases_own_fault() -> None:
+    world = holding(wanted={"api": 2, "dashboard": 1})
+    only = canary(world, "dashboard")
+    only.ready, only.failing = 0, 1
+    world.turn()
+    assert verdict_of(world).reason == "NoReadyEndpoint"
+
+
+# --- how fast ---
+
+
+@dataclass
+class Metered:
+    """Requests to two pods of a canary, scraped each second at a phase of their own, asked as a metrics server is."""
+
+    rate: float
+    fault_at: float
+    share: float
+    chance: random.Random
+    came: list[list[tuple[float, bool]]] = field(default_factory=lambda: [[], []])
+    first_bad: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.phases = [self.chance.random() for _ in self.came]
+        moment = 0.0
+        while moment < self.fault_at + 60:
+            moment += self.chance.expovariate(self.rate)
+            failed = moment >= self.fault_at and self.chance.random() < self.share
+            if failed and not self.first_bad:
+                self.first_bad = moment
+            self.chance.choice(self.came).append((moment, failed))
+
+    def counts(self, moment: float, length: float) -> Counts:
+        """Requests between the scrapes before the begin of a window and before its end."""
+        total = failed = 0
+        for phase, requests in zip(self.phases, self.came, strict=True):
+            begin, end = ((when - phase) // 1 + phase for when in (moment - length, moment))
+            inside = [bad for when, bad in requests if begin < when <= end]
+            total, failed = total + len(inside), failed + sum(inside)
+        return Counts(total, failed)
+
+    def withdrawn_after(self) -> float:
+        """Seconds from the first bad answer to the verdict, with passes a little more than a second apart."""
+        candidate = Candidate(
+            "b", 2, "h2", Stage.HOLDING, started_at=START, stage_at=START, weight=100, step_started_at=START
+        )
+        moment = self.fault_at - 15 + self.chance.random()
+        while moment < self.fault_at + 60:
+            now = START + timedelta(seconds=moment)
+            seen = self._seen(candidate, moment, windows(candidate, now))
+            found = analyse(candidate, seen, POLICY, now)
+            if found.failure is not None:
+                assert found.failure.reason == "ErrorRate"
+                assert moment > self.fault_at, "nothing failed yet"
+                return moment - self.first_bad
+            candidate = found.candidate
+            moment += 1.02 + 0.06 * self.chance.random()
+        return float("inf")
+
+    def _seen(self, candidate: Candidate, moment: float, asked: tuple[float, ...]) -> ReleaseObservation:
+        now = START + timedelta(seconds=moment)
+        slots = {slot: SlotObservation() for slot in cast(tuple[Slot, ...], ("a", "b"))}
+        model = WorldModel(slots={"b": SlotModel(2)})
+        model.settle()
+        slots["b"] = model._sight("b")
+        counted = {length: {"api": self.counts(moment, length)} for length in asked}
+        fine = {length: {"api": Counts(100), "dashboard": Counts(100)} for length in asked}
+        both = {length: {**counted[length], "dashboard": Counts(100)} for length in asked}
+        return ReleaseObservation(
+            template_hash="h2",
+            records={},
+            may_start=True,
+            slots=slots,
+            route=RouteObservation(),
+            canary=Sample(Kind.COUNTED, now, both) if asked else None,
+            stable=Sample(Kind.COUNTED, now, fine) if asked else None,
+        )
+
+
+@pytest.mark.parametrize(
+    ("rate", "share", "middle", "most"),
+    [
+        (7.0, 1.0, 2.3, 3.3),  # the demo: 10 % of 20 new visitors a second, and one who has a page open
+        (2.0, 1.0, 3.3, 6.0),
+        (20.0, 1.0, 2.1, 3.2),
+        (10.0, 0.05, 6.0, 14.0),
+    ],
+)
+def test_a_failing_release_is_withdrawn_within_seconds(rate: float, share: float, middle: float, most: float) -> None:
+    chance = random.Random(20261128)
+    taken = sorted(Metered(rate, 30.0, share, chance).withdrawn_after() for _ in range(100))
+    said = f"p50 {taken[50]:.2f} s, p95 {taken[95]:.2f} s, most {taken[-1]:.2f} s"
+    assert taken[50] <= middle, said
+    assert taken[95] <= most, said
