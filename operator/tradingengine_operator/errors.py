@@ -78,4 +78,12 @@ class GatewayApiMissingError(OperatorError):
 
 
 class RouteTakenError(OperatorError):
-    """An HTTPRoute of our name belongs to another controller, or is rewritten by others all the time."""
+    """An HTTPRoute of our name belongs to another controller."""
+
+
+class RouteContestedError(OperatorError):
+    """The HTTPRoute is rewritten by others all the time."""
+
+
+class RouteRefusedError(OperatorError):
+    """The API server finds the HTTPRoute invalid; the message has its own words."""

@@ -178,27 +178,24 @@ class Stage:
         await self.set_status(pod["metadata"]["name"], {"phase": phase})
 
     async def _accept(self, route: Manifest) -> None:
-        generation = route["metadata"]["generation"]
-        parents = (route.get("status") or {}).get("parents") or []
-        done = parents and parents[0]["conditions"][0].get("observedGeneration") == generation
-        if done or not self.gateway_accepts:
+        """One controller speaks for every Gateway: it accepts for those that are there, and refuses for the others."""
+        generation, words = route["metadata"]["generation"], []
+        for parent in route["spec"].get("parentRefs") or []:
+            there = await self.client.get(kinds.GATEWAY, parent["namespace"], parent["name"]) is not None
+            condition = {
+                "type": "Accepted",
+                "status": "True" if there else "False",
+                "reason": "Accepted" if there else "NoMatchingParent",
+                "message": "",
+                "observedGeneration": generation,
+                "lastTransitionTime": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            }
+            words.append({"parentRef": parent, "controllerName": "example.com/stage", "conditions": [condition]})
+        said = (route.get("status") or {}).get("parents") or []
+        if not self.gateway_accepts or _gist(said) == _gist(words):
             return
-        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        condition = {
-            "type": "Accepted",
-            "status": "True",
-            "reason": "Accepted",
-            "message": "",
-            "observedGeneration": generation,
-            "lastTransitionTime": now,
-        }
-        parent = {
-            "parentRef": route["spec"]["parentRefs"][0],
-            "controllerName": "example.com/stage",
-            "conditions": [condition],
-        }
         name = route["metadata"]["name"]
-        status = {"status": {"parents": [parent]}}
+        status = {"status": {"parents": words}}
         await self.client.merge_patch(kinds.ROUTE, self.namespace, name, status, subresource="status")
 
     def _address(self, pod: Manifest) -> str:
@@ -259,6 +256,14 @@ class Stage:
             for what, count in counts
         ]
         return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
+
+
+def _gist(parents: list[Manifest]) -> list[Any]:
+    """What a route's status says, without times."""
+    return [
+        (entry["parentRef"], [(said["status"], said["observedGeneration"]) for said in entry["conditions"]])
+        for entry in parents
+    ]
 
 
 def control_state(pod: StagedPod, *, opening: bool) -> Manifest:

@@ -14,6 +14,7 @@ ConditionType = Literal[
     "Progressing",
     "Degraded",
     "SpecValid",
+    "ReferencesResolved",
     "DatabaseReady",
     "CacheReady",
     "SecretsReady",
@@ -120,6 +121,21 @@ class DatabaseStatus(Model):
     schema_revision: ShortText | None = Field(default=None, description="Revision of the schema.")
 
 
+class AppliedField(Model):
+    """A field of the specification that is not in force yet."""
+
+    path: ShortText = Field(description="The field, for example `spec.gateway.name`.")
+    value: Annotated[str, Field(max_length=256)] | None = Field(
+        default=None,
+        description="The value in force, a list or map as JSON. Not given: the field is not set in what is in force."
+        " A value that may be a secret is not shown.",
+    )
+    since: Time = Field(description="Since when this value is in force in spite of the specification.")
+    reason: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=128)] = Field(
+        description="One word for why; the condition with the same reason says how to mend it."
+    )
+
+
 class CommandStatus(Model):
     """The last command that was acknowledged."""
 
@@ -143,6 +159,12 @@ class TradingEngineStatus(Model):
         default=(),
         description="Details.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    applied: Annotated[tuple[AppliedField, ...], Field(max_length=64)] | None = Field(
+        default=None,
+        description="What is in force where the specification cannot be followed yet: one entry for each field that"
+        " differs. None: all is as asked, or on its way.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["path"]},
     )
     release: ReleaseStatus | None = Field(default=None, description="The release.")
     edge: EdgeStatus | None = Field(default=None, description="The edge.")

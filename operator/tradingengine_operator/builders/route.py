@@ -56,18 +56,16 @@ def build_route(ctx: EngineContext, live: Mapping[Slot, int], weights: Mapping[S
         "kind": "HTTPRoute",
         "metadata": ctx.metadata(names.route(ctx.name), "release"),
         "spec": {
-            "parentRefs": [
-                {
-                    "group": "gateway.networking.k8s.io",
-                    "kind": "Gateway",
-                    "name": gateway.name,
-                    "namespace": gateway.namespace,
-                }
-            ],
+            "parentRefs": [parent_reference(gateway.namespace, gateway.name)],
             "hostnames": [ctx.spec.host],
             "rules": build_rules(ctx, live, weights),
         },
     }
+
+
+def parent_reference(namespace: str, name: str) -> Manifest:
+    """A Gateway as a route names it, with all that the API server would add as a default."""
+    return {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": name, "namespace": namespace}
 
 
 def _paths(component: names.SlotComponent) -> tuple[str, ...]:

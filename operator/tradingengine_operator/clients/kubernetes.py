@@ -161,16 +161,27 @@ class KubernetesClient:
         return self._told(kind, metadata["namespace"], answer)
 
     async def json_patch(self, kind: Kind, namespace: str, name: str, operations: list[Manifest]) -> Manifest:
-        """JSON Patch; a `test` that does not hold is a ConflictError."""
+        """JSON Patch; a `test` that does not hold is a ConflictError.
+
+        The server answers 422 to that as to an object that would be invalid, so the tests are looked at once more.
+        """
         query = {"fieldManager": names.FIELD_MANAGER}
         try:
             path = kind.path(namespace, name)
             answer = await self._write("patch", kind, "PATCH", path, operations, JSON_PATCH, query)
             return self._told(kind, namespace, answer)
         except ApiError as error:
-            if error.status == 422 and any(entry["op"] == "test" for entry in operations):
+            if error.status == 422 and not await self._holds(kind, namespace, name, operations):
                 raise ConflictError(409, "Conflict", error.message) from error
             raise
+
+    async def _holds(self, kind: Kind, namespace: str, name: str, operations: list[Manifest]) -> bool:
+        """Whether every `test` of a JSON Patch holds for the object as it is now."""
+        tests = [entry for entry in operations if entry["op"] == "test"]
+        if not tests:
+            return True
+        found: Any = await self.get(kind, namespace, name)
+        return found is not None and all(_at(found, entry["path"]) == entry["value"] for entry in tests)
 
     async def merge_patch(
         self, kind: Kind, namespace: str, name: str, patch: Manifest, *, subresource: str = ""
@@ -283,6 +294,17 @@ class KubernetesClient:
             raise _refusal(method, path, response.status, text, response.headers.get("Retry-After"))
         answer: Manifest = json.loads(text)
         return answer
+
+
+def _at(manifest: Any, path: str) -> Any:
+    """What a manifest has at a JSON pointer, None when it has nothing there."""
+    for part in path.strip("/").split("/"):
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(manifest, list) and key.isdigit() and int(key) < len(manifest):
+            manifest = manifest[int(key)]
+        else:
+            manifest = manifest.get(key) if isinstance(manifest, dict) else None
+    return manifest
 
 
 def _refusal(method: str, path: str, status: int, text: bytes, retry_after: str | None) -> ApiError:

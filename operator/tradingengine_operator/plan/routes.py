@@ -14,9 +14,16 @@ from typing import Any
 from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import Manifest, names
 
+from .attachment import GatewayKey, accepts, gateways_of, words_of
+
 _RELEASE = re.compile(r"te-release=([0-9]{1,9})")
 #: Reason of a route that is accepted and names something that the Gateway cannot find.
 UNRESOLVED = "RefsNotResolved"
+ACCEPTED = "Accepted"
+#: Reason of a route that the Gateway had no time to answer to yet.
+PENDING = "RoutePending"
+#: So many rules the Gateway API allows in one route.
+MOST_RULES = 16
 #: Parts of the specification besides the rules that are ours alone.
 _OWN_FIELDS = ("parentRefs", "hostnames")
 
@@ -35,7 +42,7 @@ class RouteObservation:
     @property
     def refused(self) -> bool:
         """Whether the Gateway did not take the route, and had time to, or found something in it that is not there."""
-        return (not self.accepted and self.reason != "RoutePending") or self.reason == UNRESOLVED
+        return self.reason not in {ACCEPTED, PENDING}
 
 
 def route_patch(observed: Mapping[str, Any], desired: Mapping[str, Any]) -> list[Manifest]:
@@ -67,12 +74,18 @@ def merged_rules(observed: Iterable[Mapping[str, Any]], own: Sequence[Mapping[st
     return result if placed else [*result, *(dict(entry) for entry in own)]
 
 
-def read_route(observed: Mapping[str, Any] | None, engine: str, gateway: str, namespace: str) -> RouteObservation:
-    """The facts of a route, as read back from the cluster; an absent route has no weights."""
+def read_route(observed: Mapping[str, Any] | None, engine: str, gateway: GatewayKey) -> RouteObservation:
+    """The facts of a route, as read back from the cluster; an absent route has no weights.
+
+    `accepted` holds for the Gateways by which it serves: the one that is asked for, or while that one did not accept
+    all others that ever did. `reason` is of the one that is asked for alone.
+    """
     if observed is None:
         return RouteObservation()
+    reason, message = _word(observed, gateway)
+    others = [entry for entry in gateways_of(observed) if entry != gateway and accepts(observed, entry, ever=True)]
+    accepted = accepts(observed, gateway) or (bool(others) and all(accepts(observed, entry) for entry in others))
     rules = {rule.get("name"): rule for rule in observed["spec"].get("rules") or ()}
-    accepted, reason, message = _acceptance(observed, gateway, namespace)
     return RouteObservation(
         exists=True,
         accepted=accepted,
@@ -116,22 +129,21 @@ def _cookie_release(rule: Mapping[str, Any] | None) -> int | None:
     return 0
 
 
-def _acceptance(observed: Mapping[str, Any], gateway: str, namespace: str) -> tuple[bool, str, str]:
-    """Whether our Gateway accepted this very generation, and its words when not."""
+def _word(observed: Mapping[str, Any], gateway: GatewayKey) -> tuple[str, str]:
+    """Reason and message of what a Gateway said of this very generation; of several controllers' the best."""
     generation = observed["metadata"].get("generation", 0)
-    own_namespace = observed["metadata"]["namespace"]
-    for parent in (observed.get("status") or {}).get("parents") or ():
-        reference = parent.get("parentRef") or {}
-        if (reference.get("name"), reference.get("namespace", own_namespace)) != (gateway, namespace):
-            continue
-        conditions = {entry["type"]: entry for entry in parent.get("conditions") or ()}
+    worst = ("GatewaySilent", f"Gateway {gateway} says nothing of the HTTPRoute")
+    for words in words_of(observed, gateway):
+        conditions = {entry["type"]: entry for entry in words}
         entry = conditions.get("Accepted")
         if entry is None or entry.get("observedGeneration", 0) < generation:
-            return False, "RoutePending", f"Gateway {namespace}/{gateway} has not read the newest HTTPRoute yet"
-        if entry.get("status") != "True":
-            return False, "RouteNotAccepted", f"{entry.get('reason', '')}: {entry.get('message', '')}"
-        refs = conditions.get("ResolvedRefs", {})
-        if refs.get("status") == "False" and refs.get("observedGeneration", 0) >= generation:
-            return True, UNRESOLVED, f"{refs.get('reason', '')}: {refs.get('message', '')}"
-        return True, "Accepted", ""
-    return False, "GatewaySilent", f"Gateway {namespace}/{gateway} says nothing of the HTTPRoute"
+            worst = PENDING, f"Gateway {gateway} has not read the newest HTTPRoute yet"
+        elif entry.get("status") != "True":
+            worst = "RouteNotAccepted", f"Gateway {gateway}: {entry.get('reason', '')}: {entry.get('message', '')}"
+        else:
+            refs = conditions.get("ResolvedRefs", {})
+            unresolved = refs.get("status") == "False" and refs.get("observedGeneration", 0) >= generation
+            return (
+                (UNRESOLVED, f"{refs.get('reason', '')}: {refs.get('message', '')}") if unresolved else (ACCEPTED, "")
+            )
+    return worst

@@ -11,6 +11,7 @@ from typing import Any
 
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.flows.pod_observation import labels_of
+from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.parts.deletion import apply_deletion_policy
 from tradingengine_operator.runtime.process.loop import WorkLoop
 from tradingengine_operator.runtime.reconcile.context import Tools
@@ -39,6 +40,7 @@ class Engines:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._members: dict[tuple[str, str], _Member] = {}
+        tools.hosts.listen(self._host_changed)
 
     async def run(self, namespace: str, name: str, uid: str, stopped: asyncio.Event) -> None:
         """Looks after one engine until `stopped`."""
@@ -74,9 +76,10 @@ class Engines:
         await apply_deletion_policy(self._tools.client, engine)
         self._tools.metrics.forget(namespace, name)
 
-    def engine_event(self, body: Mapping[str, Any]) -> None:
+    def engine_event(self, body: Mapping[str, Any], *, gone: bool = False) -> None:
         """An engine changed; echoes of our own status do not count."""
         metadata = body["metadata"]
+        self._tools.hosts.saw_engine(body, gone=gone)
         member = self._members.get((metadata["namespace"], metadata["name"]))
         if member is None:
             return
@@ -89,9 +92,11 @@ class Engines:
             member.seen = seen
             self._wake(member, "engine")
 
-    def child_event(self, kind: str, body: Mapping[str, Any]) -> None:
+    def child_event(self, kind: str, body: Mapping[str, Any], *, gone: bool = False) -> None:
         """A child changed; echoes of our own writes do not count."""
         metadata = body["metadata"]
+        if kind == kinds.ROUTE.kind:
+            self._tools.hosts.saw_route(body, gone=gone)
         engine = labels_of(body).get(names.LABEL_INSTANCE, "")
         member = self._members.get((metadata["namespace"], engine))
         version = metadata.get("resourceVersion", "")
@@ -107,6 +112,12 @@ class Engines:
             for member in self._members.values()
             if member.loop.beat.since is not None and now - member.loop.beat.since > STUCK_SECONDS
         ]
+
+    def _host_changed(self, namespace: str, name: str) -> None:
+        """Another engine took or left a host that this one asks for."""
+        member = self._members.get((namespace, name))
+        if member is not None:
+            self._wake(member, "host")
 
     def _wake(self, member: _Member, cause: str) -> None:
         self._tools.metrics.wakes.labels(cause).inc()

@@ -74,8 +74,8 @@ def build_registry(engines: Engines) -> kopf.OperatorRegistry:
             bridge.cancel()
 
     @kopf.on.event(*engine, registry=registry)
-    async def engine_changed(body: kopf.Body, **_: Any) -> None:
-        engines.engine_event(body)
+    async def engine_changed(body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
+        engines.engine_event(body, gone=type == "DELETED")
 
     # The filter makes kopf blind to every other change, so that it stores no copy of the specification.
     @kopf.on.delete(*engine, registry=registry, when=lambda meta, **_: bool(meta.get("deletionTimestamp")))
@@ -110,8 +110,8 @@ def _watch(registry: kopf.OperatorRegistry, engines: Engines, kind: kinds.Kind) 
         id=f"wake-{kind.plural}",
         labels={names.LABEL_MANAGED_BY: names.MANAGED_BY},
     )
-    async def child_changed(body: kopf.Body, **_: Any) -> None:
-        engines.child_event(kind.kind, body)
+    async def child_changed(body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
+        engines.child_event(kind.kind, body, gone=type == "DELETED")
 
 
 async def _forward(stopped: kopf.DaemonStopped, flag: asyncio.Event) -> None:

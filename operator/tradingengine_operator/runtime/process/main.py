@@ -30,6 +30,7 @@ from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 from tradingengine_operator.runtime.process.thread import LoopThread, loop_thread
 from tradingengine_operator.runtime.reconcile.context import Tools
 from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
+from tradingengine_operator.runtime.release.hosts import HostBook
 
 from .engines import Engines
 
@@ -77,6 +78,7 @@ async def tool_box(
             metrics=metrics,
             images=options.images,
             operator_version=options.operator_version,
+            hosts=HostBook(options.namespaces),
         )
 
 

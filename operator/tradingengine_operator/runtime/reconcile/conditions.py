@@ -7,6 +7,7 @@
 | DatabaseReady, CacheReady | runtime/parts/stores.py |
 | EdgeReady | runtime/parts/edge.py, in the words of flows/edge_words.py |
 | ReleaseHealthy | `release_healthy` here |
+| ReferencesResolved | `references` here |
 | Ready, Progressing, Degraded | `whole` here |
 """
 
@@ -18,9 +19,10 @@ from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.errors import ApiError, OperatorError
 from tradingengine_operator.flows.conditions import FOUNDATIONS, Conditions, Said, explain
 from tradingengine_operator.flows.pod_observation import first_trouble, of_component
+from tradingengine_operator.flows.references import references_said
 from tradingengine_operator.flows.state import Candidate, Placed, ReleaseState, Stage
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.routes import UNRESOLVED, RouteObservation
+from tradingengine_operator.plan.routes import UNRESOLVED
 from tradingengine_operator.runtime.release.view import ReleaseView
 
 from .context import Pass
@@ -58,8 +60,8 @@ def _candidate(p: Pass, candidate: Candidate, view: ReleaseView) -> Said:
         return Said("ReleaseHealthy", "False", stuck.reason, explain(stuck.message, stuck.mend))
     if candidate.stage is Stage.MIGRATING and migration.message:
         return Said("ReleaseHealthy", "False", migration.reason, explain(migration.message, migration.mend))
-    if candidate.stage is Stage.SHIFTING and view.route.exists and view.route.refused:
-        return Said("ReleaseHealthy", "False", view.route.reason, _route_text(view.route))
+    if candidate.stage is Stage.SHIFTING and _route_waits(view):
+        return Said("ReleaseHealthy", "False", view.route.reason, _route_text(view))
     if view.held is not None:
         return Said("ReleaseHealthy", "False" if view.held.failing else "Unknown", view.held.reason, view.held.message)
     message = "the release is under way"
@@ -80,6 +82,12 @@ def _serving(p: Pass, stable: Placed, view: ReleaseView) -> Said:
     if p.ctx.spec.rollout.error_rate.disabled:
         return Said("ReleaseHealthy", "True", "ChecksDisabled", CHECKS_DISABLED)
     return Said("ReleaseHealthy", "True", "Serving")
+
+
+def references(view: ReleaseView) -> Said:
+    """ReferencesResolved."""
+    found = [view.intent.unresolved] if view.intent.unresolved is not None else []
+    return references_said(found, () if view.intent.readable else ("Gateways",))
 
 
 def whole(
@@ -109,11 +117,13 @@ def _ready(
 ) -> Said:
     if failure is not None:
         return Said("Ready", "False", failure_reason(failure), explain(failure.message, failure.mend))
+    if view is not None and view.intent.unresolved is not None:
+        return Said("Ready", "False", view.intent.unresolved.reason, view.intent.unresolved.words)
     if view is None or state.stable is None or not view.slots[state.stable.slot].serving:
         starting = state.stable is None and not conditions.blocked()
         return Said("Ready", "False", "Starting" if starting else "NotServing", _why_not(conditions))
     if view.route.refused:
-        return Said("Ready", "False", view.route.reason, _route_text(view.route))
+        return Said("Ready", "False", view.route.reason, _route_text(view))
     if conditions.status("SecretsReady") == "False":
         return Said("Ready", "False", conditions.reason("SecretsReady"), conditions.message("SecretsReady"))
     if not (conditions.true("DatabaseReady") and conditions.true("CacheReady")):
@@ -134,9 +144,18 @@ def _pods_of(p: Pass, placed: Placed | Candidate) -> Sequence[Manifest]:
     return [pod for part in names.SLOT_COMPONENTS for pod in of_component(pods, part, placed.slot)]
 
 
-def _route_text(route: RouteObservation) -> str:
+def _route_waits(view: ReleaseView) -> bool:
+    """Whether a release waits for its route by somebody's fault; one that serves by the old Gateway does not."""
+    if view.intent.unresolved is not None:
+        return not view.route.accepted
+    return view.route.exists and view.route.refused and (view.route.reason == UNRESOLVED or not view.route.accepted)
+
+
+def _route_text(view: ReleaseView) -> str:
+    if view.intent.unresolved is not None:
+        return view.intent.unresolved.words
     default = "create the Gateway with a listener for the host, or name it in spec.gateway"
-    return explain(route.message, _ROUTE_MENDS.get(route.reason, default))
+    return explain(view.route.message, _ROUTE_MENDS.get(view.route.reason, default))
 
 
 def failure_reason(failure: OperatorError) -> str:

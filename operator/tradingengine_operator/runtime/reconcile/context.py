@@ -20,6 +20,7 @@ from tradingengine_operator.plan.desired import Desired
 from tradingengine_operator.runtime.process.clock import Clock, utc_now
 from tradingengine_operator.runtime.process.events import Announcer
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
+from tradingengine_operator.runtime.release.hosts import HostBook
 
 from .child_writer import ChildWriter
 from .children import Children
@@ -40,6 +41,7 @@ class Tools:
     images: OperatorImages
     operator_version: str
     pages: PageClient
+    hosts: HostBook = field(default_factory=HostBook)
     clock: Clock = utc_now
     #: Seconds of a clock that never jumps.
     ticks: Callable[[], float] = time.monotonic

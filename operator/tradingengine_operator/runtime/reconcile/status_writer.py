@@ -11,13 +11,14 @@ from typing import Any
 from tradingengine_operator.api.status import TradingEngineStatus
 from tradingengine_operator.builders import names
 from tradingengine_operator.errors import OperatorError
+from tradingengine_operator.flows.applied import render_applied, route_in_force
 from tradingengine_operator.flows.conditions import Conditions, Flip, Overview, phase_of
 from tradingengine_operator.flows.state import ReleaseState
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.parts.edge import EdgeView
 from tradingengine_operator.runtime.release.view import ReleaseView
 
-from .conditions import release_healthy, whole
+from .conditions import references, release_healthy, whole
 from .context import Pass
 from .findings import Findings
 from .status import edge_status, release_status, release_version, status_manifest
@@ -76,6 +77,8 @@ class StatusWriter:
             return
         if self._p.children.knows(kinds.POD):
             self.conditions.take(release_healthy(self._p, self.state, self.view))
+        if self.view is not None:
+            self.conditions.take([references(self.view)])
         if self.view is not None or not self._paused:
             self.conditions.take(whole(self.state, self.view, self.conditions, self.failure, invalid=self._invalid))
 
@@ -88,6 +91,7 @@ class StatusWriter:
             or stored.get("version"),
             "operatorVersion": p.ctx.operator_version,
             "conditions": self.conditions.to_list(),
+            "applied": self._applied(stored.get("applied") or []) or None,
             "release": release_status(state, self.view, len(spec.rollout.steps), stored.get("release") or {}),
             "edge": edge_status(self.edge, stored.get("edge") or {}, live=spec.mode == "live"),
             "database": {"state": "Ready" if self.conditions.true("DatabaseReady") else "Starting"},
@@ -96,6 +100,15 @@ class StatusWriter:
         if generation is not None:
             raw["observedGeneration"] = generation
         return TradingEngineStatus.model_validate(raw).to_manifest()
+
+    def _applied(self, stored: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What is in force beside the specification, as the cluster shows it; as it was said when that is not seen."""
+        if self.view is None:
+            return stored
+        reason = "Paused" if self._paused else self.view.route.reason
+        return render_applied(
+            route_in_force(self._p.children.route, self.view.intent.target, reason), stored, self._p.seen.at
+        )
 
     def _overview(self) -> Overview:
         return Overview(

@@ -25,6 +25,7 @@ from tradingengine_operator.flows.observation import (
 )
 from tradingengine_operator.flows.pod_observation import DrainObservation, observe_migration, observe_slot
 from tradingengine_operator.flows.policy import Policy, policy_of
+from tradingengine_operator.flows.references import RouteIntent
 from tradingengine_operator.flows.release import step
 from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Stage
 from tradingengine_operator.plan import kinds
@@ -34,13 +35,14 @@ from tradingengine_operator.runtime.reconcile.children import Children
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
 from tradingengine_operator.runtime.reconcile.status_writer import StatusWriter
+from tradingengine_operator.runtime.release.gateway import RouteWatch
 from tradingengine_operator.runtime.release.records import (
     RecordCache,
     copy_state,
     prune_records,
     write_record,
 )
-from tradingengine_operator.runtime.release.route import GatewayWatch, set_route
+from tradingengine_operator.runtime.release.route import set_route
 from tradingengine_operator.runtime.release.sampling import Sampler
 from tradingengine_operator.runtime.release.slots import (
     QuietWatch,
@@ -65,16 +67,18 @@ class ReleaseRunner:
     def __init__(self) -> None:
         self._records = RecordCache()
         self._quiet = QuietWatch()
-        self._gateway = GatewayWatch()
+        self._route = RouteWatch()
         self._sampler = Sampler()
 
     async def run(self, p: Pass, status: StatusWriter, *, may_start: bool) -> Findings:
         """Goes as many steps as can be gone at once; UnreadError when pods, Deployments or the route are not known."""
         findings = Findings()
         policy = policy_of(p.ctx.spec)
+        p.children.require(*JUDGED_BY)
+        intent = await self._route.look(p, findings)
         for _ in range(STEPS_PER_PASS):
             p.children.require(*JUDGED_BY)
-            view = await self._look(p, status.state, policy, may_start=may_start)
+            view = await self._look(p, status.state, policy, intent, may_start=may_start)
             decision = step(status.state, view.seen, policy, p.tools.clock())
             view = replace(view, held=decision.held)
             status.saw(view)
@@ -89,7 +93,7 @@ class ReleaseRunner:
                 break
             findings.recheck = None
             await p.writer.refresh()
-        status.saw(await self._explained(p, view, findings))
+        status.saw(self._explained(p, view, findings))
         self._keep(p, status.state, view, findings)
         with findings.attempt():
             await prune_records(p, list(view.records), status.state)
@@ -98,26 +102,28 @@ class ReleaseRunner:
     async def watch(self, p: Pass, status: StatusWriter) -> Findings:
         """Only looks, for an engine that is paused or about to go."""
         p.children.require(*JUDGED_BY)
-        view = await self._look(p, status.state, None, may_start=False)
         findings = Findings()
-        status.saw(await self._explained(p, view, findings))
+        intent = await self._route.look(p, findings)
+        view = await self._look(p, status.state, None, intent, may_start=False)
+        status.saw(self._explained(p, view, findings))
         return findings
 
     def record_of(self, children: Children, placed: Placed | None) -> ReleaseRecord | None:
         """Record of a release, None when there is none, or it cannot be read."""
         return self._records.read(children).get(placed.release) if placed is not None else None
 
-    async def _explained(self, p: Pass, view: ReleaseView, findings: Findings) -> ReleaseView:
-        route = await self._gateway.explain(p, view.route, findings)
+    def _explained(self, p: Pass, view: ReleaseView, findings: Findings) -> ReleaseView:
+        route = self._route.explain(p, view.route, view.intent, findings)
         if route.refused:
             findings.look_again(WAIT_SECONDS * 3)
         return replace(view, route=route)
 
-    async def _look(self, p: Pass, state: ReleaseState, policy: Policy | None, *, may_start: bool) -> ReleaseView:
+    async def _look(
+        self, p: Pass, state: ReleaseState, policy: Policy | None, intent: RouteIntent, *, may_start: bool
+    ) -> ReleaseView:
         """What is there now; without a policy nothing is judged, and so neither metrics nor pods are asked."""
         records = self._records.read(p.children)
-        gateway = p.ctx.spec.gateway
-        route = read_route(p.children.route, p.ctx.name, gateway.name, gateway.namespace)
+        route = read_route(p.children.route, p.ctx.name, intent.target.gateway)
         seen = ReleaseObservation(
             template_hash=p.desired.template_hash,
             records={number: record.template_hash() if record else "" for number, record in records.items()},
@@ -128,7 +134,7 @@ class ReleaseRunner:
         )
         if policy is not None:
             seen = await self._sampler.complete(p, state, seen, policy)
-        return ReleaseView(records, seen, route)
+        return ReleaseView(records, seen, self._route.explain(p, route, intent, Findings()), intent)
 
     async def _slot(self, p: Pass, state: ReleaseState, slot: Slot, *, judging: bool) -> SlotObservation:
         leaving = judging and state.retiring is not None and state.retiring.slot == slot
@@ -169,7 +175,7 @@ class ReleaseRunner:
             case Migrate():
                 return await self._migrate(p, view, action)
             case SetRoute():
-                return await set_route(p, action)
+                return await set_route(p, action, view.intent)
             case EnsureSlot():
                 record = view.records.get(action.release)
                 if record is not None:

@@ -9,6 +9,7 @@ from tradingengine_operator.api import Slot
 from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.flows.analysis import Held
 from tradingengine_operator.flows.observation import ReleaseObservation, SlotObservation
+from tradingengine_operator.flows.references import RouteIntent
 from tradingengine_operator.plan.routes import RouteObservation
 from tradingengine_operator.samples import Sample
 
@@ -18,11 +19,13 @@ class ReleaseView:
     """Records by number (None for one that cannot be read), and what the release flow was given to decide by.
 
     `route` is the flow's own, with the Gateway's silence explained; `held` says why a candidate with weight waits.
+    `intent` says where the route is to hang, and what keeps it from there.
     """
 
     records: Mapping[int, ReleaseRecord | None]
     seen: ReleaseObservation
     route: RouteObservation
+    intent: RouteIntent
     held: Held | None = None
 
     @property

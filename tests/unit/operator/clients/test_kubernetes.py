@@ -133,8 +133,20 @@ async def test_a_failed_test_of_a_json_patch_is_a_conflict(
 ) -> None:
     server[0].refuse(422)
     operations = [{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}]
+    server[0].answer({"metadata": {"resourceVersion": "2"}})
     with pytest.raises(ConflictError):
         await KubernetesClient(api).json_patch(kinds.ROUTE, "ns", "x", operations)
+
+
+async def test_an_object_that_a_json_patch_would_make_invalid_is_no_conflict(
+    server: tuple[Server, str], api: kubernetes_client.ApiClient
+) -> None:
+    server[0].refuse(422, "spec.rules: Too many: 17: must have at most 16 items")
+    operations = [{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}]
+    server[0].answer({"metadata": {"resourceVersion": "1"}})
+    with pytest.raises(ApiError, match="Too many: 17") as caught:
+        await KubernetesClient(api).json_patch(kinds.ROUTE, "ns", "x", operations)
+    assert not isinstance(caught.value, ConflictError)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

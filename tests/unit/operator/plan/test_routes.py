@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tradingengine_operator.api import Slot
-from tradingengine_operator.builders.route import build_route
+from tradingengine_operator.builders.route import build_route, parent_reference
+from tradingengine_operator.plan.attachment import GatewayKey
 from tradingengine_operator.plan.routes import UNRESOLVED, merged_rules, read_route, route_patch
 
 from tests.unit.operator.builders.engines import context
 
 pytestmark = pytest.mark.unit
 CTX = context()
+GATEWAY = GatewayKey("gateway", "web")
 WEIGHTS: dict[Slot, int] = {"a": 900, "b": 100}
 FOREIGN = {"name": "docs", "matches": [{"path": {"type": "PathPrefix", "value": "/manual"}}]}
 
@@ -46,7 +48,7 @@ def test_weights_and_cookie_rules_go_in_one_tested_patch() -> None:
     assert operations[0] == {"op": "test", "path": "/metadata/resourceVersion", "value": "17"}
     assert [entry["path"] for entry in operations[1:]] == ["/spec/rules"]
     patched = jsonpatch.apply_patch(observed, operations)
-    facts = read_route(patched, "desk", "web", "gateway")
+    facts = read_route(patched, "desk", GATEWAY)
     assert facts.weights == {"a": 1000, "b": 0}
     assert facts.live == {("a", 1)}
 
@@ -79,7 +81,7 @@ def test_weights_that_differ_between_api_and_dashboard_are_no_weights() -> None:
     observed = stored()
     rule = next(rule for rule in observed["spec"]["rules"] if rule["name"] == "dashboard")
     rule["backendRefs"][0]["weight"] = 1
-    assert read_route(observed, "desk", "web", "gateway").weights == {}
+    assert read_route(observed, "desk", GATEWAY).weights == {}
 
 
 def test_cookie_rules_that_name_different_releases_match_none() -> None:
@@ -88,7 +90,7 @@ def test_cookie_rules_that_name_different_releases_match_none() -> None:
     header = copy.deepcopy(rule["matches"][0]["headers"][0])
     for match in rule["matches"]:
         match["headers"] = [header | {"value": header["value"].replace("=1", "=9")}]
-    assert read_route(observed, "desk", "web", "gateway").live == {("a", 0), ("b", 2)}
+    assert read_route(observed, "desk", GATEWAY).live == {("a", 0), ("b", 2)}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_cookie_rules_that_name_different_releases_match_none() -> None:
     ],
 )
 def test_what_the_gateway_said(status: dict[str, Any], reason: str) -> None:
-    facts = read_route(stored() | {"status": status}, "desk", "web", "gateway")
+    facts = read_route(stored() | {"status": status}, "desk", GATEWAY)
     assert facts.reason == reason
     assert facts.accepted is (reason == "Accepted")
 
@@ -111,15 +113,31 @@ def test_a_route_that_names_what_is_not_there() -> None:
     status = copy.deepcopy(accepted(4))
     refs = {"type": "ResolvedRefs", "status": "False", "observedGeneration": 4, "reason": "BackendNotFound"}
     status["parents"][0]["conditions"].append(refs)
-    facts = read_route(stored() | {"status": status}, "desk", "web", "gateway")
+    facts = read_route(stored() | {"status": status}, "desk", GATEWAY)
     assert facts.accepted
     assert facts.reason == UNRESOLVED
     assert "BackendNotFound" in facts.message
     refs["observedGeneration"] = 3
-    assert read_route(stored() | {"status": status}, "desk", "web", "gateway").reason == "Accepted"
+    assert read_route(stored() | {"status": status}, "desk", GATEWAY).reason == "Accepted"
+
+
+def test_while_the_new_gateway_is_waited_for_the_old_ones_word_counts_for_weights() -> None:
+    both = stored()
+    both["spec"]["parentRefs"].append(parent_reference("gateway", "other"))
+    both["status"] = accepted(4)
+    waiting = read_route(both, "desk", GatewayKey("gateway", "other"))
+    assert (waiting.accepted, waiting.reason) == (True, "GatewaySilent")
+    both["status"] = accepted(3)
+    assert not read_route(both, "desk", GatewayKey("gateway", "other")).accepted, "weights are not proved yet"
+
+
+def test_of_two_controllers_the_one_that_accepted_counts() -> None:
+    both = stored() | {"status": accepted(4, "False")}
+    both["status"]["parents"] += accepted(4)["parents"]
+    assert read_route(both, "desk", GATEWAY).reason == "Accepted"
 
 
 def test_an_absent_route() -> None:
-    facts = read_route(None, "desk", "web", "gateway")
+    facts = read_route(None, "desk", GATEWAY)
     assert not facts.exists
     assert facts.weights == {}

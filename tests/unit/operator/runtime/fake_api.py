@@ -40,6 +40,8 @@ class FakeApi:
         self.fail: dict[str, ApiError] = {}
         self.ready = True
         self.gateway_works = True
+        #: Names of Gateways that say nothing of any route.
+        self.deaf: set[str] = set()
         self.jobs_fail = False
         #: How long a pod is Pending, and then how long it runs before its startup probe passes.
         self.pace = timedelta(0)
@@ -164,8 +166,21 @@ class FakeApi:
                 word = "Failed" if self.jobs_fail else "Complete"
                 manifest["status"] = {"conditions": [{"type": word, "status": "True", "message": "by play"}]}
             if kind_name == kinds.ROUTE.kind and self.gateway_works:
-                manifest["status"] = _accepted(manifest)
+                self._play_gateways(manifest)
         self._collect_pods()
+
+    def _play_gateways(self, route: Manifest) -> None:
+        """One controller speaks for every Gateway: those that are there accept, unless they are said to be deaf."""
+        condition = {"type": "Accepted", "observedGeneration": route["metadata"]["generation"]}
+        parents = []
+        for parent in route["spec"].get("parentRefs") or ():
+            there = (kinds.GATEWAY.kind, parent["name"]) in self.objects
+            word = (
+                {"status": "True", "reason": "Accepted"} if there else {"status": "False", "reason": "NoMatchingParent"}
+            )
+            if parent["name"] not in self.deaf:
+                parents.append({"parentRef": parent, "conditions": [condition | word]})
+        route["status"] = {"parents": parents}
 
     def _play_workload(self, name: str, workload: Manifest) -> None:
         spec = workload["spec"]
@@ -306,9 +321,3 @@ def _entry(manager: str, subresource: str, sent: Mapping[str, Any], operation: s
 
 def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _accepted(route: Manifest) -> Manifest:
-    generation = route["metadata"]["generation"]
-    condition = {"type": "Accepted", "status": "True", "observedGeneration": generation}
-    return {"parents": [{"parentRef": route["spec"]["parentRefs"][0], "conditions": [condition]}]}

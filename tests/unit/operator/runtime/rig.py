@@ -145,11 +145,11 @@ class Bench:
         pod = self.api.objects.get((kinds.POD.kind, "desk-edge-0"))
         return str(pod["metadata"]["labels"]["tradingengine.io/release"]) if pod is not None else "1"
 
-    def ask(self, **spec: Any) -> None:
+    def ask(self, name: str = "desk", **spec: Any) -> None:
         """What a person applies."""
         steps = [{"weight": 10, "hold": "2s"}, {"weight": 100}]
         rollout = {"steps": steps, "warmSlot": "4s", "historyLimit": 2}
-        old = self.api.objects.get((KIND, "desk"), {"metadata": {"name": "desk", "generation": 0}})
+        old = self.api.objects.get((KIND, name), {"metadata": {"name": name, "generation": 0}})
         manifest = {
             "apiVersion": API_VERSION,
             "kind": KIND,
@@ -168,7 +168,7 @@ class Bench:
         other.control.draining, other.control.withdrawn = self.control.draining, self.control.withdrawn
         return other
 
-    def operator(self) -> EngineReconciler:
+    def operator(self, name: str = "desk") -> EngineReconciler:
         """A reconciler that remembers nothing."""
         client = cast(KubernetesClient, self.api)
         tools = Tools(
@@ -184,7 +184,7 @@ class Bench:
             clock=lambda: self.now,
             ticks=lambda: self.now.timestamp(),
         )
-        return EngineReconciler(tools, NAMESPACE, "desk")
+        return EngineReconciler(tools, NAMESPACE, name)
 
     async def turn(self) -> Outcome:
         """One pass, then the cluster does its part and two seconds go by."""

@@ -39,6 +39,7 @@ async def test_install() -> None:
         "Progressing": "False",
         "Degraded": "False",
         "SpecValid": "True",
+        "ReferencesResolved": "True",
         "DatabaseReady": "True",
         "CacheReady": "True",
         "SecretsReady": "True",

@@ -326,4 +326,5 @@ async def test_a_gateway_that_was_deleted_is_noticed_though_its_word_stays_on_th
     assert bench.condition("Ready")["reason"] == "GatewayMissing"
     bench.api.objects[kinds.GATEWAY.kind, "web"] = gateway
     await bench.turn()
+    await bench.turn()
     assert bench.condition("Ready")["status"] == "True"

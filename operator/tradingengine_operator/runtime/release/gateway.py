@@ -1,0 +1,167 @@
+"""Whether the route can hang where the specification wants it, and what the Gateway's silence means."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from tradingengine_operator.api import TradingEngineSpec
+from tradingengine_operator.builders import Manifest, names
+from tradingengine_operator.errors import ForbiddenError, NotFoundError
+from tradingengine_operator.flows.references import RouteIntent, Unresolved
+from tradingengine_operator.flows.state import parse_time
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.plan.attachment import (
+    Attachment,
+    GatewayKey,
+    Target,
+    admits,
+    gateways_of,
+    hosts_of,
+    in_force,
+)
+from tradingengine_operator.plan.hosts import Claim, Place, places_of
+from tradingengine_operator.plan.routes import PENDING, RouteObservation, read_route
+from tradingengine_operator.runtime.reconcile.context import Pass
+from tradingengine_operator.runtime.reconcile.findings import Findings
+
+#: A Gateway that does not answer to a changed route for longer than this does not listen to it.
+SILENT_SECONDS = 15.0
+#: A Gateway whose word is good is looked up this often: its word stays on the route when it is gone.
+LOOK_EVERY = timedelta(seconds=240)
+#: One that is missing or silent, this often at most.
+LOOK_AGAIN = timedelta(seconds=2)
+#: Times of writes are kept in whole seconds.
+CLOCK_GRAIN = timedelta(seconds=1)
+_WAITING = frozenset({"GatewaySilent", PENDING})
+
+
+class RouteWatch:
+    """Looks at Gateway and host of one engine. Remembers only when it looked at the Gateway, and what it found then."""
+
+    def __init__(self) -> None:
+        self._target: Target | None = None
+        self._looked: datetime | None = None
+        self._found: Unresolved | None = None
+        self._readable = True
+
+    async def look(self, p: Pass, findings: Findings) -> RouteIntent:
+        """What the specification asks for, and whether it can be followed now."""
+        target, route = target_of(p.ctx.spec), p.children.route
+        found = await self._gateway(p, target)
+        taken, yields = await _taken(p, target)
+        pause = timedelta(seconds=2 * p.ctx.spec.gateway.throttle_seconds) + CLOCK_GRAIN
+        left = pause - (p.tools.clock() - last_write(route)) if route is not None else timedelta(0)
+        if route is not None and left > timedelta(0) and len(gateways_of(route)) + len(hosts_of(route)) > 2:
+            findings.look_again(left.total_seconds())
+        return RouteIntent(target, found or taken, yields, left <= timedelta(0), self._readable)
+
+    def explain(self, p: Pass, seen: RouteObservation, intent: RouteIntent, findings: Findings) -> RouteObservation:
+        """The observation with the reason of what is unresolved, or of the Gateway's silence."""
+        if intent.unresolved is not None:
+            return replace(seen, reason=intent.unresolved.reason, message=intent.unresolved.message)
+        if p.children.route is None or seen.reason not in _WAITING:
+            return seen
+        left = SILENT_SECONDS - (p.tools.clock() - last_write(p.children.route)).total_seconds()
+        if left > 0:
+            findings.look_again(left)
+        return replace(seen, reason=PENDING if left > 0 else "GatewaySilent")
+
+    async def _gateway(self, p: Pass, target: Target) -> Unresolved | None:
+        """What is wrong with the Gateway, as just looked up or as known."""
+        silent = observe_route(p).reason in _WAITING
+        every = LOOK_AGAIN if silent or self._found is not None else LOOK_EVERY
+        now = p.tools.clock()
+        if target == self._target and self._looked is not None and now - self._looked < every:
+            return self._found
+        self._target, self._looked = target, now
+        try:
+            gateway = await p.tools.client.get(kinds.GATEWAY, *target.gateway)
+            self._readable = True
+        except ForbiddenError:
+            # Without the right to read Gateways only their word on the route can be told.
+            self._readable, self._found = False, None
+            return None
+        if gateway is None and await _knows_routes(p):
+            self._found = _missing(target, p.children.route)
+        elif gateway is not None and not admits(gateway, target.host, p.namespace):
+            self._found = _no_listener(target)
+        else:
+            self._found = None
+        return self._found
+
+
+def target_of(spec: TradingEngineSpec) -> Target:
+    """Where a specification wants the route."""
+    return Target(GatewayKey(spec.gateway.namespace, spec.gateway.name), spec.host)
+
+
+def observe_route(p: Pass) -> RouteObservation:
+    """The route as this pass read it."""
+    return read_route(p.children.route, p.ctx.name, target_of(p.ctx.spec).gateway)
+
+
+def last_write(route: Manifest) -> datetime:
+    """When we last changed a route, or when it was made."""
+    metadata = route["metadata"]
+    times = [
+        entry["time"]
+        for entry in metadata.get("managedFields") or ()
+        if entry.get("manager") == names.FIELD_MANAGER and not entry.get("subresource") and entry.get("time")
+    ]
+    return max(map(parse_time, [metadata["creationTimestamp"], *times]))
+
+
+async def _knows_routes(p: Pass) -> bool:
+    """Whether the cluster knows HTTPRoutes; without, that is what has to be said."""
+    if p.children.route is not None:
+        return True
+    try:
+        await p.tools.client.list_all(kinds.ROUTE, p.namespace)
+    except NotFoundError:
+        return False
+    return True
+
+
+async def _taken(p: Pass, target: Target) -> tuple[Unresolved | None, bool]:
+    """What another engine has of what is asked for, and whether it has what is in force too."""
+    own, route, book = (p.namespace, p.ctx.name), p.children.route, p.tools.hosts
+    book.saw_engine(p.seen.engine)
+    old = Attachment((), ())
+    if route is not None:
+        book.saw_route(route)
+        old = in_force(route, target)
+    wanted, now = Place(target.gateway, target.host), p.tools.clock()
+    # While both are carried the new host hangs on the old Gateway too, and the old host on the new one.
+    both = Attachment(
+        (*old.parents, {"namespace": target.gateway.namespace, "name": target.gateway.name}), (*old.hosts, target.host)
+    )
+    beside = sorted(places_of(both, p.namespace) - places_of(old, p.namespace) - {wanted})
+    rival = await book.rival(p.tools.client, own, [wanted, *beside], now)
+    if rival is None:
+        return None, False
+    lost = await book.rival(p.tools.client, own, sorted(places_of(old, p.namespace)), now)
+    return _host_taken(target, *rival), lost is not None
+
+
+def _host_taken(target: Target, rival: Claim, place: Place) -> Unresolved:
+    message = f"host {place.host} on Gateway {place.gateway} belongs to TradingEngine {rival}"
+    if place == Place(target.gateway, target.host):
+        mend = "give one of the two another host; this engine takes it as soon as the other one lets it go"
+    else:
+        mend = "change spec.host first and spec.gateway after it: while both change, the route carries old and new"
+    return Unresolved("HostTaken", "spec.host", message, mend)
+
+
+def _missing(target: Target, route: Manifest | None) -> Unresolved:
+    message = f"Gateway {target.gateway} does not exist"
+    return Unresolved("GatewayMissing", "spec.gateway.name", message, f"create it, or correct spec.gateway{_on(route)}")
+
+
+def _no_listener(target: Target) -> Unresolved:
+    message = f"no listener of Gateway {target.gateway} takes host {target.host}"
+    return Unresolved("ListenerMissing", "spec.host", message, "add a listener for it, or correct spec.host")
+
+
+def _on(route: Manifest | None) -> str:
+    return "; what serves goes on as it is" if route is not None else ""

@@ -1,0 +1,133 @@
+"""All engines' hosts in the watched namespaces: listed once, then kept by events and by every pass."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from tradingengine_operator.clients.kubernetes import KubernetesClient
+from tradingengine_operator.errors import ApiError
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.plan.hosts import Claim, Place, engine_of, held_places, rival_of, wanted_place
+
+#: A namespace is listed this often, in case an event was missed.
+LIST_EVERY = timedelta(seconds=600)
+#: A rival is looked up by name this often before it is believed.
+VERIFY_EVERY = timedelta(seconds=10)
+Manifest = Mapping[str, Any]
+EngineKey = tuple[str, str]
+logger = logging.getLogger(__name__)
+
+
+class HostBook:
+    """Who asks for which host, and whose route has it; of namespaces that cannot be read nothing is known."""
+
+    def __init__(self, namespaces: Iterable[str] = ()) -> None:
+        self._namespaces = frozenset(namespaces)
+        self._engines: dict[EngineKey, Claim] = {}
+        self._routes: dict[EngineKey, frozenset[Place]] = {}
+        self._listed: dict[str, datetime] = {}
+        self._verified: dict[EngineKey, datetime] = {}
+        self._wake: Callable[[str, str], None] = lambda _namespace, _name: None
+
+    def listen(self, wake: Callable[[str, str], None]) -> None:
+        """Sets what is called with namespace and name of each engine that a change of another one may concern."""
+        self._wake = wake
+
+    def saw_engine(self, engine: Manifest, *, gone: bool = False) -> None:
+        """An engine as an event or a pass shows it."""
+        metadata, place = engine["metadata"], wanted_place(engine)
+        key = (metadata["namespace"], metadata["name"])
+        wants = frozenset({place}) if place is not None else frozenset()
+        claim = Claim(*key, str(metadata.get("creationTimestamp", "")), str(metadata.get("uid", "")), wants)
+        self._set(key, None if gone else claim, self._routes.get(key))
+
+    def saw_route(self, route: Manifest, *, gone: bool = False) -> None:
+        """A route as an event or a pass shows it; other people's are left out."""
+        name = engine_of(route)
+        if name:
+            key = (route["metadata"]["namespace"], name)
+            self._set(key, self._engines.get(key), None if gone else held_places(route))
+
+    def claim(self, key: EngineKey) -> Claim:
+        """What one engine asks for and has."""
+        return replace(self._engines.get(key) or Claim(*key), holds=self._routes.get(key, frozenset()))
+
+    async def rival(
+        self, client: KubernetesClient, own: EngineKey, places: Iterable[Place], now: datetime
+    ) -> tuple[Claim, Place] | None:
+        """Who has the better right to one of these places, and which; what is told was looked up a moment ago."""
+        await self._list(client, own[0], now)
+        wanted = list(places)
+        while True:
+            found = rival_of(self.claim(own), map(self.claim, {*self._engines, *self._routes}), wanted)
+            if found is None or not await self._changed(client, (found[0].namespace, found[0].name), now):
+                return found
+
+    async def _list(self, client: KubernetesClient, own: str, now: datetime) -> None:
+        for namespace in sorted({own, *self._namespaces}):
+            last = self._listed.get(namespace)
+            if last is not None and now - last < LIST_EVERY:
+                continue
+            self._listed[namespace] = now
+            try:
+                engines = await client.list_all(kinds.ENGINE, namespace)
+                routes = await client.list_all(kinds.ROUTE, namespace)
+            except ApiError as error:
+                # Told elsewhere: here it only means that nobody there can be a rival that is seen.
+                logger.info("hosts of namespace %s are not known: %s", namespace, error.reason)
+                continue
+            self._forget(namespace, engines, routes)
+            for engine in engines:
+                self.saw_engine(engine)
+            for route in routes:
+                self.saw_route(route)
+
+    def _forget(self, namespace: str, engines: Iterable[Manifest], routes: Iterable[Manifest]) -> None:
+        there = {entry["metadata"]["name"] for entry in engines}
+        routed = {engine_of(entry) for entry in routes}
+        for key in {*self._engines, *self._routes}:
+            if key[0] == namespace:
+                engine = self._engines.get(key) if key[1] in there else None
+                self._set(key, engine, self._routes.get(key) if key[1] in routed else None)
+
+    async def _changed(self, client: KubernetesClient, key: EngineKey, now: datetime) -> bool:
+        """Looks a rival up by name; whether it is not what was known of it, though no event said so."""
+        last = self._verified.get(key)
+        if last is not None and now - last < VERIFY_EVERY:
+            return False
+        self._verified[key] = now
+        try:
+            engine = await client.get(kinds.ENGINE, *key)
+            route = await client.get(kinds.ROUTE, *key)
+        except ApiError:
+            return False
+        before = self.claim(key)
+        self._set(key, None, None)
+        for found, saw in ((engine, self.saw_engine), (route, self.saw_route)):
+            if found is not None:
+                saw(found)
+        return self.claim(key) != before
+
+    def _set(self, key: EngineKey, engine: Claim | None, route: frozenset[Place] | None) -> None:
+        """Notes what is known of an engine, and wakes those that ask for a place that it took or left."""
+        before = self._places(key)
+        if engine is None:
+            self._engines.pop(key, None)
+        else:
+            self._engines[key] = engine
+        if route is None:
+            self._routes.pop(key, None)
+        else:
+            self._routes[key] = route
+        changed = before ^ self._places(key)
+        for other in {*self._engines, *self._routes} - {key} if changed else ():
+            if self._places(other) & changed:
+                self._wake(*other)
+
+    def _places(self, key: EngineKey) -> frozenset[Place]:
+        claim = self.claim(key)
+        return claim.wants | claim.holds
