@@ -109,7 +109,7 @@ def _by_own_request(component: names.SlotComponent, seen: ReleaseObservation, at
     """A component that too few clients asked. It is no evidence for people, but that its pods answer pages at all."""
     own = seen.own_answers.get(component)
     if own is None or own.status is None:
-        silent = f"the {component} answered neither clients nor the operator's own request"
+        silent = f"the {component} answered neither clients nor the operator's own request to port {names.HTTP_PORT}"
         return Finding(Word.NO_DATA, at, f"{silent} ({own.detail})" if own is not None else silent, silent)
     if not own.failed:
         return Finding(Word.GOOD, at)

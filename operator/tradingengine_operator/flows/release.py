@@ -33,7 +33,7 @@ from .wanted import recheck, routed, wanted
 
 MIGRATION_RETRY_SECONDS = 60.0
 #: The judged part of a hold is stored after a fifth of it, within these bounds: more may be lost with the operator.
-STORED_PART, STORED_LEAST, STORED_MOST = 0.2, 5.0, 120.0
+STORED_PART, STORED_LEAST, STORED_MOST = 0.2, 5.0, 60.0
 #: The clocks of a machine drift and are slewed; what is more was set.
 CLOCK_SET_SECONDS = 2.0
 TOO_FEW_PODS = Held(

@@ -195,6 +195,14 @@ def advanced(state: ReleaseState, **changes: Any) -> ReleaseState:
     return state if changed == state else replace(changed, serial=state.serial + 1)
 
 
+def only_held(before: ReleaseState, after: ReleaseState) -> bool:
+    """Whether nothing but the judged seconds moved on: worth a status, and not worth a copy of it."""
+    if before.candidate is None or after.candidate is None:
+        return False
+    held = replace(before.candidate, held=after.candidate.held)
+    return replace(before, serial=after.serial, candidate=held) == after
+
+
 INITIAL = ReleaseState()
 #: Times of a candidate that are counted from: they go along when the wall clock is set.
 COUNTED_TIMES = (

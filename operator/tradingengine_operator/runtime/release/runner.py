@@ -27,7 +27,7 @@ from tradingengine_operator.flows.pod_observation import DrainObservation, obser
 from tradingengine_operator.flows.policy import Policy, policy_of
 from tradingengine_operator.flows.references import RouteIntent
 from tradingengine_operator.flows.release import step
-from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Stage
+from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Stage, only_held
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key
 from tradingengine_operator.plan.routes import read_route
@@ -84,9 +84,11 @@ class ReleaseRunner:
             status.saw(view)
             moved = decision.state != status.state
             if moved:
+                before = status.state
                 await status.intent(decision.state)
-                with findings.attempt():
-                    await copy_state(p, decision.state)
+                if not only_held(before, decision.state):
+                    with findings.attempt():
+                        await copy_state(p, decision.state)
             acted = await self._act(p, status, view, decision.actions, findings)
             findings.look_again(decision.recheck)
             if findings.failure is not None or not (moved or acted):
