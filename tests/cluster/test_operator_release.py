@@ -101,7 +101,7 @@ async def test_bad_release_is_withdrawn(rig: Rig) -> None:
         }
 
 
-async def test_restart_of_a_canary_container_withdraws(rig: Rig) -> None:
+async def test_restart_of_a_canary_container_withdraws_and_a_pod_that_was_taken_away_does_not(rig: Rig) -> None:
     async with rig.operator():
         await installed(rig)
         rig.stage.error_rates |= {"1": 0.0, "2": 0.0}
@@ -114,6 +114,17 @@ async def test_restart_of_a_canary_container_withdraws(rig: Rig) -> None:
             return candidate is not None and candidate.stage is FlowStage.HOLDING
 
         await rig.until("the canary has weight", holding)
+        (taken,) = rig.stage.of("dashboard", "b")
+        evicted = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
+        await rig.stage.set_status(taken.name, evicted)
+        await rig.client.delete(kinds.POD, rig.namespace, taken.name)
+
+        async def replaced() -> bool:
+            pods = rig.stage.of("dashboard", "b")
+            return bool(pods) and pods[0].name != taken.name
+
+        await rig.until("the only dashboard pod of the canary is replaced", replaced)
+        assert await holding(), "a drained node is no fault of the release"
         await rig.stage.restart_container(rig.stage.of("api", "b")[0])
         await rig.until_phase("Withdrawn")
         verdict = (await rig.state()).withdrawn
