@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -227,9 +228,15 @@ def _plain(value: Any) -> Any:
 
 def _read(kind: Any, raw: Mapping[str, Any]) -> Any:
     """An object of a type of this file. What the type does not know was written by a later operator, and is ignored."""
-    types = get_type_hints(kind)
+    types = _types(kind)
     known = {entry.name: _value(types[entry.name], raw[entry.name]) for entry in fields(kind) if entry.name in raw}
     return kind(**known)
+
+
+@cache
+def _types(kind: Any) -> dict[str, Any]:
+    """Types of the fields; to work them out takes longer than the reading."""
+    return get_type_hints(kind)
 
 
 def _value(type_: Any, raw: Any) -> Any:
