@@ -36,7 +36,7 @@ _ANNOUNCED = frozenset({"Ready", "SpecValid", "DatabaseReady", "CacheReady", "Se
 #: What a new release needs before it may start.
 STANDS_ON: tuple[ConditionType, ...] = ("SecretsReady", "DatabaseReady", "CacheReady")
 #: Reasons of what is only under way.
-_PASSING = frozenset({"Starting", "Restarting", "Updating", "Recovering", "WaitsForToken"})
+_PASSING = frozenset({"Starting", "Restarting", "Updating", "Recovering", "WaitsForToken", "Stopping"})
 
 
 class StatusWriter:
