@@ -17,6 +17,8 @@ RESYNC_SECONDS = (300.0, 600.0)
 BACKOFF_FIRST = 1.0
 BACKOFF_MOST = 300.0
 PASS_SECONDS = 120.0
+#: A release that has weight is looked at again after so long, whatever a pass met with.
+URGENT_SECONDS = 1.0
 #: After so many failures in a row, wake-ups wait for the backoff too, up to the second number.
 PATIENT_FAILURES = 2
 MOST_DEAF_SECONDS = 30.0
@@ -108,12 +110,12 @@ class WorkLoop:
             except LeaseLostError:
                 # Nothing may be written now; what was asked for is asked for again when the Lease is renewed. If it
                 # is lost for good, the election ends the process.
-                result, outcome = "lease-lost", Outcome(recheck=WITHOUT_LEASE_SECONDS)
+                result, outcome = "lease-lost", Outcome(recheck=WITHOUT_LEASE_SECONDS, urgent=self._urgent)
             except (OperatorError, TimeoutError) as error:
-                outcome = Outcome(failed=True)
+                outcome = self._broken()
                 logger.warning("pass of %s failed: %s: %s", self.label, type(error).__name__, error)
             except Exception:
-                outcome = Outcome(failed=True)
+                outcome = self._broken()
                 logger.exception("pass of %s broke", self.label)
             finally:
                 self.beat.since = None
@@ -121,6 +123,10 @@ class WorkLoop:
         self._failures = self._failures + 1 if outcome.failed else 0
         self._urgent = outcome.urgent
         return outcome
+
+    def _broken(self) -> Outcome:
+        """A pass that told nothing: what had no time to lose before it has none now."""
+        return Outcome(recheck=URGENT_SECONDS if self._urgent else None, failed=True, urgent=self._urgent)
 
     async def _wait(self, stopped: asyncio.Event, pause: float | None) -> bool:
         """Waits for a wake-up or for the pause to end; False when stopped."""

@@ -11,7 +11,6 @@ from typing import Any
 from tradingengine_operator.api import TradingEngineSpec
 from tradingengine_operator.builders import EngineContext, Manifest, names
 from tradingengine_operator.errors import ApiServerSlowError, LeaseLostError, OperatorError
-from tradingengine_operator.flows.wanted import CHECK_SECONDS
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.desired import Desired
 from tradingengine_operator.plan.kinds import kind_of
@@ -21,7 +20,7 @@ from tradingengine_operator.runtime.parts.applied import read_applied, write_app
 from tradingengine_operator.runtime.parts.edge import EdgeRunner
 from tradingengine_operator.runtime.parts.secrets import ensure_secrets, known_secrets
 from tradingengine_operator.runtime.parts.stores import Reached, ensure_foundation
-from tradingengine_operator.runtime.process.loop import Outcome
+from tradingengine_operator.runtime.process.loop import URGENT_SECONDS, Outcome
 from tradingengine_operator.runtime.release.document import DocumentPusher, release_document
 from tradingengine_operator.runtime.release.records import stored_state
 from tradingengine_operator.runtime.release.runner import ReleaseRunner, carries_weight
@@ -52,7 +51,8 @@ class EngineReconciler:
         self._secrets: Secrets = {}
         self._desired: Desired | None = None
         self._last_valid: TradingEngineSpec | None = None
-        self._urgent = False
+        # Until the stored state is known, a release may have weight.
+        self._urgent = True
 
     async def reconcile(self) -> Outcome:
         """One idempotent pass. Every failure becomes a condition where it can; only a lost Lease leaves as an error.
@@ -65,7 +65,7 @@ class EngineReconciler:
             raise
         except (OperatorError, TimeoutError) as error:
             logger.warning("pass of %s/%s failed: %s: %s", self._namespace, self._name, type(error).__name__, error)
-            return Outcome(CHECK_SECONDS if self._urgent else None, failed=True, urgent=self._urgent)
+            return Outcome(URGENT_SECONDS if self._urgent else None, failed=True, urgent=self._urgent)
 
     async def mark_deleting(self, engine: Manifest) -> None:
         """Shows the phase Deleting; a failure to do so does not hold deletion up."""
@@ -178,7 +178,10 @@ class EngineReconciler:
         status.edge = self._edge.view
 
     async def _prune(self, p: Pass, kept: Collection[Key]) -> Findings:
+        """Deletes what nobody asks for any more. A kind that cannot be read is said, also when nobody needed it."""
         findings = Findings()
+        with findings.attempt():
+            p.children.require(*kinds.WATCHED)
         for manifest in prunable(p.children.known(), {*kept, *p.writer.asked}, p.ctx.uid):
             with findings.attempt():
                 await p.writer.delete(kind_of(manifest), manifest)
@@ -196,7 +199,7 @@ class EngineReconciler:
             found.add(await self._documents.push(p, document))
         judged = status.state.candidate is not None and self._urgent
         if judged or (self._urgent and failure is not None):
-            found.look_again(CHECK_SECONDS)
+            found.look_again(URGENT_SECONDS)
         return Outcome(recheck=found.recheck, failed=failure is not None, urgent=self._urgent)
 
     def _plan(self, ctx: EngineContext) -> Desired:

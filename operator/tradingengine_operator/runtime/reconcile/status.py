@@ -26,7 +26,7 @@ def release_status(
         "progress": dump_state(state),
     }
     if view is not None:
-        raw["slots"] = {slot: _slot(state, view, slot) for slot in ("a", "b")}
+        raw["slots"] = {slot: _slot(state, view, slot, _stored_slot(stored, slot)) for slot in ("a", "b")}
         raw["weight"] = shown_weight(state, view)
     else:
         raw |= {name: stored[name] for name in ("slots", "weight") if name in stored}
@@ -96,7 +96,11 @@ def _stage(state: ReleaseState) -> str:
     return "Withdrawn" if state.withdrawn is not None else "Stable"
 
 
-def _slot(state: ReleaseState, view: ReleaseView, slot: Slot) -> dict[str, Any]:
+def _stored_slot(stored: Mapping[str, Any], slot: Slot) -> Mapping[str, Any]:
+    return (stored.get("slots") or {}).get(slot) or {}
+
+
+def _slot(state: ReleaseState, view: ReleaseView, slot: Slot, stored: Mapping[str, Any]) -> dict[str, Any]:
     release, role, until = None, "empty", None
     if state.stable is not None and state.stable.slot == slot:
         release, role = state.stable.release, "stable"
@@ -107,7 +111,9 @@ def _slot(state: ReleaseState, view: ReleaseView, slot: Slot) -> dict[str, Any]:
     seen = view.slots.get(slot)
     return {
         "release": release,
-        "version": release_version(view, release),
+        # A record that cannot be read now said it before.
+        "version": release_version(view, release)
+        or (stored.get("version") if stored.get("release") == release else None),
         "role": role,
         "weight": min(view.route.weights.get(slot, 0), FULL) / 10,
         "ready": seen.ready if seen is not None else 0,

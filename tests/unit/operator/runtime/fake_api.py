@@ -60,6 +60,8 @@ class FakeApi:
 
     async def list_all(self, kind: Kind, namespace: str, selector: Mapping[str, str] | None = None) -> list[Manifest]:
         """As of the client."""
+        if kind.kind in self.fail:
+            raise self.fail[kind.kind]
         return [
             _copy(manifest)
             for (kind_name, _), manifest in sorted(self.objects.items())
