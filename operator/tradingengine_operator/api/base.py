@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -71,6 +73,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+def is_reserved(field: FieldInfo) -> bool:
+    """Whether a field is in the schema and no code reads it yet."""
+    return isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get(UNAVAILABLE))
+
+
 class Model(BaseModel):
     """Base of all types of the resource: frozen, camelCase outside, unknown fields ignored on reading."""
 
@@ -79,14 +86,22 @@ class Model(BaseModel):
     #: Rules over several fields of this object, as `rule(...)` makes them.
     cel: ClassVar[tuple[dict[str, str], ...]] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_what_no_code_reads(cls, raw: Any) -> Any:
+        """Our own definition refuses such a field, so a later one filled it in: it is as unknown as any other."""
+        if not isinstance(raw, Mapping):
+            return raw
+        reserved = {name for name, field in cls.model_fields.items() if is_reserved(field)}
+        reserved |= {field.alias for field in cls.model_fields.values() if is_reserved(field) and field.alias}
+        return {name: value for name, value in raw.items() if name not in reserved}
+
     @model_validator(mode="after")
     def _refuse_what_is_not_available(self) -> Model:
         for name, field in type(self).model_fields.items():
             extra, value = field.json_schema_extra, getattr(self, name)
             if not isinstance(extra, dict) or value is None:
                 continue
-            if extra.get(UNAVAILABLE):
-                raise ValueError(f"{field.alias or name} is not available in this version")
             allowed = extra.get(ONLY)
             if isinstance(allowed, list) and value not in allowed:
                 raise ValueError(
@@ -110,3 +125,30 @@ class Model(BaseModel):
     def to_manifest(self) -> dict[str, Any]:
         """The object as the API server has it: camelCase, without what is not set."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def unknown_fields(kind: type[Model], raw: Any, path: str) -> Iterator[str]:
+    """Places in `raw`, an object of this kind as the API server has it, that this version does not read."""
+    if not isinstance(raw, Mapping):
+        return
+    known = {field.alias or name: field for name, field in kind.model_fields.items()}
+    for name, value in raw.items():
+        field = known.get(name)
+        if value is None:
+            continue
+        if field is None or is_reserved(field):
+            yield f"{path}.{name}"
+            continue
+        inner = _model_in(field.annotation)
+        if inner is not None and isinstance(value, list):
+            for index, entry in enumerate(value):
+                yield from unknown_fields(inner, entry, f"{path}.{name}[{index}]")
+        elif inner is not None:
+            yield from unknown_fields(inner, value, f"{path}.{name}")
+
+
+def _model_in(annotation: Any) -> type[Model] | None:
+    """The type of the resource that an annotation holds, if any: itself, optional, or as entries of a list."""
+    if get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, Model):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)

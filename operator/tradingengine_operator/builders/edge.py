@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-
 from . import names, stateful
 from .context import EngineContext, Manifest
 from .release import ReleaseRecord
-from .slots import stamp
+from .templates import fill
 
 
 def build_edge(ctx: EngineContext, record: ReleaseRecord) -> list[Manifest]:
@@ -16,7 +14,7 @@ def build_edge(ctx: EngineContext, record: ReleaseRecord) -> list[Manifest]:
         return []
     journal = ctx.spec.edge.journal
     claim = stateful.claim_template(ctx, "journal", "edge", journal.storage, journal.storage_class_name)
-    template = stamp(copy.deepcopy(record.templates.edge), record.number)
+    template = fill(record.templates.edge, record.number)
     workload = stateful.stateful_set(ctx, names.edge(ctx.name), "edge", template, claim, on_delete=True)
     workload["metadata"]["labels"][names.LABEL_RELEASE] = str(record.number)
     return [_service(ctx), workload]

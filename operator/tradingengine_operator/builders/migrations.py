@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-
 from . import names
 from .context import EngineContext, Manifest
 from .release import ReleaseRecord
-from .slots import stamp
+from .templates import fill
 
 
 def build_migration(ctx: EngineContext, record: ReleaseRecord) -> Manifest:
@@ -21,6 +19,6 @@ def build_migration(ctx: EngineContext, record: ReleaseRecord) -> Manifest:
             "activeDeadlineSeconds": 900,
             "completions": 1,
             "parallelism": 1,
-            "template": stamp(copy.deepcopy(record.templates.migrations), record.number),
+            "template": fill(record.templates.migrations, record.number),
         },
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from tradingengine_operator.api import TradingEngineSpec
 from tradingengine_operator.api.base import Model
 from tradingengine_operator.api.rollout import Step
 from tradingengine_operator.errors import RecordError
@@ -61,6 +62,44 @@ class ReleaseRecord(Model):
     def template_hash(self) -> str:
         """Hash of what runs: equal when two releases would run the same pods with the same configuration."""
         return digest(self.templates.to_manifest() | {"configMap": self.config_map})
+
+
+def requested_hash(spec: TradingEngineSpec) -> str:
+    """Hash of what a person asks of a release: the same whatever version of the operator renders it.
+
+    A field that has its default counts as not there, so that a later version's new fields change nothing.
+    """
+    store = {name: getattr(spec, name) for name in ("database", "cache")}
+    asked = {
+        name: _asked(getattr(spec, name))
+        for name in ("version", "mode", "segments", "environment", "images", "host", "brokers", "risk")
+    }
+    return digest(
+        asked
+        | {name: _asked(value.managed) for name, value in store.items() if value.type == "managed"}
+        | {
+            "resources": _asked(spec.api.resources) or {},
+            "nodeSelector": _asked(spec.edge.node_selector),
+            "marketData": {
+                "source": spec.market_data.source,
+                "branch": _asked(getattr(spec.market_data, spec.market_data.source, None)) or {},
+            },
+        }
+    )
+
+
+def _asked(value: Any) -> Any:
+    """A value without the parts of it that have their defaults."""
+    if isinstance(value, Model):
+        given = {
+            name: _asked(getattr(value, name))
+            for name, entry in type(value).model_fields.items()
+            if getattr(value, name) != entry.get_default(call_default_factory=True, validated_data={})
+        }
+        return {name: part for name, part in given.items() if part != {}}
+    if isinstance(value, tuple):
+        return [_asked(entry) for entry in value]
+    return value
 
 
 def render_release(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Literal
 
 from tradingengine_operator.api import Slot
@@ -10,6 +9,7 @@ from tradingengine_operator.api import Slot
 from . import names
 from .context import EngineContext, Manifest
 from .release import ReleaseRecord
+from .templates import fill
 
 
 def build_slot(
@@ -25,7 +25,7 @@ def build_slot(
         "progressDeadlineSeconds": 600,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "selector": {"matchLabels": ctx.selector(component, slot)},
-        "template": slot_template(record, component, slot),
+        "template": fill(getattr(record.templates, component), record.number, slot),
     }
     if replicas is not None:
         spec["replicas"] = replicas
@@ -36,27 +36,6 @@ def build_slot(
         "spec": spec,
     }
     return [_service(ctx, component, slot), _pods_service(ctx, component, slot), deployment]
-
-
-def slot_template(record: ReleaseRecord, component: names.SlotComponent, slot: Slot) -> Manifest:
-    """The record's pod template with slot and release number put in."""
-    template: Manifest = copy.deepcopy(getattr(record.templates, component))
-    return stamp(template, record.number, slot)
-
-
-def stamp(template: Manifest, number: int, slot: Slot | None = None) -> Manifest:
-    """Puts release number and slot into labels and environment of a template, which is changed and returned."""
-    labels = template["metadata"]["labels"]
-    labels[names.LABEL_RELEASE] = str(number)
-    if slot is not None:
-        labels[names.LABEL_SLOT] = slot
-    for container in template["spec"]["containers"]:
-        container["env"] = [
-            *container.get("env", []),
-            {"name": "TE_SLOT", "value": slot or ""},
-            {"name": "TE_RELEASE", "value": str(number)},
-        ]
-    return template
 
 
 def build_hpa(ctx: EngineContext, component: Literal["api"], slot: Slot, *, floor: int = 0) -> Manifest:

@@ -1,6 +1,12 @@
-"""Complete pod templates of a release, as its record keeps them; slot and number are put in on applying."""
+"""Complete pod templates of a release, as its record keeps them; where slot and number belong, they have marks.
+
+All that a pod is made of is in the record: what is put in on applying stands where the record says, and nothing is
+added, so that no other version of the operator changes a pod of a release that runs.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 from tradingengine_operator.api.resources import API_DEFAULTS
 
@@ -41,13 +47,13 @@ def migrations_template(ctx: EngineContext) -> Manifest:
     """Pod template of the Job that migrates the database."""
     volumes, mounts = _volumes(ctx)
     container = _container(ctx, "migrations", ["migrate"]) | {
-        "env": [*_environment(ctx, "migrations"), _database_env(ctx)],
+        "env": [*_environment(ctx, "migrations"), _database_env(ctx), *_marks("")],
         "resources": pods.resources("50m", "96Mi", "1", "384Mi"),
         "volumeMounts": mounts,
     }
     account = names.component(ctx.name, "migrations")
     return {
-        "metadata": {"labels": ctx.labels("migrations")},
+        "metadata": {"labels": _labels(ctx, "migrations")},
         "spec": pods.pod_spec(account, container, volumes, restartPolicy="Never"),
     }
 
@@ -68,7 +74,7 @@ def edge_template(ctx: EngineContext) -> Manifest:
         | {
             "imagePullPolicy": "IfNotPresent",
             "ports": [{"name": "control", "containerPort": names.CONTROL_PORT, "protocol": "TCP"}],
-            "env": environment,
+            "env": [*environment, *_marks("")],
             "resources": pods.resources("100m", "192Mi", "2", "768Mi"),
             "volumeMounts": mounts,
         }
@@ -77,7 +83,7 @@ def edge_template(ctx: EngineContext) -> Manifest:
     )
     account = names.component(ctx.name, "edge")
     return {
-        "metadata": {"labels": ctx.labels("edge")},
+        "metadata": {"labels": _labels(ctx, "edge")},
         "spec": pods.pod_spec(
             account,
             container,
@@ -97,7 +103,12 @@ def _web(ctx: EngineContext, component: names.SlotComponent, resources: Manifest
                 {"name": "http", "containerPort": names.HTTP_PORT, "protocol": "TCP"},
                 {"name": "control", "containerPort": names.CONTROL_PORT, "protocol": "TCP"},
             ],
-            "env": [*_environment(ctx, component), _database_env(ctx), *_cache_and_token(ctx)],
+            "env": [
+                *_environment(ctx, component),
+                _database_env(ctx),
+                *_cache_and_token(ctx),
+                *_marks(names.MARK_SLOT),
+            ],
             "resources": resources,
             "volumeMounts": mounts,
             "lifecycle": pods.pre_stop(),
@@ -106,11 +117,29 @@ def _web(ctx: EngineContext, component: names.SlotComponent, resources: Manifest
     )
     account = names.component(ctx.name, component)
     return {
-        "metadata": {"labels": ctx.labels(component)},
+        "metadata": {"labels": _labels(ctx, component) | {names.LABEL_SLOT: names.MARK_SLOT}},
         "spec": pods.pod_spec(
             account, container, volumes, topologySpreadConstraints=pods.spread(ctx.selector(component))
         ),
     }
+
+
+def fill(template: Any, number: int, slot: str = "") -> Any:
+    """A copy of a record's template with release number and slot where their marks are."""
+    if isinstance(template, dict):
+        return {key: fill(value, number, slot) for key, value in template.items()}
+    if isinstance(template, list):
+        return [fill(value, number, slot) for value in template]
+    marks = {names.MARK_RELEASE: str(number), names.MARK_SLOT: slot}
+    return marks.get(template, template) if isinstance(template, str) else template
+
+
+def _labels(ctx: EngineContext, component: names.Component) -> Manifest:
+    return ctx.labels(component) | {names.LABEL_RELEASE: names.MARK_RELEASE}
+
+
+def _marks(slot: str) -> list[Manifest]:
+    return pods.env({"TE_SLOT": slot, "TE_RELEASE": names.MARK_RELEASE})
 
 
 def _container(ctx: EngineContext, component: names.Component, args: list[str]) -> Manifest:

@@ -15,10 +15,11 @@ Role = Literal["stable", "canary", "leaving"]
 
 @dataclass(frozen=True)
 class WriteRecord:
-    """Render the specification of now into the immutable record of this number."""
+    """Render the specification of now into the immutable record of this number; `again` when that one was lost."""
 
     number: int
     template_hash: str
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ class Conditions:
 
     @classmethod
     def begin(cls, stored: Iterable[Mapping[str, Any]], generation: int, now: datetime) -> Conditions:
-        """The stored conditions, ready to be changed."""
-        return cls(generation, now, {entry["type"]: dict(entry) for entry in stored})
+        """The stored conditions, ready to be changed; of a later operator's those that this version knows."""
+        return cls(generation, now, {entry["type"]: dict(entry) for entry in stored if entry["type"] in _ORDER})
 
     def set(self, type_: ConditionType, status: ConditionStatus, reason: str, message: str = "") -> None:
         """Says how a condition is; nothing is news when status and reason are as before."""

@@ -38,11 +38,8 @@ class ComponentObservation:
 
     @property
     def replaced(self) -> bool:
-        """Whether no pod is ready because all were taken away, and not because one that is there fails.
-
-        Their replacements start, or are not even made: the operator may be quicker than their controller.
-        """
-        return self.ready == 0 and self.starting == self.pods and self.wanted + self.ending > 0
+        """Whether no pod is ready because all were taken away, and not because one that is there fails."""
+        return self.ready == 0 and self.starting == self.pods and self.starting + self.ending > 0
 
     @property
     def complete(self) -> bool:
@@ -112,6 +109,10 @@ class ReleaseObservation:
     answers, by component, what came of the operator's own requests where clients asked too little. `judged` is for how
     many seconds the candidate's hold was judged since its `held` was stored, by a clock that never jumps; by
     `clock_jump` seconds the wall clock went another way than that one since the last look.
+
+    `template_hash` is what this operator renders of what is asked for, which is `requested`. `turn` says that a release
+    for the rendering's sake alone may start. `taken` are numbers whose records' names somebody else's objects have.
+    Unless `records_known`, the records are those that were there last.
     """
 
     template_hash: str
@@ -126,3 +127,7 @@ class ReleaseObservation:
     stable_own_answers: Mapping[str, OwnAnswer] = field(default_factory=dict)
     judged: float = 0.0
     clock_jump: float = 0.0
+    requested: str = ""
+    turn: bool = True
+    taken: frozenset[int] = frozenset()
+    records_known: bool = True

@@ -29,6 +29,7 @@ from .state import (
     advanced,
     other,
 )
+from .upgrade import is_same, is_tried, is_upgrade, lost_record, stable_hash
 from .wanted import recheck, routed, wanted
 
 MIGRATION_RETRY_SECONDS = 60.0
@@ -92,27 +93,38 @@ def _follow_clock(state: ReleaseState, jump: float) -> ReleaseState:
 
 
 def _forget_verdict(state: ReleaseState, seen: ReleaseObservation) -> ReleaseState:
-    """A withdrawn template is tried again only after the specification asked for something else."""
+    """What was withdrawn is tried again only after the specification asked for something else."""
     verdict = state.withdrawn
-    if verdict is None or verdict.template_hash == seen.template_hash:
+    if verdict is None or is_same(verdict, seen):
         return state
     return advanced(state, withdrawn=None)
 
 
 def _start(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> _Move:
-    # A record that is lost is no reason to release the same again.
-    stable_hash = seen.records.get(state.stable.release) or state.stable_hash if state.stable is not None else None
+    if stable_hash(state, seen) == seen.template_hash:
+        return _Move(advanced(state, stable_requested=seen.requested))
     idle = state.retiring is None or state.retiring.stage is Leaving.WARM
-    tried = state.withdrawn is not None
-    if stable_hash == seen.template_hash or tried or not idle or not seen.may_start:
+    waits = is_upgrade(state, seen) and not seen.turn
+    if is_tried(state, seen) or waits or not idle or not seen.may_start:
         return _Move(state)
     number = _number(state, seen)
     slot = other(state.stable.slot) if state.stable is not None else "a"
     serving = seen.slots[state.stable.slot].components.get("api") if state.stable is not None else None
     floor = serving.wanted if serving is not None else 0
-    candidate = Candidate(slot, number, seen.template_hash, Stage.RECORDING, started_at=now, stage_at=now, floor=floor)
-    news = Announce("ReleaseStarted", f"release {number} takes slot {slot}")
-    return _Move(advanced(state, last=number, candidate=candidate, retiring=None, finished_at=None), (news,))
+    candidate = Candidate(
+        slot,
+        number,
+        seen.template_hash,
+        Stage.RECORDING,
+        started_at=now,
+        stage_at=now,
+        floor=floor,
+        requested=seen.requested,
+    )
+    why = ": the same version, as this operator renders it" if is_upgrade(state, seen) else ""
+    news = Announce("ReleaseStarted", f"release {number} takes slot {slot}{why}")
+    started = advanced(state, last=number, candidate=candidate, retiring=None, finished_at=None, withdrawn=None)
+    return _Move(started, (news,))
 
 
 def _number(state: ReleaseState, seen: ReleaseObservation) -> int:
@@ -127,8 +139,12 @@ def _advance(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now:
     candidate = state.candidate
     if candidate is None:
         return _Move(state)
-    if candidate.template_hash != seen.template_hash:
-        return _supersede(state, candidate, seen, policy, now)
+    if not is_same(candidate, seen):
+        news = Announce("ReleaseSuperseded", f"release {candidate.release} gives way to a newer specification")
+        return _supersede(state, candidate, seen, policy, now, news)
+    if candidate.stage is not Stage.RECORDING and lost_record(candidate, seen):
+        words = f"the record of release {candidate.release} is lost: another one takes its place"
+        return _supersede(state, candidate, seen, policy, now, Announce("RecordLost", words, warning=True))
     match candidate.stage:
         case Stage.RECORDING:
             return _recording(state, candidate, seen, now)
@@ -141,22 +157,30 @@ def _advance(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now:
 
 
 def _supersede(
-    state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
+    state: ReleaseState,
+    candidate: Candidate,
+    seen: ReleaseObservation,
+    policy: Policy,
+    now: datetime,
+    news: Announce,
 ) -> _Move:
-    """The specification changed: weight away first. Without weight nobody was there, and the slot is free at once."""
-    news = (Announce("ReleaseSuperseded", f"release {candidate.release} gives way to a newer specification"),)
+    """Another takes its place: weight away first. Without weight nobody was there, and the slot is free at once."""
     if candidate.stage in {Stage.SHIFTING, Stage.HOLDING} and state.stable is not None:
-        return _Move(advanced(state, candidate=None, retiring=_leaving(candidate, now), finished_at=now), news)
+        return _Move(advanced(state, candidate=None, retiring=_leaving(candidate, now), finished_at=now), (news,))
     if candidate.weight and seen.route.weights.get(candidate.slot):
         # A first release has all the weight and nothing to take it over: it serves until the newer one does.
         return _promote(state, candidate, policy, now)
-    return _Move(advanced(state, candidate=None), news)
+    return _Move(advanced(state, candidate=None), (news,))
 
 
 def _recording(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, now: datetime) -> _Move:
+    if candidate.release in seen.taken:
+        words = f"the name of record {candidate.release} belongs to somebody else's object: the next number is taken"
+        return _Move(advanced(state, candidate=None), (Announce("NameTaken", words, warning=True),))
     found = seen.records.get(candidate.release)
     if found is None:
-        return _Move(state)
+        # Nothing is made of it yet, so it may follow another version of the operator.
+        return _Move(advanced(state, candidate=replace(candidate, template_hash=seen.template_hash)))
     if found != candidate.template_hash:
         return _Move(advanced(state, candidate=None))
     return _Move(_staged(state, candidate, Stage.MIGRATING, now))
@@ -272,6 +296,7 @@ def _promote(state: ReleaseState, candidate: Candidate, policy: Policy, now: dat
         state,
         stable=stable,
         stable_hash=candidate.template_hash,
+        stable_requested=candidate.requested,
         candidate=None,
         retiring=retiring,
         withdrawn=None,
@@ -289,6 +314,7 @@ def _withdraw(state: ReleaseState, candidate: Candidate, failure: Failure, now: 
         at=now,
         value=failure.value,
         limit=failure.limit,
+        requested=candidate.requested,
     )
     news = Announce("ReleaseWithdrawn", f"release {candidate.release}: {failure.message[:900]}", warning=True)
     touched = candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}

@@ -79,6 +79,7 @@ class Candidate:
     restarts: dict[str, int] = field(default_factory=dict)
     pods: dict[str, int] = field(default_factory=dict)
     floor: int = 0
+    requested: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,10 @@ class Retirement:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why the last release was withdrawn; its template is not tried again while the specification asks for the same."""
+    """Why the last release was withdrawn; it is not tried again while the specification asks for the same.
+
+    `requested` is the hash of what was asked for: another version of the operator renders it otherwise.
+    """
 
     release: int
     template_hash: str
@@ -103,6 +107,7 @@ class Verdict:
     at: datetime
     value: str | None = None
     limit: str | None = None
+    requested: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ class ReleaseState:
 
     `serial` grows with every change, so that the newest of two copies is known; `last` is the highest number that was
     ever given, since a cookie may still name it; `stable_hash` is what the stable release is made of, known even when
-    its record is lost.
+    its record is lost, and `stable_requested` what was asked for.
     """
 
     serial: int = 0
@@ -122,6 +127,7 @@ class ReleaseState:
     withdrawn: Verdict | None = None
     finished_at: datetime | None = None
     stable_hash: str = ""
+    stable_requested: str = ""
 
     def weights(self) -> dict[Slot, int]:
         """Intended weights of both slots, in tenths of a percent; both 0 before anything serves."""

@@ -28,8 +28,7 @@ def wanted(state: ReleaseState, seen: ReleaseObservation, policy: Policy, *, hol
     """The whole wanted world, weights before pods: nothing is taken down behind a weight."""
     actions: list[Action] = []
     candidate, leaving = state.candidate, state.retiring
-    if candidate is not None and candidate.stage is Stage.RECORDING:
-        actions.append(WriteRecord(candidate.release, candidate.template_hash))
+    actions.extend(_records(state, seen))
     if candidate is not None and candidate.stage is Stage.MIGRATING:
         actions.append(Migrate(candidate.release))
     if state.live():
@@ -47,6 +46,24 @@ def wanted(state: ReleaseState, seen: ReleaseObservation, policy: Policy, *, hol
     used = {entry.slot for entry in (state.stable, candidate, leaving) if entry is not None}
     actions.extend(RemoveSlot(slot) for slot in names.SLOTS if slot not in used)
     return tuple(actions)
+
+
+def _records(state: ReleaseState, seen: ReleaseObservation) -> list[WriteRecord]:
+    """The record that is due, and those that are lost and can still be written as they were."""
+    candidate, stable = state.candidate, state.stable
+    due = []
+    if candidate is not None and (candidate.stage is Stage.RECORDING or seen.records_known):
+        again = candidate.stage is not Stage.RECORDING
+        due.append(WriteRecord(candidate.release, candidate.template_hash, again))
+    if stable is not None and seen.records_known:
+        due.append(WriteRecord(stable.release, state.stable_hash, again=True))
+    return [
+        entry
+        for entry in due
+        if entry.number not in seen.records
+        and entry.number not in seen.taken
+        and entry.template_hash == seen.template_hash
+    ]
 
 
 def _stable_pods(state: ReleaseState, seen: ReleaseObservation) -> dict[str, int]:

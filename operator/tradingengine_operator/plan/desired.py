@@ -10,7 +10,7 @@ from tradingengine_operator.builders.cache import build_cache
 from tradingengine_operator.builders.config import build_config
 from tradingengine_operator.builders.database import build_database
 from tradingengine_operator.builders.prometheus import build_prometheus
-from tradingengine_operator.builders.release import render_release
+from tradingengine_operator.builders.release import render_release, requested_hash
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,11 @@ class Desired:
     ctx: EngineContext
     foundation: tuple[Manifest, ...]
     template_hash: str
+    requested: str
 
     @classmethod
     def of(cls, ctx: EngineContext) -> Desired:
-        """Everything that is not part of a release, in the order of applying, and the hash of the release."""
+        """Everything that is not part of a release, in the order of applying, and the hashes of the release."""
         foundation = (
             build_config(ctx),
             *build_access(ctx),
@@ -31,4 +32,5 @@ class Desired:
             *build_cache(ctx),
             *build_prometheus(ctx),
         )
-        return cls(ctx, foundation, render_release(ctx, 1, "").template_hash())
+        template_hash = render_release(ctx, 1, "").template_hash()
+        return cls(ctx, foundation, template_hash, requested_hash(ctx.spec))

@@ -31,6 +31,7 @@ from tradingengine_operator.runtime.process.thread import LoopThread, loop_threa
 from tradingengine_operator.runtime.reconcile.context import Tools
 from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
 from tradingengine_operator.runtime.release.hosts import HostBook
+from tradingengine_operator.runtime.release.turns import Turns
 
 from .engines import Engines
 
@@ -76,6 +77,7 @@ async def tool_box(
             pages=PageClient(session),
             announcer=Announcer(client, os.environ.get("POD_NAME", "local")),
             metrics=metrics,
+            turns=Turns(client, options.namespaces),
             images=options.images,
             operator_version=options.operator_version,
             hosts=HostBook(options.namespaces),

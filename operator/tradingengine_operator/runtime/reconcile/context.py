@@ -21,6 +21,7 @@ from tradingengine_operator.runtime.process.clock import Clock, utc_now
 from tradingengine_operator.runtime.process.events import Announcer
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 from tradingengine_operator.runtime.release.hosts import HostBook
+from tradingengine_operator.runtime.release.turns import Turns
 
 from .child_writer import ChildWriter
 from .children import Children
@@ -41,6 +42,7 @@ class Tools:
     images: OperatorImages
     operator_version: str
     pages: PageClient
+    turns: Turns
     hosts: HostBook = field(default_factory=HostBook)
     clock: Clock = utc_now
     #: Seconds of a clock that never jumps.

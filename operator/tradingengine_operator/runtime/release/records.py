@@ -103,13 +103,21 @@ async def copy_state(p: Pass, state: ReleaseState) -> None:
     await p.writer.patch(kinds.CONFIG_MAP, metadata["name"], patch)
 
 
-async def write_record(p: Pass, action: WriteRecord) -> None:
-    """Writes the record, once; one that is there already is looked at in the next pass."""
+async def write_record(p: Pass, action: WriteRecord) -> bool:
+    """Writes the record, once. False when its name is taken by an object that is no record of this engine."""
     record = render_release(p.ctx, action.number, _requester(p.seen.engine), p.seen.at)
+    manifest = build_record_configmap(p.ctx, record)
+    name = manifest["metadata"]["name"]
     try:
-        await p.writer.create(build_record_configmap(p.ctx, record))
+        await p.writer.create(manifest)
     except ConflictError:
-        logger.info("release record %d exists already", action.number)
+        logger.info("ConfigMap %s exists already", name)
+        found = await p.tools.client.get(kinds.CONFIG_MAP, p.namespace, name)
+        return found is None or manifest["metadata"]["labels"].items() <= labels_of(found).items()
+    if action.again:
+        words = f"ConfigMap {name}, the record of a release in use, was gone: it is written again"
+        await p.tools.announcer.announce(p.seen.engine, "RecordRestored", words, warning=True)
+    return True
 
 
 async def prune_records(p: Pass, numbers: list[int], state: ReleaseState) -> None:

@@ -28,6 +28,7 @@ from tradingengine_operator.flows.policy import Policy, policy_of
 from tradingengine_operator.flows.references import RouteIntent
 from tradingengine_operator.flows.release import step
 from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Stage, only_held
+from tradingengine_operator.flows.upgrade import may_wait
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key
 from tradingengine_operator.plan.routes import read_route
@@ -57,6 +58,8 @@ from tradingengine_operator.runtime.release.view import ReleaseView
 
 #: Steps of one pass; a pass that would need more goes on in the next one.
 STEPS_PER_PASS = 8
+#: How often a release that waits for its turn asks again.
+TURN_SECONDS = 15.0
 #: What a release cannot be judged without.
 JUDGED_BY = (kinds.POD, kinds.DEPLOYMENT, kinds.ROUTE)
 
@@ -69,6 +72,7 @@ class ReleaseRunner:
         self._quiet = QuietWatch()
         self._route = RouteWatch()
         self._sampler = Sampler()
+        self._taken: frozenset[int] = frozenset()
 
     async def run(self, p: Pass, status: StatusWriter, *, may_start: bool) -> Findings:
         """Goes as many steps as can be gone at once; UnreadError when pods, Deployments or the route are not known."""
@@ -91,6 +95,7 @@ class ReleaseRunner:
                         await copy_state(p, decision.state)
             acted = await self._act(p, status, view, decision.actions, findings)
             findings.look_again(decision.recheck)
+            findings.look_again(TURN_SECONDS if view.waits else None)
             if findings.failure is not None or not (moved or acted):
                 break
             findings.recheck = None
@@ -128,6 +133,9 @@ class ReleaseRunner:
         route = read_route(p.children.route, p.ctx.name, intent.target.gateway)
         seen = ReleaseObservation(
             template_hash=p.desired.template_hash,
+            requested=p.desired.requested,
+            taken=self._taken,
+            records_known=p.children.knows(kinds.CONFIG_MAP),
             records={number: record.template_hash() if record else "" for number, record in records.items()},
             may_start=may_start,
             slots={slot: await self._slot(p, state, slot, judging=policy is not None) for slot in names.SLOTS},
@@ -136,7 +144,11 @@ class ReleaseRunner:
         )
         if policy is not None:
             seen = await self._sampler.complete(p, state, seen, policy)
-        return ReleaseView(records, seen, self._route.explain(p, route, intent, Findings()), intent)
+        waits = ""
+        if policy is not None and may_start and may_wait(state, seen):
+            waits = await p.tools.turns.ask((p.namespace, p.ctx.name))
+        shown = self._route.explain(p, route, intent, Findings())
+        return ReleaseView(records, replace(seen, turn=not waits), shown, intent, waits=waits)
 
     async def _slot(self, p: Pass, state: ReleaseState, slot: Slot, *, judging: bool) -> SlotObservation:
         leaving = judging and state.retiring is not None and state.retiring.slot == slot
@@ -172,7 +184,8 @@ class ReleaseRunner:
     async def _one(self, p: Pass, status: StatusWriter, view: ReleaseView, action: Action) -> bool:
         match action:
             case WriteRecord():
-                await write_record(p, action)
+                if not await write_record(p, action):
+                    self._taken |= {action.number}
                 return True
             case Migrate():
                 return await self._migrate(p, view, action)

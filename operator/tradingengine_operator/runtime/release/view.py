@@ -19,7 +19,8 @@ class ReleaseView:
     """Records by number (None for one that cannot be read), and what the release flow was given to decide by.
 
     `route` is the flow's own, with the Gateway's silence explained; `held` says why a candidate with weight waits.
-    `intent` says where the route is to hang, and what keeps it from there.
+    `intent` says where the route is to hang, and what keeps it from there. `waits` is what a release waits for that
+    only follows this operator's rendering.
     """
 
     records: Mapping[int, ReleaseRecord | None]
@@ -27,6 +28,7 @@ class ReleaseView:
     route: RouteObservation
     intent: RouteIntent
     held: Held | None = None
+    waits: str = ""
 
     @property
     def slots(self) -> Mapping[Slot, SlotObservation]:

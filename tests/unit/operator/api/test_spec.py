@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from tradingengine_operator.api import TradingEngineSpec, TradingEngineStatus, seconds
+from tradingengine_operator.api.base import unknown_fields
 from tradingengine_operator.api.spec import Segment
 
 pytestmark = pytest.mark.unit
@@ -85,12 +86,6 @@ def test_sizes_have_defaults_without_a_branch() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"features": {}}, "features is not available in this version"),
-        ({"backup": {}}, "backup is not available in this version"),
-        ({"rollout": {"approvals": 0}}, "approvals is not available in this version"),
-        ({"edge": {"devices": []}}, "devices is not available in this version"),
-        ({"risk": {"longOptions": {}}}, "longOptions is not available in this version"),
-        ({"risk": {"derivatives": {}}}, "derivatives is not available in this version"),
         ({"rollout": {"window": "outsideMarketHours"}}, "window: only any is available"),
         ({"gateway": {"metrics": {"dialect": "envoy"}}}, "dialect: only traefik or none is available"),
         ({"brokers": [{"name": "fyers"}]}, "name: only paper is available"),
@@ -112,8 +107,29 @@ def test_what_the_server_refuses_is_refused_here_too(values: dict[str, Any], wor
         spec(**values)
 
 
-def test_fields_of_a_newer_version_are_ignored_on_reading() -> None:
-    assert spec(colour="red", api={"threads": 4}) == spec()
+def test_fields_of_a_newer_version_are_ignored_and_named() -> None:
+    """A later chart's definition fills its defaults into every engine, of fields that are reserved or unheard of."""
+    later: dict[str, Any] = {
+        "version": "1.4.2",
+        "colour": "red",
+        "features": {"btst": True},
+        "api": {"threads": 4, "replicas": {"min": 3, "surge": 1}},
+        "edge": {"devices": ["TPU"], "offline": {"mode": "hibernate"}},
+        "brokers": [{"name": "paper", "account": "x"}],
+        "rollout": {"approvals": 9, "onOpen": None},
+    }
+    assert TradingEngineSpec.model_validate(later) == spec(api={"replicas": {"min": 3}})
+    assert sorted(unknown_fields(TradingEngineSpec, later, "spec")) == [
+        "spec.api.replicas.surge",
+        "spec.api.threads",
+        "spec.brokers[0].account",
+        "spec.colour",
+        "spec.edge.devices",
+        "spec.edge.offline",
+        "spec.features",
+        "spec.rollout.approvals",
+    ]
+    assert list(unknown_fields(TradingEngineSpec, spec().to_manifest(), "spec")) == []
 
 
 def test_status_finds_a_condition_by_type() -> None:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import copy
+import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
+from tradingengine_operator.api import TradingEngineSpec
+from tradingengine_operator.api.values import HostName
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.builders.edge import build_edge
 from tradingengine_operator.builders.migrations import build_migration
-from tradingengine_operator.builders.release import build_record_configmap, parse_record, render_release
+from tradingengine_operator.builders.release import (
+    build_record_configmap,
+    parse_record,
+    render_release,
+    requested_hash,
+)
 from tradingengine_operator.builders.slots import build_hpa, build_slot
 from tradingengine_operator.errors import RecordError
 
+from tests.drawn import draw_spec
 from tests.unit.operator.builders.engines import CREATED, context, record
 
 pytestmark = pytest.mark.unit
@@ -91,6 +102,59 @@ def test_hash_ignores_what_does_not_run(change: dict[str, Any]) -> None:
 )
 def test_hash_changes_with_what_runs(change: dict[str, Any]) -> None:
     assert record(context(change)).template_hash() != record(context()).template_hash()
+
+
+def test_what_is_asked_for_changes_with_what_runs_and_with_nothing_else() -> None:
+    """By it a verdict is known again after an upgrade of the operator, and an upgrade is told from a wish."""
+    rng = random.Random(7)
+    base = context()
+    hashes = (record(base).template_hash(), requested_hash(base.spec))
+    changed = kept = 0
+    while changed < 150 or kept < 40:
+        try:
+            ctx = context(draw_spec(rng))
+        except ValidationError:
+            continue
+        same = record(ctx).template_hash() == hashes[0]
+        # An image or a quantity that is written out as it would be anyway asks for nothing else, and need not be known.
+        assert same or requested_hash(ctx.spec) != hashes[1], ctx.spec
+        changed, kept = changed + (not same), kept + same
+        if same and ctx.spec.images == base.spec.images and ctx.spec.api.resources == base.spec.api.resources:
+            assert requested_hash(ctx.spec) == hashes[1], ctx.spec
+
+
+def test_what_is_asked_for_does_not_change_with_the_operator() -> None:
+    """Another registry, another rendering, a later version's new field with its default."""
+
+    class Later(TradingEngineSpec):
+        host: HostName = "desk.localhost"
+        second_factor: str = "optional"
+
+    ctx = context({"images": {"edge": "registry.test/edge:1"}, "risk": {"cash": {"order": 1}}})
+    other = replace(ctx, images=replace(ctx.images, registry="other.test"))
+    assert record(other).template_hash() != record(ctx).template_hash()
+    assert requested_hash(Later.model_validate(ctx.spec.to_manifest())) == requested_hash(ctx.spec)
+
+
+def test_pods_are_made_of_nothing_but_their_record() -> None:
+    """What code adds on applying changes with the operator, and would replace pods of a release that runs."""
+    kept = record(context())
+    marked = {"{release}": "7", "{slot}": "b"}
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: filled(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [filled(entry) for entry in value]
+        return marked.get(value, value) if isinstance(value, str) else value
+
+    ctx = context()
+    for component in names.SLOT_COMPONENTS:
+        template = build_slot(ctx, kept, component, "b", 1)[2]["spec"]["template"]
+        assert template == filled(getattr(kept.templates, component))
+        assert template["metadata"]["labels"][names.LABEL_SLOT] == "b"
+    assert build_edge(ctx, kept)[1]["spec"]["template"] == filled(kept.templates.edge)
+    assert build_migration(ctx, kept)["spec"]["template"] == filled(kept.templates.migrations)
 
 
 def test_a_slot_is_rendered_from_its_record_alone() -> None:

@@ -18,7 +18,7 @@ from tradingengine_operator.errors import ApiError, ConflictError, NotFoundError
 from tradingengine_operator.flows.pod_observation import is_ready
 from tradingengine_operator.flows.state import parse_time
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.kinds import Kind
+from tradingengine_operator.plan.kinds import Kind, kind_of
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
@@ -54,8 +54,7 @@ class FakeApi:
         if kind.kind in self.fail:
             raise self.fail[kind.kind]
         # The Gateway is the one object of another namespace.
-        near = namespace == NAMESPACE or kind.cluster or kind == kinds.GATEWAY
-        found = self.objects.get((kind.kind, name)) if near else None
+        found = self.objects.get((kind.kind, name)) if namespace == NAMESPACE or kind == kinds.GATEWAY else None
         return _copy(found)
 
     async def list_all(self, kind: Kind, namespace: str, selector: Mapping[str, str] | None = None) -> list[Manifest]:
@@ -66,7 +65,7 @@ class FakeApi:
             _copy(manifest)
             for (kind_name, _), manifest in sorted(self.objects.items())
             if kind_name == kind.kind
-            and (namespace == NAMESPACE or kind.cluster)
+            and namespace == NAMESPACE
             and dict(selector or {}).items() <= (manifest["metadata"].get("labels") or {}).items()
         ]
 
@@ -156,7 +155,7 @@ class FakeApi:
 
     def put(self, manifest: Manifest) -> Manifest:
         """Writes as a person or a controller, uncounted."""
-        key = (manifest["kind"], manifest["metadata"]["name"])
+        key = (kind_of(manifest).kind, manifest["metadata"]["name"])
         return self._store(key, _copy(manifest), _entry("person", "", {}, "Update"), self.objects.get(key))
 
     def play(self) -> None:

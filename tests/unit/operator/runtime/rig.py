@@ -23,6 +23,7 @@ from tradingengine_operator.runtime.process.loop import Outcome
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 from tradingengine_operator.runtime.reconcile.context import Tools
 from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
+from tradingengine_operator.runtime.release.turns import Turns
 from tradingengine_operator.samples import Counts, Kind, OwnAnswer, Sample
 
 from tests.unit.operator.builders.engines import IMAGES
@@ -40,7 +41,6 @@ class FakeControl:
     flat: bool = True
     epoch: int = 1
     recovered: bool = True
-    idle: bool = True
     #: The edge answers, and its journal is still being opened.
     opening: bool = False
     #: Every pod knows another token than the operator.
@@ -62,9 +62,7 @@ class FakeControl:
             return PodState("edge", "1", "1.4.2", None, "serving", 0, 0, None, unready=why)
         # One answer for all pods: the edge alone is ever drained, and it must see that it is.
         word = "draining" if self.draining else "withdrawn" if self.withdrawn else "serving"
-        edge = EdgeFacts(
-            epoch=self.epoch, idle=self.idle, flat=self.flat, trading_state="ACTIVE", recovered=self.recovered
-        )
+        edge = EdgeFacts(epoch=self.epoch, idle=True, flat=self.flat, trading_state="ACTIVE", recovered=self.recovered)
         return PodState("any", self.edge_release(), "1.4.2", "0001", word, 0, 0, edge, unready=self.unready)
 
     async def withdraw(self, address: str, token: str, release: int, spread: float) -> PodState:
@@ -138,11 +136,10 @@ class Bench:
         self.prometheus = FakePrometheus(dict.fromkeys(range(1, 50), "0"))
         self.pages = FakePages()
         self.metrics = OperatorMetrics()
+        self.images = IMAGES
         self.api.clock = lambda: self.now
         gateway = {"name": "web", "namespace": "gateway"}
         self.api.put({"apiVersion": kinds.GATEWAY.api_version, "kind": kinds.GATEWAY.kind, "metadata": gateway})
-        node = {"name": "desk-box", "labels": {names.PLANE_KEY: names.PLANE_EDGE}}
-        self.api.put({"apiVersion": "v1", "kind": kinds.NODE.kind, "metadata": node})
         self.ask(**spec)
         self.engine = self.operator()
 
@@ -183,8 +180,9 @@ class Bench:
             prometheus=cast(PrometheusClient, self.prometheus),
             announcer=Announcer(client, "test"),
             metrics=self.metrics,
-            images=IMAGES,
+            images=self.images,
             operator_version="0.1.0",
+            turns=Turns(client, (NAMESPACE,)),
             pages=cast(PageClient, self.pages),
             clock=lambda: self.now,
             ticks=lambda: self.now.timestamp(),

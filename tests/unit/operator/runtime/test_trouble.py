@@ -286,22 +286,6 @@ async def test_a_check_that_is_switched_off_shows() -> None:
     assert "error-rate" in bench.condition("ReleaseHealthy")["message"]
 
 
-async def test_a_missing_record_of_what_serves_is_said_and_nothing_is_taken_down() -> None:
-    bench = await running()
-    record = bench.api.objects.pop(("ConfigMap", "desk-release-1"))
-    before = bench.names(kinds.DEPLOYMENT)
-    for _ in range(3):
-        await bench.turn()
-    assert bench.state().candidate is None
-    assert bench.names(kinds.AUTOSCALER) == {"desk-api-a"}
-    assert bench.names(kinds.DEPLOYMENT) == before
-    assert bench.condition("ReleaseHealthy")["reason"] == "RecordMissing"
-    assert "desk-release-1" in bench.condition("ReleaseHealthy")["message"]
-    bench.api.objects["ConfigMap", "desk-release-1"] = record
-    await bench.turn()
-    assert bench.condition("ReleaseHealthy")["reason"] == "Serving"
-
-
 async def test_a_gateway_whose_controller_died_does_not_look_ready() -> None:
     bench = await running()
     bench.api.gateway_works = False
