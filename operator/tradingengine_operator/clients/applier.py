@@ -32,7 +32,6 @@ class Applier:
         self._client = client
         # By namespace first: engines of the same name in two of them have children of the same names.
         self._done: dict[tuple[str, Key, str], tuple[str, str, str]] = {}
-        self._versions: dict[tuple[str, str, str], str] = {}
 
     async def ensure(
         self, manifest: Manifest, observed: Mapping[str, Any] | None, *, subresource: str = ""
@@ -49,8 +48,6 @@ class Applier:
                 raise
             applied = await self._force(manifest)
         self._done[key] = (wanted, *_fingerprint(applied))
-        metadata = applied["metadata"]
-        self._versions[metadata["namespace"], applied["kind"], metadata["name"]] = metadata.get("resourceVersion", "")
         return applied, observed is None or _version(observed) != _version(applied)
 
     async def _force(self, manifest: Manifest) -> Manifest:
@@ -62,10 +59,6 @@ class Applier:
         patch = {"spec": manifest["spec"]}
         await self._client.merge_patch(kind_of(manifest), metadata["namespace"], metadata["name"], patch)
         return await self._client.apply(manifest)
-
-    def is_echo(self, namespace: str, kind: str, name: str, resource_version: str) -> bool:
-        """Whether an event only shows our own last write."""
-        return bool(resource_version) and self._versions.get((namespace, kind, name)) == resource_version
 
     def forget(self, namespace: str, key: Key) -> None:
         """Forgets an object that was deleted."""

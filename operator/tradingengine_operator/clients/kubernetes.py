@@ -272,6 +272,7 @@ class KubernetesClient:
             once.close()
             raise
         request = asyncio.create_task(once)
+        request.add_done_callback(lambda task: task.cancelled() or task.exception())  # heard, also when given up
         try:
             while not (await asyncio.wait({request}, timeout=None if math.isinf(left) else left))[0]:
                 left = self._guard(begun=True)

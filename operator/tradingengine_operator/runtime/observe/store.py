@@ -11,9 +11,8 @@ A stored object is never changed: whoever reads it must not change it either, an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.plan import kinds
@@ -25,35 +24,11 @@ NOT_LISTED = "it was not listed yet"
 _OBSERVED_NAMES = frozenset(kind.kind for kind in OBSERVED)
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """The children of one engine at one moment.
+class Change(NamedTuple):
+    """An object that is new or newer than what was known, or that is gone."""
 
-    `missing` says by kind why it cannot be listed. Of such a kind `objects` has what was last seen, which may be gone
-    or changed since: good enough to show, too old to act on.
-    """
-
-    objects: Mapping[Key, Manifest] = field(default_factory=dict)
-    missing: Mapping[str, str] = field(default_factory=dict)
-    engine: str = ""
-
-    def of(self, kind: kinds.Kind) -> list[Manifest]:
-        """All children of a kind."""
-        return [manifest for key, manifest in self.objects.items() if key.kind == kind.kind]
-
-    def get(self, kind: kinds.Kind, name: str) -> Manifest | None:
-        """One child, None when it is not there."""
-        return self.objects.get(Key(kind.kind, name))
-
-    @property
-    def pods(self) -> list[Manifest]:
-        """All pods."""
-        return self.of(kinds.POD)
-
-    @property
-    def route(self) -> Manifest | None:
-        """The engine's HTTPRoute."""
-        return self.get(kinds.ROUTE, names.route(self.engine))
+    manifest: Manifest
+    gone: bool
 
 
 class ObservedStore:
@@ -94,25 +69,24 @@ class ObservedStore:
             self._remove(key)
         return old is not None
 
-    def replace(self, kind: kinds.Kind, listing: Iterable[Manifest], version: int) -> set[str]:
-        """Takes a whole list in, which is as of `version`; engines whose objects changed by it.
+    def replace(self, kind: kinds.Kind, listing: Iterable[Manifest], version: int) -> list[Change]:
+        """Takes a whole list in, which is as of `version`; what changed by it.
 
         What the list lacks is gone, unless it is newer than the list. The kind counts as listed from now on.
         """
-        touched, listed = set[str](), set[Key]()
+        changes, listed = list[Change](), set[Key]()
         for manifest in listing:
             listed.add(key_of(manifest))
             if self.put(manifest):
-                touched.add(engine_of(manifest))
+                changes.append(Change(manifest, gone=False))
         for key, manifest in [entry for entry in self._objects.items() if entry[0].kind == kind.kind]:
             if key not in listed and version_of(manifest) <= version:
-                touched.add(engine_of(manifest))
+                changes.append(Change(manifest, gone=True))
                 self._remove(key)
         self._listed[kind.kind] = max(version, self._listed.get(kind.kind, -1))
         self._gone = {key: gone for key, gone in self._gone.items() if key.kind != kind.kind or gone > version}
-        if self._missing.pop(kind.kind, None) is not None:
-            touched |= set(self._children)
-        return touched
+        self._missing.pop(kind.kind, None)
+        return changes
 
     def forbid(self, kind: kinds.Kind, why: str) -> bool:
         """A kind cannot be listed; True when that is news."""
@@ -145,10 +119,12 @@ class ObservedStore:
         """All engines."""
         return [manifest for key, manifest in self._objects.items() if key.kind == kinds.ENGINE.kind]
 
-    def snapshot(self, engine: str) -> Snapshot:
-        """Children of an engine as they are now; what comes later does not change it."""
-        children = MappingProxyType(dict(self._children.get(engine, {})))
-        return Snapshot(children, self.missing, engine)
+    def children(self, engine: str) -> Mapping[Key, Manifest]:
+        """Children of an engine as they are now; what comes later does not change it.
+
+        Of a kind that is `missing` it has what was last seen, which may be gone or changed since.
+        """
+        return MappingProxyType(dict(self._children.get(engine, {})))
 
     def __iter__(self) -> Iterator[Manifest]:
         return iter(list(self._objects.values()))

@@ -24,7 +24,7 @@ async def ensure_secrets(p: Pass) -> tuple[Secrets, Findings]:
     earlier pass knew them, only the control token is made anew: pods read it again from their volume.
     """
     own = [names.database(p.ctx.name), names.cache(p.ctx.name), names.control_secret(p.ctx.name)]
-    observed = {name: await p.tools.client.get(kinds.SECRET, p.namespace, name) for name in own}
+    observed = {name: await p.tools.secrets.get(p.namespace, p.ctx.name, name) for name in own}
     existing = {
         name: {**p.seen.secrets.get(name, {}), **{key: value for key, value in _decoded(secret or {}).items() if value}}
         for name, secret in observed.items()
@@ -35,10 +35,12 @@ async def ensure_secrets(p: Pass) -> tuple[Secrets, Findings]:
     for manifest in build_secrets(p.ctx, existing, lambda: secrets.token_urlsafe(24)):
         name = manifest["metadata"]["name"]
         if name not in lost:
-            await p.tools.applier.ensure(manifest, observed.get(name))
+            written, _ = await p.tools.applier.ensure(manifest, observed.get(name))
+            p.tools.secrets.wrote(p.namespace, p.ctx.name, written)
             known[name] = _decoded(manifest)
     problem = next((("CredentialsLost", message) for message in lost.values()), await _referenced_secrets(p, known))
     if problem is not None:
+        p.tools.secrets.forget(p.namespace, p.ctx.name)
         findings.say("SecretsReady", "False", *problem)
         findings.look_again(WAIT_SECONDS * 3)
     else:
@@ -92,7 +94,7 @@ async def _referenced_secrets(p: Pass, known: dict[str, Mapping[str, str]]) -> t
             continue
         name, key = store.managed.secret_name, store.managed.key
         where = f"spec.{what}.managed.secretName"
-        secret = await p.tools.client.get(kinds.SECRET, p.namespace, name)
+        secret = await p.tools.secrets.get(p.namespace, p.ctx.name, name)
         if secret is None:
             mend = f"create it with key {key}, and label it {names.LABEL_USE}={p.ctx.name}"
             return "SecretMissing", explain(f"Secret {name} of {where} does not exist", mend)

@@ -19,7 +19,7 @@ class Watchdog:
     """Beats once a second in the event loop that does the work; any thread may look at it."""
 
     def __init__(self, metrics: OperatorMetrics, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._metrics = metrics
+        self.metrics = metrics
         self._monotonic = monotonic
         self._last = monotonic()
 
@@ -28,8 +28,8 @@ class Watchdog:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             now = self._monotonic()
-            self._metrics.loop_lag.set(max(0.0, now - self._last - BEAT_SECONDS))
-            self._metrics.lease_held.set(int(leading()))
+            self.metrics.loop_lag.set(max(0.0, now - self._last - BEAT_SECONDS))
+            self.metrics.lease_held.set(int(leading()))
             self._last = now
 
     @property

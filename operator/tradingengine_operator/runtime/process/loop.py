@@ -32,12 +32,14 @@ class Outcome:
     """What a pass says: look again after so many seconds at the latest, and whether the engine is gone.
 
     `urgent` keeps that time even after a failure: a release that has weight is judged on, whatever else is broken.
+    `judged` says that the pass looked at the releases, whatever else it met with.
     """
 
     recheck: float | None = None
     failed: bool = False
     gone: bool = False
     urgent: bool = False
+    judged: bool = False
 
 
 @dataclass

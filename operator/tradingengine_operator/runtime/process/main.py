@@ -16,14 +16,19 @@ import aiohttp
 from tradingengine_operator.builders import OperatorImages
 from tradingengine_operator.clients.applier import Applier
 from tradingengine_operator.clients.control import ControlClient
-from tradingengine_operator.clients.kubernetes import KubernetesClient, api_client, load_api_client
+from tradingengine_operator.clients.kubernetes import Guard, KubernetesClient, api_client, load_api_client
 from tradingengine_operator.clients.pages import PageClient
 from tradingengine_operator.clients.prometheus import PrometheusClient
 from tradingengine_operator.errors import LeaseLostError
 from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.observe.feed import Feed
+from tradingengine_operator.runtime.observe.reader import ListReader, Reader, StoreReader
+from tradingengine_operator.runtime.observe.secrets import SecretReader
+from tradingengine_operator.runtime.observe.store import Stores
+from tradingengine_operator.runtime.observe.watch import NamespaceWatch, first_of
 from tradingengine_operator.runtime.process.events import Announcer
 from tradingengine_operator.runtime.process.health import HealthServer, Watchdog
-from tradingengine_operator.runtime.process.kopf_adapter import run_kopf
+from tradingengine_operator.runtime.process.kopf_adapter import KopfStreams
 from tradingengine_operator.runtime.process.lease import TRY_SECONDS, Elector
 from tradingengine_operator.runtime.process.loop import WorkLoop
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
@@ -64,13 +69,19 @@ class Options:
 
 @asynccontextmanager
 async def tool_box(
-    options: Options, client: KubernetesClient, metrics: OperatorMetrics, guard: Callable[[], object] = lambda: None
+    options: Options,
+    client: KubernetesClient,
+    reader: Reader,
+    metrics: OperatorMetrics,
+    guard: Callable[[], object] = lambda: None,
 ) -> AsyncIterator[Tools]:
     """The tools that all engines share, closed at the end. `guard` raises when nothing may be changed."""
     # Pods are asked by their own address, never by a proxy of the environment.
     async with aiohttp.ClientSession(trust_env=False, connector=aiohttp.TCPConnector(limit=32)) as session:
         yield Tools(
             client=client,
+            reader=reader,
+            secrets=SecretReader(client),
             applier=Applier(client),
             control=ControlClient(session, port=options.control_port, guard=guard),
             prometheus=PrometheusClient(session),
@@ -89,18 +100,39 @@ async def run_operator(options: Options) -> int:
     metrics = OperatorMetrics()
     watchdog = Watchdog(metrics)
     async with api_client() as api, elector_in_thread(options, watchdog) as (elector, thread):
-        client = KubernetesClient(api, guard=elector.guard, observer=metrics.count_call)
-        async with tool_box(options, client, metrics, elector.guard) as tools:
+        stores = Stores(options.namespaces)
+        client = KubernetesClient(api, guard=elector.guard, observer=metrics.count_call, answers=stores)
+        async with tool_box(options, client, StoreReader(stores), metrics, elector.guard) as tools:
             engines = Engines(tools)
             health = HealthServer(metrics, watchdog, engines.stuck, lambda: True)
             await health.start(options.metrics_port)
             beat = asyncio.create_task(watchdog.beat(lambda: elector.leading))
             try:
-                await _lead(options, elector, thread, engines)
+                await _lead(options, elector, thread, Work(tools, engines, stores, elector.guard))
             finally:
                 beat.cancel()
                 await health.stop()
     return EXIT_OK
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done while the Lease is held."""
+
+    tools: Tools
+    engines: Engines
+    stores: Stores
+    guard: Guard
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Watches every namespace, each by itself, and looks after the engines there."""
+        metrics = self.tools.metrics
+        streams = KopfStreams(self.engines, metrics, self.guard, lambda: hear_signals(stopping))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.engines.run(stopping))
+            for store in self.stores:
+                feed = Feed(store, self.tools.client, self.engines, metrics)
+                group.create_task(NamespaceWatch(feed, streams, metrics).run(stopping))
 
 
 @asynccontextmanager
@@ -109,7 +141,7 @@ async def elector_in_thread(options: Options, watchdog: Watchdog) -> AsyncIterat
     async with loop_thread("lease") as thread:
         api = await thread.call(load_api_client())
         try:
-            client = KubernetesClient(api, timeout=TRY_SECONDS)
+            client = KubernetesClient(api, observer=watchdog.metrics.count_call, timeout=TRY_SECONDS)
             yield (
                 Elector(
                     client,
@@ -124,14 +156,16 @@ async def elector_in_thread(options: Options, watchdog: Watchdog) -> AsyncIterat
             await thread.call(api.close())  # type: ignore[no-untyped-call]
 
 
-async def _lead(options: Options, elector: Elector, thread: LoopThread, engines: Engines) -> None:
+async def _lead(options: Options, elector: Elector, thread: LoopThread, work: Work) -> None:
     """Waits for the Lease, works until a signal ends that, and gives the Lease up. Its loss ends the process."""
-    loop, held = asyncio.get_running_loop(), asyncio.Event()
+    loop, held, stopping = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    hear_signals(stopping)
     election = thread.call(lead_or_end(elector, lambda: loop.call_soon_threadsafe(held.set)))
     try:
-        if await _held_before_a_signal(held):
+        await first_of(None, held, stopping)
+        if not stopping.is_set():
             logger.info("holds lease %s/%s", options.lease_namespace, options.lease_name)
-            await run_kopf(engines, options.namespaces)
+            await work.run(stopping)
     finally:
         election.cancel()
         await thread.call(elector.release())
@@ -151,18 +185,11 @@ async def lead_or_end(elector: Elector, held: Callable[[], object]) -> None:
     os._exit(EXIT_LEASE_LOST)
 
 
-async def _held_before_a_signal(held: asyncio.Event) -> bool:
-    """Waits for the Lease; False when a signal came first. kopf takes the signals over once it runs."""
-    loop, signalled = asyncio.get_running_loop(), asyncio.Event()
+def hear_signals(stopping: asyncio.Event) -> None:
+    """Signals set `stopping`; to be called again whenever kopf has taken them for itself."""
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled.set)
-    waits = [asyncio.create_task(event.wait()) for event in (held, signalled)]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for task in waits:
-        task.cancel()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.remove_signal_handler(number)
-    return not signalled.is_set()
+        loop.add_signal_handler(number, stopping.set)
 
 
 async def run_once(options: Options) -> int:
@@ -171,7 +198,7 @@ async def run_once(options: Options) -> int:
     failed = False
     async with api_client() as api:
         client = KubernetesClient(api, observer=metrics.count_call)
-        async with tool_box(options, client, metrics) as tools:
+        async with tool_box(options, client, ListReader(client), metrics) as tools:
             for namespace in options.namespaces:
                 for engine in await client.list_all(kinds.ENGINE, namespace):
                     failed = await _settle(tools, namespace, engine["metadata"]["name"]) or failed

@@ -26,6 +26,15 @@ class OperatorMetrics:
         self.api_calls = Counter(
             f"{prefix}_api_call", "Calls to the API server.", ("kind", "verb", "result"), registry=registry
         )
+        self.watch_restarts = Counter(
+            f"{prefix}_watch_restart", "Watches that were begun anew.", ("namespace", "reason"), registry=registry
+        )
+        self.unobserved = Gauge(
+            f"{prefix}_unobserved", "Kinds that cannot be listed.", ("namespace", "kind"), registry=registry
+        )
+        self.judged_age = Gauge(
+            f"{prefix}_judged_seconds", "Time since a pass last judged an engine.", engine, registry=registry
+        )
         self.control_calls = Counter(
             f"{prefix}_control_call", "Calls to pods' control API.", ("call", "result"), registry=registry
         )
@@ -69,5 +78,6 @@ class OperatorMetrics:
             self.error_rate,
             self.edge_flat,
             self.last_success,
+            self.judged_age,
         ):
             family.remove_by_labels({"namespace": namespace, "engine": engine})

@@ -12,8 +12,9 @@ from tradingengine_operator.errors import LeaseLostError, OperatorError
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.kinds import Kind, kind_of
 from tradingengine_operator.plan.objects import Key, key_of
+from tradingengine_operator.runtime.observe.reader import Reader
 
-from .children import Children, read_children
+from .children import Children
 
 
 class ChildWriter:
@@ -23,8 +24,11 @@ class ChildWriter:
     (UnreadError): nobody knows what would be overwritten.
     """
 
-    def __init__(self, client: KubernetesClient, applier: Applier, namespace: str, seen: Children) -> None:
+    def __init__(
+        self, client: KubernetesClient, reader: Reader, applier: Applier, namespace: str, seen: Children
+    ) -> None:
         self._client = client
+        self._reader = reader
         self._applier = applier
         self._namespace = namespace
         self.seen = seen
@@ -32,7 +36,7 @@ class ChildWriter:
 
     async def refresh(self) -> Children:
         """Reads the children again."""
-        self.seen = await read_children(self._client, self._namespace, self.seen.engine)
+        self.seen = await self._reader.children(self._namespace, self.seen.engine)
         return self.seen
 
     async def ensure(self, manifest: Manifest) -> Manifest:

@@ -1,6 +1,6 @@
 """The children of one engine as they were read. What cannot be read is not taken for absent: to ask for it is an error.
 
-`read_children` is the only place where they are read, `ChildWriter` the only one where they are written.
+A `Reader` is the only way to read them (runtime/observe), `ChildWriter` the only hand that writes them.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from tradingengine_operator.clients.pages import PageClient
 from tradingengine_operator.clients.prometheus import PrometheusClient
 from tradingengine_operator.flows.state import INITIAL, ReleaseState, parse_time
 from tradingengine_operator.plan.desired import Desired
+from tradingengine_operator.runtime.observe.reader import Reader
+from tradingengine_operator.runtime.observe.secrets import SecretReader
 from tradingengine_operator.runtime.process.clock import Clock, utc_now
 from tradingengine_operator.runtime.process.events import Announcer
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
@@ -34,6 +36,8 @@ class Tools:
     """What all engines share."""
 
     client: KubernetesClient
+    reader: Reader
+    secrets: SecretReader
     applier: Applier
     control: ControlClient
     prometheus: PrometheusClient

@@ -26,7 +26,6 @@ from tradingengine_operator.runtime.release.records import stored_state
 from tradingengine_operator.runtime.release.runner import ReleaseRunner, carries_weight
 
 from .child_writer import ChildWriter
-from .children import read_children
 from .context import Observation, Pass, Secrets, Tools
 from .findings import Findings
 from .specification import Specification, specification_of
@@ -77,7 +76,7 @@ class EngineReconciler:
             logger.warning("phase Deleting was not written: %s", type(error).__name__)
 
     async def _reconcile(self) -> Outcome:
-        engine = await self._tools.client.get(kinds.ENGINE, self._namespace, self._name)
+        engine = await self._tools.reader.engine(self._namespace, self._name)
         if engine is None or engine["metadata"].get("deletionTimestamp"):
             return Outcome(gone=True)
         p, status, asked = await self._begin(engine)
@@ -93,7 +92,7 @@ class EngineReconciler:
 
     async def _begin(self, engine: Manifest, *, deleting: bool = False) -> tuple[Pass, StatusWriter, Specification]:
         """What this pass is built on. The stored state comes first: no other trouble may lose it."""
-        children = await read_children(self._tools.client, self._namespace, self._name)
+        children = await self._tools.reader.children(self._namespace, self._name)
         seen, found = Observation(engine, children, self._tools.clock(), secrets=self._secrets), Findings()
         with found.attempt():
             seen = replace(seen, state=stored_state(engine, children))
@@ -101,7 +100,7 @@ class EngineReconciler:
         asked = specification_of(engine["spec"], self._last_valid or read_applied(children))
         self._last_valid = asked.spec
         ctx = self._context(engine, asked.spec or TradingEngineSpec(version="0.0.0"))
-        writer = ChildWriter(self._tools.client, self._tools.applier, self._namespace, children)
+        writer = ChildWriter(self._tools.client, self._tools.reader, self._tools.applier, self._namespace, children)
         p = Pass(self._tools, ctx, seen, self._plan(ctx), writer)
         status = StatusWriter(p, self._edge.view, invalid=asked.problem, paused=asked.paused, deleting=deleting)
         if not deleting:
@@ -201,7 +200,8 @@ class EngineReconciler:
         judged = status.state.candidate is not None and self._urgent
         if judged or (self._urgent and failure is not None):
             found.look_again(URGENT_SECONDS)
-        return Outcome(recheck=found.recheck, failed=failure is not None, urgent=self._urgent)
+        seen = status.view is not None
+        return Outcome(recheck=found.recheck, failed=failure is not None, urgent=self._urgent, judged=seen)
 
     def _plan(self, ctx: EngineContext) -> Desired:
         """What this specification asks for, built once."""

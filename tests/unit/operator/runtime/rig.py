@@ -18,6 +18,8 @@ from tradingengine_operator.clients.prometheus import PrometheusClient
 from tradingengine_operator.errors import ControlError, TokenRefusedError
 from tradingengine_operator.flows.state import ReleaseState, load_state
 from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.observe.reader import ListReader
+from tradingengine_operator.runtime.observe.secrets import SecretReader
 from tradingengine_operator.runtime.process.events import Announcer
 from tradingengine_operator.runtime.process.loop import Outcome
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
@@ -175,6 +177,8 @@ class Bench:
         client = cast(KubernetesClient, self.api)
         tools = Tools(
             client=client,
+            reader=ListReader(client),
+            secrets=SecretReader(client, seconds=0.0),
             applier=Applier(client),
             control=cast(ControlClient, self.control),
             prometheus=cast(PrometheusClient, self.prometheus),

@@ -30,8 +30,8 @@ async def tended(bench: Bench) -> AsyncIterator[tuple[Engines, asyncio.Task[None
     """Loops that look after the bench's engine."""
     engines = Engines(bench.engine._tools)
     stopped = asyncio.Event()
-    uid = bench.api.objects[kinds.ENGINE.kind, "desk"]["metadata"]["uid"]
-    task = asyncio.create_task(engines.run(NAMESPACE, "desk", uid, stopped))
+    task = asyncio.create_task(engines.run(stopped))
+    engines.engine_event(bench.api.objects[kinds.ENGINE.kind, "desk"])
     await until(lambda: passes(bench) >= 1)
     try:
         yield engines, task
@@ -68,13 +68,14 @@ async def test_a_change_of_the_engine_wakes_and_an_echo_of_its_status_does_not()
         body = bench.api.objects[kinds.ENGINE.kind, "desk"]
         engines.engine_event(body)
         engines.engine_event({"metadata": {**body["metadata"], "resourceVersion": "999"}})
-        assert wakes(bench, "engine") == 1
+        assert wakes(bench, "engine") == 0
         annotated = {"metadata": {**body["metadata"], "annotations": {"tradingengine.io/abort": "1"}}}
         engines.engine_event(annotated)
-        assert wakes(bench, "engine") == 2
+        assert wakes(bench, "engine") == 1
         await until(lambda: passes(bench) >= 2)
-        engines.engine_event({"metadata": {**body["metadata"], "name": "another"}})
-        assert wakes(bench, "engine") == 2, "engines that nobody looks after are read whole when somebody does"
+        leaving = {**body["metadata"], "name": "another", "deletionTimestamp": "2026-11-21T09:00:00Z"}
+        engines.engine_event({"metadata": leaving})
+        assert len(engines._members) == 1, "nobody begins to look after an engine that is about to go"
 
 
 async def test_a_change_of_a_child_wakes_its_engine_alone() -> None:

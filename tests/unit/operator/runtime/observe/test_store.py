@@ -40,7 +40,7 @@ def shown(made: ObservedStore, engine: str = "desk") -> dict[str, str]:
 
 
 def _services(made: ObservedStore, engine: str) -> list[dict[str, Any]]:
-    return made.snapshot(engine).of(kinds.SERVICE)
+    return [manifest for key, manifest in made.children(engine).items() if key.kind == kinds.SERVICE.kind]
 
 
 def test_the_newer_state_stays_and_versions_are_numbers() -> None:
@@ -56,11 +56,11 @@ def test_an_echo_completes_what_was_only_guessed_of_a_scale() -> None:
     deployment = {**service("x", 10, replicas=1), "apiVersion": "apps/v1", "kind": "Deployment"}
     made.replace(kinds.DEPLOYMENT, [deployment], 10)
     made.rescale(kinds.DEPLOYMENT, {"kind": "Scale", "metadata": {"name": "x", "resourceVersion": "12"}, "spec": {}})
-    found = made.snapshot("desk").get(kinds.DEPLOYMENT, "x")
+    found = made.children("desk").get(Key("Deployment", "x"))
     assert found is not None
     assert (found["spec"]["replicas"], version_of(found)) == (0, 12)
     made.put({**deployment, "metadata": {**deployment["metadata"], "resourceVersion": "12"}, "spec": {"replicas": 7}})
-    found = made.snapshot("desk").get(kinds.DEPLOYMENT, "x")
+    found = made.children("desk").get(Key("Deployment", "x"))
     assert found is not None
     assert found["spec"]["replicas"] == 7
     assert deployment["spec"] == {"replicas": 1}, "what was handed out is never changed"
@@ -95,10 +95,10 @@ def test_our_own_deletion_shows_at_once() -> None:
 def test_a_list_takes_out_what_is_gone_and_nothing_that_is_newer() -> None:
     made = store(service("old", 3), service("kept", 4, "other"))
     made.put(service("new", 21))
-    touched = made.replace(kinds.SERVICE, [service("kept", 4, "other")], 20)
+    changes = made.replace(kinds.SERVICE, [service("kept", 4, "other")], 20)
     assert shown(made) == {"new": "21"}
     assert shown(made, "other") == {"kept": "4"}
-    assert touched == {"desk"}
+    assert changes == [(service("old", 3), True)]
     assert not made.put(service("old", 7)), "a late event of something that the list no longer had"
     assert made.put(service("old", 22))
 
@@ -106,7 +106,7 @@ def test_a_list_takes_out_what_is_gone_and_nothing_that_is_newer() -> None:
 def test_an_older_list_that_comes_late_brings_nothing_back() -> None:
     made = store(service("x", 3), version=20)
     made.replace(kinds.SERVICE, [], 30)
-    assert made.replace(kinds.SERVICE, [service("x", 3)], 20) == set()
+    assert made.replace(kinds.SERVICE, [service("x", 3)], 20) == []
     assert shown(made) == {}
 
 
@@ -116,22 +116,20 @@ def test_kinds_that_cannot_be_listed_are_told_and_keep_what_was_last_seen() -> N
     assert kinds.SERVICE.kind not in made.missing
     assert made.forbid(kinds.SERVICE, "403: forbidden")
     assert not made.forbid(kinds.SERVICE, "403: forbidden"), "it is said once"
-    seen = made.snapshot("desk")
-    assert seen.missing[kinds.SERVICE.kind] == "403: forbidden"
-    assert [entry["metadata"]["name"] for entry in seen.of(kinds.SERVICE)] == ["x"]
-    assert made.replace(kinds.SERVICE, [service("x", 3)], 30) == {"desk"}, "that it can be listed again is news"
-    assert kinds.SERVICE.kind not in made.snapshot("desk").missing
+    assert made.missing[kinds.SERVICE.kind] == "403: forbidden"
+    assert shown(made) == {"x": "3"}
+    made.replace(kinds.SERVICE, [service("x", 3)], 30)
+    assert kinds.SERVICE.kind not in made.missing
 
 
 def test_a_snapshot_does_not_change_under_a_pass() -> None:
     made = store(service("x", 3))
-    seen = made.snapshot("desk")
+    seen = made.children("desk")
     made.put(service("y", 30))
     made.drop(kinds.SERVICE, "x", 31)
-    assert list(seen.objects) == [Key("Service", "x")]
-    assert seen.get(kinds.SERVICE, "x") == service("x", 3)
+    assert seen == {Key("Service", "x"): service("x", 3)}
     with pytest.raises(TypeError):
-        seen.objects[Key("Service", "z")] = {}  # type: ignore[index]
+        seen[Key("Service", "z")] = {}  # type: ignore[index]
 
 
 def test_a_child_that_changes_hands_and_the_engines_themselves() -> None:
@@ -142,7 +140,7 @@ def test_a_child_that_changes_hands_and_the_engines_themselves() -> None:
     made.put(engine)
     assert made.engine("desk") == engine
     assert made.engines() == [engine]
-    assert made.snapshot("desk").objects == {}, "an engine is no child of its own"
+    assert made.children("desk") == {}, "an engine is no child of its own"
 
 
 def test_any_order_of_events_lists_and_answers_ends_at_what_the_server_has() -> None:
