@@ -99,9 +99,9 @@ class EdgeStatus(Model):
     state: ShortText | None = Field(
         default=None,
         description="Connected, Waiting (for a first release, or for a new control token), Starting, Updating (to the"
-        " release that serves), Restarting (its pod or container ended and does not answer yet), Disabled, or what went"
-        " wrong: DidNotStart, Refusing (the operator's token), Unreachable (it runs for all that is known, and does not"
-        " answer any more: its link may be cut).",
+        " release that serves), Restarting (its pod or container ended and does not answer yet), Stopping (switched"
+        " off, and drained first), Disabled, or what went wrong: DidNotStart, Refusing (the operator's token),"
+        " Unreachable (it runs for all that is known, and does not answer any more: its link may be cut).",
     )
     version: ShortText | None = Field(default=None, description="Version that runs.")
     release: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Release that runs.")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
+from tradingengine_operator.api import TradingEngineSpec
+from tradingengine_operator.builders import EngineContext
+from tradingengine_operator.builders.release import render_release
 from tradingengine_operator.plan.attachment import Target, accepts, gateway_of, gateways_of, in_force
 from tradingengine_operator.plan.routes import ACCEPTED
 
@@ -20,6 +26,8 @@ HIDDEN = "(not shown)"
 _SECRET_FIELD = re.compile(r"(password|passwd|token|credential|secret|apikey)$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"://[^/\s\"]*@|BEGIN [A-Z ]*PRIVATE KEY", re.IGNORECASE)
 _NOTHING = object()
+#: Fields of a release's configuration that the route alone follows.
+_ROUTED = frozenset({"spec.host"})
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,53 @@ def route_in_force(observed: Mapping[str, Any] | None, target: Target, reason: s
         ("spec.host", host, target.host),
     )
     return tuple(InForce(path, value, _waiting(reason)) for path, value, asked in fields if value != asked)
+
+
+def release_in_force(ctx: EngineContext, released: TradingEngineSpec, reason: str) -> tuple[InForce, ...]:
+    """The fields of the pods that serve which differ from what is asked for: those that would make another release."""
+    asked, wanted = ctx.spec.to_manifest(), _release_hash(ctx)
+    return tuple(
+        InForce(path, value, reason)
+        for path, value in differences(asked, released.to_manifest())
+        if path not in _ROUTED and _matters(ctx, asked, path, value, wanted)
+    )
+
+
+def spec_in_force(raw: Mapping[str, Any], valid: TradingEngineSpec) -> tuple[InForce, ...]:
+    """The fields of a specification that makes no sense, with their values in the last one that did."""
+    asked = _over(TradingEngineSpec(version=valid.version).to_manifest(), raw)
+    return tuple(InForce(path, value, "SpecInvalid") for path, value in differences(asked, valid.to_manifest()))
+
+
+def _release_hash(ctx: EngineContext) -> str:
+    return render_release(ctx, 1, "").template_hash()
+
+
+def _matters(ctx: EngineContext, asked: dict[str, Any], path: str, value: Any, wanted: str) -> bool:
+    """Whether the release would be another one with this value in force; when that cannot be told, it counts."""
+    changed = copy.deepcopy(asked)
+    *way, last = path.split(".")[1:]
+    place = changed
+    for name in way:
+        place = place.setdefault(name, {})
+    if value is None:
+        place.pop(last, None)
+    else:
+        place[last] = value
+    try:
+        return _release_hash(replace(ctx, spec=TradingEngineSpec.model_validate(changed))) != wanted
+    except ValidationError:
+        return True
+
+
+def _over(defaults: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for, with the defaults that the API server writes out."""
+    merged = {**defaults, **raw}
+    for name, value in raw.items():
+        known = defaults.get(name)
+        if isinstance(known, Mapping) and isinstance(value, Mapping):
+            merged[name] = _over(known, value)
+    return merged
 
 
 def _waiting(reason: str) -> str:

@@ -1,5 +1,8 @@
 """The edge flow: the one pod that trades is replaced only after promotion, and only with nothing in flight.
 
+Whatever follows must be able to start: while something that its successor needs is missing, the pod stays. An edge that
+is switched off goes in the same way, drained first; its journal stays for as long as the engine lives.
+
 It needs no stored state: the world shows where it stands. Only the bound of one attempt to drain is kept in memory;
 a killed operator begins that attempt again. A drain is a lease that the edge itself ends, so it is asked for again with
 every look; an operator that is gone, paused or refused never keeps the edge closed.
@@ -22,6 +25,7 @@ class Act(StrEnum):
 
     WRITE_TEMPLATE = "write-template"
     REPLACE_POD = "replace-pod"
+    REMOVE = "remove"
     DRAIN = "drain"
     RESUME = "resume"
 
@@ -31,6 +35,8 @@ class EdgeObservation:
     """The edge as the cluster and its own control API show it. `wanted` and the others are release numbers.
 
     `stopped` says that no container of the pod runs, as its kubelet last reported, so that nothing can be in flight.
+    `leaving` says that the edge is switched off, `workload_exists` that its StatefulSet stands, and `lacks` that
+    something is missing without which a pod of `wanted` cannot start.
     `reachable` is False when the control API did not answer; the fields below it then mean nothing.
     """
 
@@ -40,6 +46,9 @@ class EdgeObservation:
     pod_exists: bool = False
     terminating: bool = False
     stopped: bool = False
+    leaving: bool = False
+    workload_exists: bool = False
+    lacks: bool = False
     reachable: bool = False
     draining: bool = False
     idle: bool = False
@@ -66,8 +75,12 @@ class EdgeDecision:
 
 def edge_step(memory: EdgeMemory, seen: EdgeObservation, now: datetime) -> EdgeDecision:
     """One look at the edge."""
+    if seen.leaving:
+        return _leave(memory, seen, now)
     if seen.wanted is None:
         return EdgeDecision(EdgeMemory(), (Act.RESUME,) if seen.reachable and seen.draining else ())
+    if seen.lacks and awaits_successor(seen):
+        return _stay(seen)
     if seen.template is None or not seen.pod_exists:
         return _place(seen)
     if seen.terminating:
@@ -76,7 +89,31 @@ def edge_step(memory: EdgeMemory, seen: EdgeObservation, now: datetime) -> EdgeD
         return _keep(seen)
     if seen.stopped:
         return EdgeDecision(EdgeMemory(), (*_template(seen), Act.REPLACE_POD), POLL_SECONDS)
-    return _replace(memory, seen, now)
+    return _drained(memory, seen, now, (*_template(seen), Act.REPLACE_POD))
+
+
+def awaits_successor(seen: EdgeObservation) -> bool:
+    """Whether there is an edge, and another one is to take its place."""
+    if seen.leaving or seen.wanted is None or not seen.workload_exists:
+        return False
+    return seen.template != seen.wanted or (seen.pod_exists and seen.pod != seen.wanted)
+
+
+def _stay(seen: EdgeObservation) -> EdgeDecision:
+    """The successor could not start: what is there goes on, template and pod."""
+    acts = (Act.RESUME,) if seen.reachable and seen.draining else ()
+    return EdgeDecision(EdgeMemory(), acts, UNREADY_POLL_SECONDS, postponed=True)
+
+
+def _leave(memory: EdgeMemory, seen: EdgeObservation, now: datetime) -> EdgeDecision:
+    """The edge is switched off: its StatefulSet goes first, or it would make the pod again."""
+    if not seen.workload_exists and not seen.pod_exists:
+        return EdgeDecision(EdgeMemory())
+    if seen.terminating and not seen.workload_exists:
+        return EdgeDecision(memory, (), POLL_SECONDS)
+    if seen.terminating or seen.stopped or not seen.pod_exists:
+        return EdgeDecision(EdgeMemory(), (Act.REMOVE,), POLL_SECONDS)
+    return _drained(memory, seen, now, (Act.REMOVE,))
 
 
 def _template(seen: EdgeObservation) -> tuple[Act, ...]:
@@ -97,8 +134,8 @@ def _keep(seen: EdgeObservation) -> EdgeDecision:
     return EdgeDecision(EdgeMemory(), acts, None if settled else UNREADY_POLL_SECONDS)
 
 
-def _replace(memory: EdgeMemory, seen: EdgeObservation, now: datetime) -> EdgeDecision:
-    """Drain, bounded, then template and pod. An edge that does not answer may be trading: it is waited for."""
+def _drained(memory: EdgeMemory, seen: EdgeObservation, now: datetime, then: tuple[Act, ...]) -> EdgeDecision:
+    """Drain, bounded, and `then` once it is idle. An edge that does not answer may be trading: it is waited for."""
     if not seen.reachable:
         return EdgeDecision(replace(memory, draining_since=None), recheck=UNREADY_POLL_SECONDS, postponed=True)
     if memory.not_before is not None and now < memory.not_before:
@@ -110,9 +147,8 @@ def _replace(memory: EdgeMemory, seen: EdgeObservation, now: datetime) -> EdgeDe
     since = memory.draining_since or now
     if (now - since).total_seconds() >= DRAIN_SECONDS:
         return EdgeDecision(refused(now), (Act.RESUME,), RETRY_SECONDS, postponed=True)
-    # Renewed before the template is written too, so that the edge stays closed until its pod is gone.
-    replacing = (*_template(seen), Act.REPLACE_POD) if seen.idle else ()
-    return EdgeDecision(EdgeMemory(draining_since=since), (Act.DRAIN, *replacing), POLL_SECONDS)
+    # Renewed before anything is written too, so that the edge stays closed until its pod is gone.
+    return EdgeDecision(EdgeMemory(draining_since=since), (Act.DRAIN, *(then if seen.idle else ())), POLL_SECONDS)
 
 
 def refused(now: datetime) -> EdgeMemory:

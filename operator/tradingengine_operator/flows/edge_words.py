@@ -48,6 +48,7 @@ class Stage(StrEnum):
 class EdgeLook:
     """One look at the edge, for words. `life` is None while there is no pod, `stable` before a first release serves.
 
+    `journal` and `workload` name its claim and, for `kubectl`, its StatefulSet.
     `says` is what the edge itself says keeps it from trading, or from opening its journal. `ran` is the release that an
     edge of this engine last said it runs, None before any did. `heard_at` is when a status last changed that could only
     be written after this edge had been heard: it tells an operator that was just started.
@@ -62,6 +63,8 @@ class EdgeLook:
     says: str = ""
     ran: int | None = None
     heard_at: datetime | None = None
+    journal: str = ""
+    workload: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,8 @@ def _untold(memory: WordMemory, life: Life | None, heard_run: str, now: datetime
 
 def edge_words(memory: WordMemory, look: EdgeLook, now: datetime) -> EdgeWords:
     """Word, status, reason and message; `memory` is the one after this look."""
+    if look.seen.leaving:
+        return _leaving(look)
     words = _telling(look) if look.heard is Heard.STATE else _silence(memory, look, now)
     if look.stable is None:
         state = "Waiting" if look.life is None else words.state
@@ -128,6 +133,29 @@ def edge_words(memory: WordMemory, look: EdgeLook, now: datetime) -> EdgeWords:
         message = f"the record of release {look.stable} is missing; the edge stays as it is"
         return replace(words, status="Unknown", reason="RecordMissing", message=message)
     return words
+
+
+def _leaving(look: EdgeLook) -> EdgeWords:
+    """The edge is switched off, and goes once it is idle."""
+    seen = look.seen
+    if not seen.workload_exists and not seen.pod_exists:
+        message = f"spec.edge.enabled is false; the claim with the journal stays: {look.journal}"
+        return EdgeWords("Disabled", "True", "Disabled", message)
+    if not look.postponed:
+        return EdgeWords("Stopping", "False", "Stopping", "spec.edge.enabled is false; the edge is drained, then ends")
+    if seen.reachable:
+        message = "spec.edge.enabled is false; orders are in flight, so the edge goes on and is drained again later"
+        return EdgeWords("Connected", "True", "StopPostponed", message)
+    message = "spec.edge.enabled is false, but the edge does not answer and may be trading, so it is left alone"
+    mend = "see that its node and link work; one that surely does not trade ends by `kubectl delete statefulset"
+    return EdgeWords("Unreachable", "False", "StopPostponed", explain(message, f"{mend} {look.workload}`"))
+
+
+def lacking(words: EdgeWords, reason: str, message: str, mend: str) -> EdgeWords:
+    """What the successor of this edge needs is missing, so the edge goes on as it is, or does not start at all."""
+    if words.reason == "UpdatePostponed":
+        return replace(words, message=explain(f"{message}; the edge goes on as it is", mend))
+    return with_trouble(words, reason, explain(message, mend))
 
 
 def with_trouble(words: EdgeWords, reason: str, message: str) -> EdgeWords:

@@ -38,8 +38,11 @@ class ComponentObservation:
 
     @property
     def replaced(self) -> bool:
-        """Whether no pod is ready because all were taken away, and not because one that is there fails."""
-        return self.ready == 0 and self.starting == self.pods and self.starting + self.ending > 0
+        """Whether no pod is ready because all were taken away, and not because one that is there fails.
+
+        Their replacements start, or are not even made: the operator may be quicker than their controller.
+        """
+        return self.ready == 0 and self.starting == self.pods and self.wanted + self.ending > 0
 
     @property
     def complete(self) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tradingengine_operator.plan.attachment import Target
 
-from .conditions import Said, explain
+from .conditions import explain
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,3 @@ class RouteIntent:
     yields: bool = False
     followed: bool = True
     readable: bool = True
-
-
-def references_said(found: Sequence[Unresolved], unchecked: Sequence[str] = ()) -> Said:
-    """ReferencesResolved. `unchecked` are kinds that the operator has no right to look up."""
-    if found:
-        words = " ".join(f"{entry.words}." for entry in found)
-        return Said("ReferencesResolved", "False", found[0].reason, words)
-    skipped = f"not looked up, since the chart's ClusterRole is off: {', '.join(unchecked)}" if unchecked else ""
-    return Said("ReferencesResolved", "True", "Resolved", skipped)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.builders.edge import build_edge
@@ -11,12 +11,22 @@ from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.clients.control import PodState
 from tradingengine_operator.errors import ControlError, TokenRefusedError
 from tradingengine_operator.flows.conditions import explain
-from tradingengine_operator.flows.edge import Act, EdgeMemory, EdgeObservation, edge_step, refused
-from tradingengine_operator.flows.edge_words import EdgeLook, Heard, WordMemory, edge_words, remember, with_trouble
+from tradingengine_operator.flows.edge import Act, EdgeMemory, EdgeObservation, awaits_successor, edge_step, refused
+from tradingengine_operator.flows.edge_words import (
+    EdgeLook,
+    Heard,
+    WordMemory,
+    edge_words,
+    lacking,
+    remember,
+    with_trouble,
+)
+from tradingengine_operator.flows.needs import Missing
 from tradingengine_operator.flows.pod_observation import is_ready, life_of, release_of, trouble_of
 from tradingengine_operator.flows.state import Placed
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key
+from tradingengine_operator.runtime.parts.needs import workload_lacks
 from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import Findings
@@ -24,6 +34,8 @@ from tradingengine_operator.runtime.release.slots import control_token, hear_sta
 
 #: States that are only written once the edge was heard, or was silent for longer than any start may take.
 _HEARD_STATES = frozenset({"Connected", "Unreachable", "Refusing"})
+#: Kinds of the edge's access rules, all of one name.
+_ACCESS = (kinds.SERVICE_ACCOUNT, kinds.NETWORK_POLICY, kinds.DISRUPTION_BUDGET)
 logger = logging.getLogger(__name__)
 
 
@@ -31,12 +43,13 @@ logger = logging.getLogger(__name__)
 class EdgeView:
     """What status says of the edge; an empty `state` before this process looked leaves the status as it is.
 
-    `wanted` is the release that it was looked at for.
+    `wanted` is the release that it was looked at for; `lacks` is what keeps a pod of it from starting.
     """
 
     state: str = ""
     wanted: int | None = None
     said: PodState | None = None
+    lacks: tuple[Missing, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,7 @@ class _Look:
     answer: PodState | ControlError | None
     said: PodState | None
     seen: EdgeObservation
+    lacks: tuple[Missing, ...] = ()
 
 
 class EdgeRunner:
@@ -60,14 +74,11 @@ class EdgeRunner:
 
     async def run(self, p: Pass, stable: Placed | None, record: ReleaseRecord | None) -> Findings:
         """One look, and what follows from it; `record` is that of the stable release."""
-        name = names.edge(p.ctx.name)
-        if not p.ctx.spec.edge.enabled:
-            return self._disabled()
-        look = await self._look(p, stable, record)
+        look = await _with_needs(p, await self._look(p, stable, record), record)
         decision = edge_step(self._memory, look.seen, p.tools.clock())
         self._memory = decision.memory
         findings = Findings()
-        findings.keep(Key(kinds.STATEFUL_SET.kind, name), Key(kinds.SERVICE.kind, name))
+        findings.keep(*_kept(p, look.seen))
         with findings.attempt():
             for act in decision.acts:
                 await self._act(p, act, record, look.pod)
@@ -80,8 +91,6 @@ class EdgeRunner:
 
     async def watch(self, p: Pass, stable: Placed | None, record: ReleaseRecord | None, *, reopen: bool) -> Findings:
         """Only looks, for an engine that is left alone. `reopen` takes a drain back: nothing is replaced now."""
-        if not p.ctx.spec.edge.enabled:
-            return self._disabled()
         if not control_token(p):
             return Findings()  # without a token nobody can be asked, and what was said last stays
         look = await self._look(p, stable, record)
@@ -90,12 +99,6 @@ class EdgeRunner:
             await _tell(p, Act.RESUME, look.pod)
         findings = Findings()
         self._tell_people(p, look, findings)
-        return findings
-
-    def _disabled(self) -> Findings:
-        self.view = EdgeView("Disabled")
-        findings = Findings()
-        findings.say("EdgeReady", "True", "Disabled", "spec.edge.enabled is false")
         return findings
 
     async def _look(self, p: Pass, stable: Placed | None, record: ReleaseRecord | None) -> _Look:
@@ -112,10 +115,13 @@ class EdgeRunner:
         heard = _edge_look(p, look, postponed=postponed)
         self._words = remember(self._words, heard, now)
         words = edge_words(self._words, heard, now)
-        trouble = trouble_of(pod, now) if pod is not None and seen.wanted is not None else None
-        if trouble is not None:
+        judged = pod is not None and seen.wanted is not None and not seen.leaving
+        trouble = trouble_of(pod, now) if judged and pod is not None else None
+        if look.lacks:
+            words = lacking(words, look.lacks[0].reason, look.lacks[0].message, look.lacks[0].mend)
+        elif trouble is not None:
             words = with_trouble(words, trouble.reason, explain(trouble.message, trouble.mend))
-        self.view = EdgeView(words.state, seen.wanted, look.said)
+        self.view = EdgeView(words.state, seen.wanted, look.said, look.lacks)
         findings.say("EdgeReady", words.status, words.reason, words.message)
 
     async def _act(self, p: Pass, act: Act, record: ReleaseRecord | None, pod: Manifest | None) -> None:
@@ -129,8 +135,43 @@ class EdgeRunner:
                     number = record.number if record is not None else "?"
                     news = f"the edge changes to release {number}"
                     await p.tools.announcer.announce(p.seen.engine, "EdgeReplaced", news)
+            case Act.REMOVE:
+                await _remove(p, pod)
             case Act.DRAIN | Act.RESUME:
                 await _tell(p, act, pod)
+
+
+def _kept(p: Pass, seen: EdgeObservation) -> tuple[Key, ...]:
+    """What an edge runs on, which must not be pruned while one that was switched off is still there either."""
+    if seen.leaving and not (seen.workload_exists or seen.pod_exists):
+        return ()
+    name, access = names.edge(p.ctx.name), names.component(p.ctx.name, "edge")
+    own = (Key(kinds.STATEFUL_SET.kind, name), Key(kinds.SERVICE.kind, name))
+    return (*own, *(Key(kind.kind, access) for kind in _ACCESS))
+
+
+async def _with_needs(p: Pass, look: _Look, record: ReleaseRecord | None) -> _Look:
+    """The look with what a pod of the wanted release does not find: when it is to be made, or does not get on."""
+    seen, pod = look.seen, look.pod
+    if record is None or seen.leaving:
+        return look
+    silent = seen.pod_exists and not (seen.reachable or seen.stopped or seen.terminating)
+    stuck = pod is not None and not seen.reachable and trouble_of(pod, p.seen.at) is not None
+    if not stuck and (silent or not awaits_successor(seen)):
+        return look
+    lacks = await workload_lacks(p.tools.client, build_edge(p.ctx, record)[1], p.ctx.spec)
+    return replace(look, lacks=lacks, seen=replace(seen, lacks=bool(lacks)))
+
+
+async def _remove(p: Pass, pod: Manifest | None) -> None:
+    """Ends an edge that is switched off. Its claim stays: a StatefulSet never takes one along."""
+    workload = p.children.get(kinds.STATEFUL_SET, names.edge(p.ctx.name))
+    if workload is not None:
+        await p.writer.delete(kinds.STATEFUL_SET, workload)
+        news = f"the edge was switched off and ends; its journal stays in claim {names.edge_journal(p.ctx.name)}"
+        await p.tools.announcer.announce(p.seen.engine, "EdgeStopped", news)
+    if pod is not None and not pod["metadata"].get("deletionTimestamp"):
+        await p.writer.delete(kinds.POD, pod)
 
 
 async def _tell(p: Pass, act: Act, pod: Manifest | None) -> None:
@@ -156,6 +197,8 @@ def _observe(p: Pass, record: ReleaseRecord | None, pod: Manifest | None, said: 
         pod_exists=pod is not None,
         terminating=pod is not None and bool(pod["metadata"].get("deletionTimestamp")),
         stopped=pod is not None and _stopped(pod),
+        leaving=not p.ctx.spec.edge.enabled,
+        workload_exists=workload is not None,
         reachable=edge is not None,
         draining=said is not None and said.state == "draining",
         idle=edge is not None and edge.idle,
@@ -187,6 +230,8 @@ def _edge_look(p: Pass, look: _Look, *, postponed: bool) -> EdgeLook:
         says=_obstacle(look.said),
         ran=stored.get("release"),
         heard_at=p.seen.since("EdgeReady") if stored.get("state") in _HEARD_STATES else None,
+        journal=names.edge_journal(p.ctx.name),
+        workload=f"-n {p.namespace} {names.edge(p.ctx.name)}",
     )
 
 

@@ -19,7 +19,6 @@ from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.errors import ApiError, OperatorError
 from tradingengine_operator.flows.conditions import FOUNDATIONS, Conditions, Said, explain
 from tradingengine_operator.flows.pod_observation import first_trouble, of_component
-from tradingengine_operator.flows.references import references_said
 from tradingengine_operator.flows.state import Candidate, Placed, ReleaseState, Stage
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.routes import UNRESOLVED
@@ -31,6 +30,8 @@ _ROUTE_MENDS = {
     "GatewaySilent": "see that the Gateway's controller runs and that a listener takes this namespace and host",
     UNRESOLVED: "see that the Services of the route are there and that nobody changed its rules",
 }
+#: Reasons of SecretsReady that are about a Secret of a person's.
+_SECRET_REASONS = frozenset({"SecretMissing", "SecretNotLabelled", "SecretKeyMissing"})
 CHECKS_DISABLED = "spec.rollout.checks switches error-rate off: releases are judged by their pods alone"
 
 
@@ -84,10 +85,18 @@ def _serving(p: Pass, stable: Placed, view: ReleaseView) -> Said:
     return Said("ReleaseHealthy", "True", "Serving")
 
 
-def references(view: ReleaseView) -> Said:
-    """ReferencesResolved."""
+def references(view: ReleaseView, conditions: Conditions) -> Said:
+    """ReferencesResolved, from what the route, the pods and the stores' Secrets lack."""
     found = [view.intent.unresolved] if view.intent.unresolved is not None else []
-    return references_said(found, () if view.intent.readable else ("Gateways",))
+    words = [entry.words for entry in found]
+    if conditions.reason("SecretsReady") in _SECRET_REASONS:
+        words.append(conditions.message("SecretsReady"))
+    reason = found[0].reason if found else conditions.reason("SecretsReady")
+    if words:
+        return Said("ReferencesResolved", "False", reason, ". ".join(words))
+    skipped = () if view.intent.readable else ("Gateways",)
+    message = f"not looked up, since the chart's ClusterRole is off: {', '.join(skipped)}" if skipped else ""
+    return Said("ReferencesResolved", "True", "Resolved", message)
 
 
 def whole(

@@ -29,7 +29,7 @@ from .child_writer import ChildWriter
 from .context import Observation, Pass, Secrets, Tools
 from .findings import Findings
 from .specification import Specification, specification_of
-from .status_writer import StatusWriter
+from .status_writer import STANDS_ON, StatusWriter
 
 #: While a release is judged, the parts that it stands on get no more time than this in a pass.
 FOUNDATION_SECONDS = 5.0
@@ -143,9 +143,8 @@ class EngineReconciler:
         turn.keep(Key(kinds.CONFIG_MAP.kind, names.applied(self._name)))
         try:
             async with asyncio.timeout(FOUNDATION_SECONDS if bounded else None):
-                if valid:
-                    with turn.attempt():
-                        await write_applied(p)
+                with turn.attempt():
+                    await write_applied(p, status.state)
                 with turn.attempt():
                     self._secrets, secrets = await ensure_secrets(p)
                     turn.add(secrets)
@@ -161,7 +160,7 @@ class EngineReconciler:
 
     def _stands(self, p: Pass, status: StatusWriter) -> bool:
         """Whether a new release may start: what it stands on is there, and no older one could have been overlooked."""
-        standing = all(status.conditions.true(type_) for type_ in ("SecretsReady", "DatabaseReady", "CacheReady"))
+        standing = all(status.conditions.true(type_) for type_ in STANDS_ON)
         return standing and p.children.knows(kinds.CONFIG_MAP)
 
     async def _watch(self, p: Pass, status: StatusWriter, *, reopen: bool) -> None:

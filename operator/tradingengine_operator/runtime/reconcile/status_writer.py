@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from tradingengine_operator.api import ConditionType
 from tradingengine_operator.api.status import TradingEngineStatus
 from tradingengine_operator.builders import names
 from tradingengine_operator.errors import OperatorError
-from tradingengine_operator.flows.applied import render_applied, route_in_force
+from tradingengine_operator.flows.applied import (
+    InForce,
+    release_in_force,
+    render_applied,
+    route_in_force,
+    spec_in_force,
+)
 from tradingengine_operator.flows.conditions import Conditions, Flip, Overview, phase_of
 from tradingengine_operator.flows.state import ReleaseState
 from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.parts.applied import read_released
 from tradingengine_operator.runtime.parts.edge import EdgeView
 from tradingengine_operator.runtime.release.view import ReleaseView
 
@@ -25,8 +33,10 @@ from .status import edge_status, release_status, release_version, status_manifes
 
 #: Conditions whose change is worth an Event.
 _ANNOUNCED = frozenset({"Ready", "SpecValid", "DatabaseReady", "CacheReady", "SecretsReady", "EdgeReady", "Degraded"})
+#: What a new release needs before it may start.
+STANDS_ON: tuple[ConditionType, ...] = ("SecretsReady", "DatabaseReady", "CacheReady")
 #: Reasons of what is only under way.
-_PASSING = frozenset({"Starting", "Restarting", "Updating", "Recovering", "WaitsForToken"})
+_PASSING = frozenset({"Starting", "Restarting", "Updating", "Recovering", "WaitsForToken", "Stopping"})
 
 
 class StatusWriter:
@@ -78,7 +88,7 @@ class StatusWriter:
         if self._p.children.knows(kinds.POD):
             self.conditions.take(release_healthy(self._p, self.state, self.view))
         if self.view is not None:
-            self.conditions.take([references(self.view)])
+            self.conditions.take([references(self.view, self.conditions)])
         if self.view is not None or not self._paused:
             self.conditions.take(whole(self.state, self.view, self.conditions, self.failure, invalid=self._invalid))
 
@@ -105,10 +115,27 @@ class StatusWriter:
         """What is in force beside the specification, as the cluster shows it; as it was said when that is not seen."""
         if self.view is None:
             return stored
-        reason = "Paused" if self._paused else self.view.route.reason
-        return render_applied(
-            route_in_force(self._p.children.route, self.view.intent.target, reason), stored, self._p.seen.at
-        )
+        p, view = self._p, self.view
+        reason = "Paused" if self._paused else view.route.reason
+        fields = [*route_in_force(p.children.route, view.intent.target, reason), *self._released()]
+        if self._invalid:
+            fields += spec_in_force(self.engine["spec"], p.ctx.spec)
+        return render_applied(fields, stored, p.seen.at)
+
+    def _released(self) -> tuple[InForce, ...]:
+        """What serves beside what is asked for, when a release that would follow is refused or cannot begin."""
+        p, state = self._p, self.state
+        follows = state.stable is None or state.candidate is not None or state.stable_hash == p.desired.template_hash
+        released = None if follows else read_released(p.children)
+        reason = self._held_by() if released is not None else ""
+        return release_in_force(p.ctx, released, reason) if released is not None and reason else ()
+
+    def _held_by(self) -> str:
+        """One word for what keeps a release from beginning, empty when nothing does."""
+        if self._paused or self.state.withdrawn is not None:
+            return "Paused" if self._paused or self.state.withdrawn is None else self.state.withdrawn.reason
+        waiting = [type_ for type_ in STANDS_ON if not self.conditions.true(type_)]
+        return self.conditions.reason(waiting[0]) if waiting else ""
 
     def _overview(self) -> Overview:
         return Overview(

@@ -408,7 +408,9 @@ def test_a_drained_node_that_takes_the_only_pod_withdraws_nothing_until_its_repl
         only = canary(world, "dashboard")
         only.ready, only.ending = 0, 1
         world.turn()
-        only.starting, only.ending = 1, 0
+        only.ending = 0  # nothing is left of it, and its replacement is not made yet
+        world.turn()
+        only.starting = 1
         world.hold_on(seconds)
         if seconds > POLICY.replace_budget:
             assert verdict_of(world).reason == "NoReadyEndpoint"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,8 +20,11 @@ from tradingengine_operator.flows.edge import (
 
 pytestmark = pytest.mark.unit
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-SERVING = EdgeObservation(wanted=1, template=1, pod=1, pod_exists=True, reachable=True, idle=False, recovered=True)
+SERVING = EdgeObservation(
+    wanted=1, template=1, pod=1, pod_exists=True, workload_exists=True, reachable=True, idle=False, recovered=True
+)
 PROMOTED = replace(SERVING, wanted=2)
+OFF = replace(SERVING, leaving=True)
 
 
 def test_nothing_before_a_release_serves() -> None:
@@ -103,15 +107,64 @@ def test_killed_between_template_and_pod_it_goes_through_the_drain_again() -> No
     assert edge_step(EdgeMemory(), replace(half, draining=True, idle=True), NOW).acts == (Act.DRAIN, Act.REPLACE_POD)
 
 
+def test_an_edge_that_is_switched_off_is_drained_and_goes_once_it_is_idle() -> None:
+    drain = edge_step(EdgeMemory(), OFF, NOW)
+    assert drain.acts == (Act.DRAIN,)
+    assert edge_step(drain.memory, replace(OFF, draining=True), NOW).acts == (Act.DRAIN,)
+    idle = edge_step(drain.memory, replace(OFF, draining=True, idle=True), NOW + timedelta(seconds=3))
+    assert idle.acts == (Act.DRAIN, Act.REMOVE)
+    assert edge_step(idle.memory, replace(OFF, terminating=True, workload_exists=False), NOW).acts == ()
+    gone = EdgeObservation(wanted=1, leaving=True)
+    assert edge_step(idle.memory, gone, NOW) == edge_step(EdgeMemory(), gone, NOW)
+    assert edge_step(EdgeMemory(), gone, NOW).recheck is None
+
+
+def test_an_edge_that_is_switched_off_and_never_gets_idle_is_opened_and_drained_again_later() -> None:
+    late = NOW + timedelta(seconds=DRAIN_SECONDS)
+    decision = edge_step(EdgeMemory(draining_since=NOW), replace(OFF, draining=True), late)
+    assert decision.acts == (Act.RESUME,)
+    assert decision.postponed
+    assert edge_step(decision.memory, OFF, late + timedelta(seconds=1)).acts == ()
+    assert edge_step(decision.memory, OFF, late + timedelta(seconds=RETRY_SECONDS)).acts == (Act.DRAIN,)
+
+
+def test_an_edge_that_is_switched_off_and_cannot_be_asked_is_left_alone_unless_it_does_not_run() -> None:
+    silent = replace(OFF, reachable=False)
+    assert edge_step(EdgeMemory(), silent, NOW).acts == ()
+    assert edge_step(EdgeMemory(), silent, NOW).postponed
+    assert edge_step(EdgeMemory(), replace(silent, stopped=True), NOW).acts == (Act.REMOVE,)
+    assert edge_step(EdgeMemory(), replace(silent, pod_exists=False, pod=None), NOW).acts == (Act.REMOVE,)
+    assert edge_step(EdgeMemory(), replace(silent, terminating=True), NOW).acts == (Act.REMOVE,), "or it is made again"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"draining": True, "idle": True}, {"stopped": True, "reachable": False}, {"terminating": True},
+     {"pod_exists": False, "pod": None, "reachable": False}, {"template": 2}],
+)  # fmt: skip
+def test_while_the_successor_lacks_something_nothing_is_given_up(changes: dict[str, Any]) -> None:
+    decision = edge_step(EdgeMemory(), replace(PROMOTED, lacks=True, **changes), NOW)
+    assert set(decision.acts) <= {Act.RESUME}
+    assert (Act.RESUME in decision.acts) is bool(changes.get("draining"))
+    assert decision.recheck is not None
+    assert decision.postponed
+
+
+def test_a_first_edge_is_placed_whatever_it_lacks_since_nothing_is_given_up() -> None:
+    assert edge_step(EdgeMemory(), EdgeObservation(wanted=1, lacks=True), NOW).acts == (Act.WRITE_TEMPLATE,)
+    assert Act.WRITE_TEMPLATE in edge_step(EdgeMemory(), replace(SERVING, lacks=True), NOW).acts
+
+
 @given(st.builds(EdgeObservation, wanted=st.integers(1, 3), template=st.integers(1, 3), pod=st.integers(1, 3),
-                 pod_exists=st.just(True), terminating=st.booleans(), stopped=st.just(False), reachable=st.booleans(),
+                 pod_exists=st.just(True), workload_exists=st.just(True), terminating=st.booleans(),
+                 stopped=st.just(False), leaving=st.booleans(), lacks=st.booleans(), reachable=st.booleans(),
                  draining=st.booleans(), idle=st.booleans(), recovered=st.booleans()))  # fmt: skip
 def test_a_running_pod_goes_only_when_it_is_drained_and_idle(seen: EdgeObservation) -> None:
     decision = edge_step(EdgeMemory(), seen, NOW)
-    if Act.REPLACE_POD in decision.acts:
+    if {Act.REPLACE_POD, Act.REMOVE} & set(decision.acts) and not seen.terminating:
         assert seen.reachable
         assert seen.draining
         assert seen.idle
-        assert seen.pod != seen.wanted
+        assert seen.leaving or (seen.pod != seen.wanted and not seen.lacks)
     if Act.WRITE_TEMPLATE in decision.acts and seen.template != seen.wanted and not seen.terminating:
         assert seen.pod == seen.wanted or Act.REPLACE_POD in decision.acts

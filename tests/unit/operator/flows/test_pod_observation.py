@@ -294,8 +294,12 @@ def test_a_pod_that_was_taken_away_is_told_from_one_that_fails() -> None:
     assert (then.starting, then.replaced) == (1, True)
     late = observe([pod("api"), pod("dashboard", ready=False, age=61)]).components["dashboard"]
     assert not late.replaced
-    gone = observe([pod("api")]).components["dashboard"]
-    assert not gone.replaced
+    evicted = pod("dashboard")
+    evicted["status"] = {"phase": "Failed", "reason": "Evicted"}
+    gone = observe([pod("api"), evicted]).components["dashboard"]
+    assert (gone.pods, gone.replaced) == (0, True), "its replacement is not made yet"
+    failing = observe([pod("api"), evicted, pod("dashboard", ready=False)]).components["dashboard"]
+    assert not failing.replaced
 
 
 def test_a_replacement_whose_startup_probe_just_passed_is_still_in_start_up() -> None:

@@ -18,7 +18,7 @@ from tradingengine_operator.errors import ApiError, ConflictError, NotFoundError
 from tradingengine_operator.flows.pod_observation import is_ready
 from tradingengine_operator.flows.state import parse_time
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.kinds import Kind, kind_of
+from tradingengine_operator.plan.kinds import Kind
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
@@ -54,7 +54,8 @@ class FakeApi:
         if kind.kind in self.fail:
             raise self.fail[kind.kind]
         # The Gateway is the one object of another namespace.
-        found = self.objects.get((kind.kind, name)) if namespace == NAMESPACE or kind == kinds.GATEWAY else None
+        near = namespace == NAMESPACE or kind.cluster or kind == kinds.GATEWAY
+        found = self.objects.get((kind.kind, name)) if near else None
         return _copy(found)
 
     async def list_all(self, kind: Kind, namespace: str, selector: Mapping[str, str] | None = None) -> list[Manifest]:
@@ -65,7 +66,7 @@ class FakeApi:
             _copy(manifest)
             for (kind_name, _), manifest in sorted(self.objects.items())
             if kind_name == kind.kind
-            and namespace == NAMESPACE
+            and (namespace == NAMESPACE or kind.cluster)
             and dict(selector or {}).items() <= (manifest["metadata"].get("labels") or {}).items()
         ]
 
@@ -155,7 +156,7 @@ class FakeApi:
 
     def put(self, manifest: Manifest) -> Manifest:
         """Writes as a person or a controller, uncounted."""
-        key = (kind_of(manifest).kind, manifest["metadata"]["name"])
+        key = (manifest["kind"], manifest["metadata"]["name"])
         return self._store(key, _copy(manifest), _entry("person", "", {}, "Update"), self.objects.get(key))
 
     def play(self) -> None:

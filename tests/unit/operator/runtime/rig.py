@@ -43,6 +43,7 @@ class FakeControl:
     flat: bool = True
     epoch: int = 1
     recovered: bool = True
+    idle: bool = True
     #: The edge answers, and its journal is still being opened.
     opening: bool = False
     #: Every pod knows another token than the operator.
@@ -64,7 +65,9 @@ class FakeControl:
             return PodState("edge", "1", "1.4.2", None, "serving", 0, 0, None, unready=why)
         # One answer for all pods: the edge alone is ever drained, and it must see that it is.
         word = "draining" if self.draining else "withdrawn" if self.withdrawn else "serving"
-        edge = EdgeFacts(epoch=self.epoch, idle=True, flat=self.flat, trading_state="ACTIVE", recovered=self.recovered)
+        edge = EdgeFacts(
+            epoch=self.epoch, idle=self.idle, flat=self.flat, trading_state="ACTIVE", recovered=self.recovered
+        )
         return PodState("any", self.edge_release(), "1.4.2", "0001", word, 0, 0, edge, unready=self.unready)
 
     async def withdraw(self, address: str, token: str, release: int, spread: float) -> PodState:
@@ -142,6 +145,8 @@ class Bench:
         self.api.clock = lambda: self.now
         gateway = {"name": "web", "namespace": "gateway"}
         self.api.put({"apiVersion": kinds.GATEWAY.api_version, "kind": kinds.GATEWAY.kind, "metadata": gateway})
+        node = {"name": "desk-box", "labels": {names.PLANE_KEY: names.PLANE_EDGE}}
+        self.api.put({"apiVersion": "v1", "kind": kinds.NODE.kind, "metadata": node})
         self.ask(**spec)
         self.engine = self.operator()
 

@@ -245,14 +245,6 @@ async def test_an_unreachable_edge_is_not_replaced() -> None:
     assert bench.api.objects["Pod", "desk-edge-0"]["metadata"]["labels"]["tradingengine.io/release"] == "1"
 
 
-async def test_switching_the_edge_off_removes_it() -> None:
-    bench = await running()
-    bench.ask(edge={"enabled": False})
-    await bench.settle()
-    assert "desk-edge" not in bench.names(kinds.STATEFUL_SET)
-    assert bench.status["edge"] == {"state": "Disabled"}
-
-
 async def test_engine_that_is_gone_ends_the_loop() -> None:
     bench = await running()
     bench.api.objects[KIND, "desk"]["metadata"]["deletionTimestamp"] = "2026-11-21T09:00:00Z"
