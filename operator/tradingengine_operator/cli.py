@@ -76,6 +76,12 @@ def _run_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default=int(os.environ.get("TE_CONTROL_PORT", str(names.CONTROL_PORT))),
         help="port of the pods' control API (TE_CONTROL_PORT)",
     )
+    run.add_argument(
+        "--no-cluster-role",
+        action="store_true",
+        default=os.environ.get("TE_CLUSTER_ROLE", "true") == "false",
+        help="there are no rights outside the namespaces (TE_CLUSTER_ROLE=false)",
+    )
     run.add_argument("--log-level", default=os.environ.get("TE_LOG_LEVEL", "INFO"), help="DEBUG, INFO, WARNING, ERROR")
     for name, variable, default, help_text in _IMAGES:
         value = os.environ.get(variable) or default
@@ -124,6 +130,7 @@ def _run(options: argparse.Namespace) -> int:
         lease_name=options.lease,
         metrics_port=options.metrics_port,
         control_port=options.control_port,
+        cluster_role=not options.no_cluster_role,
     )
     return asyncio.run(runtime.run_once(settings) if options.once else runtime.run_operator(settings))
 

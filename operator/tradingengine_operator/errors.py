@@ -87,3 +87,11 @@ class RouteContestedError(OperatorError):
 
 class RouteRefusedError(OperatorError):
     """The API server finds the HTTPRoute invalid; the message has its own words."""
+
+
+class NameTakenError(OperatorError):
+    """A child's name belongs to an object that is not this engine's, and is never taken over."""
+
+
+class ChildLeavingError(OperatorError):
+    """A child of a deleted engine of the same name is still there, and goes by itself."""

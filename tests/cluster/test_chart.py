@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -123,7 +124,7 @@ RIGHTS = {
     "secrets": "get create patch delete",
     "pods": "get list watch delete",
     "persistentvolumeclaims": "get delete",
-    "events": "create",
+    "events": "create list",
     "deployments": CHILD,
     "statefulsets": CHILD,
     "deployments/scale": "patch",
@@ -132,6 +133,14 @@ RIGHTS = {
     "poddisruptionbudgets": CHILD,
     "networkpolicies": CHILD,
     "httproutes": "get list watch create patch",
+}
+
+CLUSTER_RIGHTS = {
+    "gateways": "get",
+    "tradingengines": "list watch patch",
+    "namespaces": "get",
+    "nodes": "list",
+    "storageclasses": "get",
 }
 
 
@@ -150,7 +159,7 @@ def test_no_right_is_wider_than_it_must_be() -> None:
         "a": RIGHTS,
         "b": RIGHTS,
     }
-    assert [granted(role) for role in own if role["kind"] == "ClusterRole"] == [{"gateways": "get"}]
+    assert [granted(role) for role in own if role["kind"] == "ClusterRole"] == [CLUSTER_RIGHTS]
 
 
 def granted(role: dict[str, Any]) -> dict[str, str]:
@@ -159,8 +168,14 @@ def granted(role: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_cluster_role_can_be_switched_off() -> None:
-    kinds = {entry["kind"] for entry in rendered("--set", "clusterRole.enabled=false")}
-    assert not {"ClusterRole", "ClusterRoleBinding"} & kinds
+    objects = rendered("--set", "clusterRole.enabled=false")
+    wide = {"ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    assert not wide & {entry["kind"] for entry in objects}
+    deployment = next(entry for entry in objects if entry["kind"] == "Deployment")
+    env = {
+        entry["name"]: entry.get("value") for entry in deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    assert env["TE_CLUSTER_ROLE"] == "false"
 
 
 def test_images_follow_one_registry() -> None:
@@ -222,11 +237,47 @@ def may(operator: Kubectl, verb: str, resource: str, namespace: str) -> bool:
         ("get", "gateways.gateway.networking.k8s.io", DESK, True),
         ("list", "gateways.gateway.networking.k8s.io", DESK, False),
         ("get", "nodes", DESK, False),
+        ("list", "nodes", DESK, True),
+        ("get", "namespaces", DESK, True),
+        ("list", "namespaces", DESK, False),
+        ("get", "storageclasses.storage.k8s.io", DESK, True),
+        ("list", "events", DESK, True),
+        ("list", "events", "default", False),
+        ("patch", "tradingengines.tradingengine.io", "default", True),
+        ("delete", "tradingengines.tradingengine.io", DESK, False),
         ("create", "roles.rbac.authorization.k8s.io", DESK, False),
     ],
 )
 def test_rights_of_the_operator(operator: Kubectl, verb: str, resource: str, namespace: str, allowed: bool) -> None:
     assert may(operator, verb, resource, namespace) is allowed
+
+
+def test_the_operator_lets_an_engine_go_and_never_changes_what_it_is_to_be(
+    installed: ApiServer, operator: Kubectl
+) -> None:
+    metadata = {"name": "policy", "namespace": DESK, "finalizers": ["example.com/hold"]}
+    installed.apply([{"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {"version": "1.4.2"}}])
+    patch = ("patch", "te", "policy", "-n", DESK, "--type=merge", "-p")
+
+    asked = itertools.count()
+
+    def refused() -> bool:
+        change = json.dumps({"spec": {"host": f"host{next(asked)}.localhost"}})
+        return "never changes the spec" in str(try_run(operator, *patch, change))
+
+    wait_until("the policy is in force", refused, timeout=20)
+    operator.run(*patch, '{"metadata": {"finalizers": null, "annotations": {"example.com/a": "b"}}}')
+    assert "finalizers" not in installed.get("te", "policy", "-n", DESK)["metadata"]
+    installed.kubectl(*patch, '{"spec": {"paused": true}}')
+    installed.kubectl("delete", "te", "policy", "-n", DESK)
+
+
+def try_run(operator: Kubectl, *arguments: str) -> str | CommandError:
+    """What kubectl says, or why it failed."""
+    try:
+        return operator.run(*arguments)
+    except CommandError as error:
+        return error
 
 
 def apply_strictly(operator: Kubectl, manifests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ ConditionType = Literal[
     "DrillSucceeded",
     "EdgeReady",
     "Paused",
+    "NamespaceDeletable",
 ]
 ConditionStatus = Literal["True", "False", "Unknown"]
 Slot = Literal["a", "b"]

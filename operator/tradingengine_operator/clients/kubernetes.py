@@ -23,7 +23,7 @@ from kubernetes.aio import config as kubernetes_config
 
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.errors import ApiError, ConflictError, ForbiddenError, NotFoundError, OperatorError
-from tradingengine_operator.plan.kinds import Kind, kind_of
+from tradingengine_operator.plan.kinds import EVENT, Kind, kind_of
 
 TIMEOUT_SECONDS = 10.0
 PARALLEL = 8
@@ -111,11 +111,22 @@ class KubernetesClient:
         """All objects of a kind with these labels, in pages; kind and version are filled in."""
         return (await self.listing(kind, namespace, selector)).items
 
-    async def listing(self, kind: Kind, namespace: str, selector: Mapping[str, str] | None = None) -> Listing:
+    async def events_of(self, namespace: str, uid: str) -> list[Manifest]:
+        """The events about the object with this uid."""
+        return (await self.listing(EVENT, namespace, fields={"involvedObject.uid": uid})).items
+
+    async def listing(
+        self,
+        kind: Kind,
+        namespace: str,
+        selector: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> Listing:
         """The same with the version that the list is as of. One whose pages went out of date is begun again."""
         query = {"limit": str(PAGE)}
-        if selector:
-            query["labelSelector"] = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+        for parameter, wanted in (("labelSelector", selector), ("fieldSelector", fields)):
+            if wanted:
+                query[parameter] = ",".join(f"{key}={value}" for key, value in sorted(wanted.items()))
         for attempt in range(1, TRIES + 1):
             try:
                 return await self._pages(kind, namespace, query)

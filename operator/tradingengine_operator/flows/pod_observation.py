@@ -12,6 +12,7 @@ from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.plan.prune import job_outcome
 
 from .observation import ComponentObservation, MigrationObservation, SlotObservation
+from .refusals import Trouble, refused_replicas
 from .state import parse_time
 
 #: A pod younger than this that was never ready is in start-up.
@@ -32,15 +33,6 @@ _STUCK = frozenset(
     }
 )
 _PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """What keeps a pod from running: a reason of one word, the kubelet's or scheduler's own words, and the mend."""
-
-    reason: str
-    message: str
-    mend: str
 
 
 @dataclass(frozen=True)
@@ -228,7 +220,7 @@ def observe_slot(
         part: _observe_component(deployments.get(part), _all_of(pods, part, slot), release, now)
         for part in names.SLOT_COMPONENTS
     }
-    trouble = first_trouble(own, now)
+    trouble = slot_trouble(deployments.values(), own, now)
     return SlotObservation(
         release=release,
         components=components,
@@ -242,12 +234,20 @@ def observe_slot(
     )
 
 
-def observe_migration(job: Mapping[str, Any] | None, pods: Iterable[Manifest], now: datetime) -> MigrationObservation:
-    """The migrations Job; its pods tell why it does not get on."""
+def slot_trouble(deployments: Iterable[Mapping[str, Any]], pods: Iterable[Manifest], now: datetime) -> Trouble | None:
+    """What keeps the pods of a slot from running: they do not start, or may not be made at all."""
+    refused = (found for deployment in deployments if (found := refused_replicas(deployment)) is not None)
+    return first_trouble(pods, now) or next(refused, None)
+
+
+def observe_migration(
+    job: Mapping[str, Any] | None, pods: Iterable[Manifest], now: datetime, refused: Trouble | None = None
+) -> MigrationObservation:
+    """The migrations Job; its pods, or that they are `refused`, tell why it does not get on."""
     if job is None:
         return MigrationObservation()
     outcome = job_outcome(job)
-    trouble = first_trouble(of_component(pods, "migrations"), now) or Trouble("", "", "")
+    trouble = first_trouble(of_component(pods, "migrations"), now) or refused or Trouble("", "", "")
     reason, message, mend = trouble.reason, trouble.message, trouble.mend
     if outcome == "Failed":
         name, namespace = job["metadata"]["name"], job["metadata"].get("namespace", "")

@@ -23,10 +23,12 @@ from tradingengine_operator.flows.edge_words import (
 )
 from tradingengine_operator.flows.needs import Missing
 from tradingengine_operator.flows.pod_observation import is_ready, life_of, release_of, trouble_of
+from tradingengine_operator.flows.refusals import Trouble
 from tradingengine_operator.flows.state import Placed
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key
 from tradingengine_operator.runtime.parts.needs import workload_lacks
+from tradingengine_operator.runtime.parts.refusals import LOOK_SECONDS, refused_pod
 from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import Findings
@@ -62,6 +64,7 @@ class _Look:
     said: PodState | None
     seen: EdgeObservation
     lacks: tuple[Missing, ...] = ()
+    refused: Trouble | None = None
 
 
 class EdgeRunner:
@@ -87,6 +90,8 @@ class EdgeRunner:
             await _tell(p, Act.RESUME, look.pod)
         self._tell_people(p, look, findings, postponed=decision.postponed)
         findings.look_again(decision.recheck)
+        if look.pod is None and look.seen.workload_exists and look.refused is None:
+            findings.look_again(LOOK_SECONDS)
         return findings
 
     async def watch(self, p: Pass, stable: Placed | None, record: ReleaseRecord | None, *, reopen: bool) -> Findings:
@@ -115,8 +120,8 @@ class EdgeRunner:
         heard = _edge_look(p, look, postponed=postponed)
         self._words = remember(self._words, heard, now)
         words = edge_words(self._words, heard, now)
-        judged = pod is not None and seen.wanted is not None and not seen.leaving
-        trouble = trouble_of(pod, now) if judged and pod is not None else None
+        judged = seen.wanted is not None and not seen.leaving
+        trouble = (trouble_of(pod, now) if pod is not None else look.refused) if judged else None
         if look.lacks:
             words = lacking(words, look.lacks[0].reason, look.lacks[0].message, look.lacks[0].mend)
         elif trouble is not None:
@@ -156,10 +161,14 @@ async def _with_needs(p: Pass, look: _Look, record: ReleaseRecord | None) -> _Lo
     if record is None or seen.leaving:
         return look
     silent = seen.pod_exists and not (seen.reachable or seen.stopped or seen.terminating)
+    workload = p.children.get(kinds.STATEFUL_SET, names.edge(p.ctx.name))
+    if pod is None and workload is not None:
+        look = replace(look, refused=await refused_pod(p.tools.client, workload))
     stuck = pod is not None and not seen.reachable and trouble_of(pod, p.seen.at) is not None
     if not stuck and (silent or not awaits_successor(seen)):
         return look
-    lacks = await workload_lacks(p.tools.client, build_edge(p.ctx, record)[1], p.ctx.spec)
+    wanted, role = build_edge(p.ctx, record)[1], p.tools.cluster_role
+    lacks = await workload_lacks(p.tools.client, wanted, p.ctx.spec, cluster_role=role)
     return replace(look, lacks=lacks, seen=replace(seen, lacks=bool(lacks)))
 
 

@@ -16,12 +16,18 @@ from tradingengine_operator.plan.objects import Key
 _KINDS = {kind.kind: kind for kind in (kinds.CLAIM, kinds.SECRET, kinds.CONFIG_MAP, kinds.STORAGE_CLASS, kinds.NODE)}
 
 
-async def workload_lacks(client: KubernetesClient, workload: Manifest, spec: TradingEngineSpec) -> tuple[Missing, ...]:
-    """What the pod of this StatefulSet cannot start without and does not find, the fields of the engine named."""
+async def workload_lacks(
+    client: KubernetesClient, workload: Manifest, spec: TradingEngineSpec, *, cluster_role: bool = True
+) -> tuple[Missing, ...]:
+    """What the pod of this StatefulSet cannot start without and does not find, the fields of the engine named.
+
+    Without the `cluster_role` nodes and StorageClasses are not even asked for.
+    """
     namespace, fields = workload["metadata"]["namespace"], fields_of(spec)
     needs, claims = needs_of(workload["spec"]["template"]), own_claims(workload)
+    needs = tuple(need for need in needs if cluster_role or need.key.kind != kinds.NODE.kind)
     found = await look_up(client, namespace, (*needs, *claims))
-    classes = class_needs(workload, found)
+    classes = class_needs(workload, found) if cluster_role else ()
     found |= await look_up(client, namespace, classes)
     return missing((*needs, *classes), found, fields, made=claims)
 

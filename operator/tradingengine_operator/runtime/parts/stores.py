@@ -13,6 +13,7 @@ from tradingengine_operator.builders import names
 from tradingengine_operator.flows.conditions import explain
 from tradingengine_operator.flows.pod_observation import first_trouble, of_component
 from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.parts.refusals import LOOK_SECONDS, refused_pod
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
 
@@ -57,7 +58,11 @@ async def _store_condition(
     if workload is not None and int((workload.get("status") or {}).get("readyReplicas") or 0) > 0:
         findings.say(condition, "True", "Ready")
         return
-    trouble = first_trouble(of_component(p.children.pods, component), p.seen.at)
+    pods = of_component(p.children.pods, component)
+    trouble = first_trouble(pods, p.seen.at)
+    if not pods and workload is not None:
+        trouble = await refused_pod(p.tools.client, workload)
+        findings.look_again(LOOK_SECONDS if trouble is None else WAIT_SECONDS)
     if trouble is not None:
         findings.say(condition, "False", trouble.reason, explain(trouble.message, trouble.mend))
     elif _waited(p, condition) < PATIENCE_SECONDS:

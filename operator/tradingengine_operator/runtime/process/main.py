@@ -60,6 +60,7 @@ class Options:
     metrics_port: int = 8081
     identity: str = ""
     control_port: int = 8081
+    cluster_role: bool = True
 
     @property
     def holder(self) -> str:
@@ -92,6 +93,7 @@ async def tool_box(
             images=options.images,
             operator_version=options.operator_version,
             hosts=HostBook(options.namespaces),
+            cluster_role=options.cluster_role,
         )
 
 

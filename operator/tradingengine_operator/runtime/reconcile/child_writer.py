@@ -12,6 +12,7 @@ from tradingengine_operator.errors import LeaseLostError, OperatorError
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.kinds import Kind, kind_of
 from tradingengine_operator.plan.objects import Key, key_of
+from tradingengine_operator.plan.ownership import require_ours
 from tradingengine_operator.runtime.observe.reader import Reader
 
 from .children import Children
@@ -40,10 +41,17 @@ class ChildWriter:
         return self.seen
 
     async def ensure(self, manifest: Manifest) -> Manifest:
-        """Applies a child if it is not yet as wanted, and keeps it from being pruned."""
-        key = key_of(manifest)
+        """Applies a child if it is not yet as wanted, and keeps it from being pruned.
+
+        NameTakenError when an object of somebody else has the name: children are seen by their labels, so that one has
+        to be looked for by name before anything is made.
+        """
+        key, kind = key_of(manifest), kind_of(manifest)
         self.asked.add(key)
-        applied, _ = await self._applier.ensure(manifest, self.seen.get(kind_of(manifest), key.name))
+        observed = self.seen.get(kind, key.name) or await self._client.get(kind, self._namespace, key.name)
+        if observed is not None:
+            require_ours(observed, manifest)
+        applied, _ = await self._applier.ensure(manifest, observed)
         self.seen = self.seen.holding(applied)
         return applied
 

@@ -8,20 +8,21 @@
 | EdgeReady | runtime/parts/edge.py, in the words of flows/edge_words.py |
 | ReleaseHealthy | `release_healthy` here |
 | ReferencesResolved | `references` here |
+| NamespaceDeletable | `namespace_deletable` here |
 | Ready, Progressing, Degraded | `whole` here |
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from tradingengine_operator.builders import Manifest, names
+from tradingengine_operator.builders import names
 from tradingengine_operator.errors import ApiError, OperatorError
 from tradingengine_operator.flows.conditions import FOUNDATIONS, Conditions, Said, explain
-from tradingengine_operator.flows.pod_observation import first_trouble, of_component
+from tradingengine_operator.flows.pod_observation import of_component, slot_trouble
+from tradingengine_operator.flows.refusals import Trouble
 from tradingengine_operator.flows.state import Candidate, Placed, ReleaseState, Stage
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.routes import UNRESOLVED
+from tradingengine_operator.runtime.release.slots import deployments_of
 from tradingengine_operator.runtime.release.view import ReleaseView
 
 from .context import Pass
@@ -44,7 +45,7 @@ def release_healthy(p: Pass, state: ReleaseState, view: ReleaseView | None) -> l
         return [Said("ReleaseHealthy", "False", verdict.reason, message)]
     if serving is None:
         return [Said("ReleaseHealthy", "Unknown", "Waiting", "waits for what a first release stands on")]
-    trouble = first_trouble(_pods_of(p, serving), p.seen.at)
+    trouble = _trouble_of(p, serving)
     if trouble is not None:
         return [Said("ReleaseHealthy", "False", trouble.reason, explain(trouble.message, trouble.mend))]
     if view is None:
@@ -55,7 +56,7 @@ def release_healthy(p: Pass, state: ReleaseState, view: ReleaseView | None) -> l
 
 
 def _candidate(p: Pass, candidate: Candidate, view: ReleaseView) -> Said:
-    stuck = first_trouble(_pods_of(p, candidate), p.seen.at)
+    stuck = _trouble_of(p, candidate)
     migration = view.seen.migration
     if stuck is not None:
         return Said("ReleaseHealthy", "False", stuck.reason, explain(stuck.message, stuck.mend))
@@ -97,6 +98,15 @@ def references(view: ReleaseView, conditions: Conditions) -> Said:
     skipped = () if view.intent.readable else ("Gateways",)
     message = f"not looked up, since the chart's ClusterRole is off: {', '.join(skipped)}" if skipped else ""
     return Said("ReferencesResolved", "True", "Resolved", message)
+
+
+def namespace_deletable(p: Pass) -> Said:
+    """NamespaceDeletable: whether the engine can be let go when its namespace, and the Role in it, are deleted."""
+    if p.tools.cluster_role:
+        return Said("NamespaceDeletable", "True", "Allowed")
+    message = f"the operator has no rights outside its Role, which goes at once when namespace {p.namespace} is deleted"
+    mend = "delete the engine before its namespace, or install the chart with clusterRole.enabled=true"
+    return Said("NamespaceDeletable", "False", "EngineFirst", explain(message, mend))
 
 
 def whole(
@@ -152,9 +162,12 @@ def _why_not(conditions: Conditions) -> str:
     return "the first release is under way"
 
 
-def _pods_of(p: Pass, placed: Placed | Candidate) -> Sequence[Manifest]:
-    pods = p.children.pods
-    return [pod for part in names.SLOT_COMPONENTS for pod in of_component(pods, part, placed.slot)]
+def _trouble_of(p: Pass, placed: Placed | Candidate) -> Trouble | None:
+    """What keeps the pods of a release from running, as far as pods and Deployments could be read."""
+    pods = [pod for part in names.SLOT_COMPONENTS for pod in of_component(p.children.pods, part, placed.slot)]
+    known = p.children.knows(kinds.DEPLOYMENT)
+    own = deployments_of(p, placed.slot).values() if known else ()
+    return slot_trouble(own, pods, p.seen.at)
 
 
 def _route_waits(view: ReleaseView) -> bool:

@@ -48,6 +48,8 @@ class Tools:
     pages: PageClient
     turns: Turns
     hosts: HostBook = field(default_factory=HostBook)
+    #: Whether the operator has the chart's ClusterRole.
+    cluster_role: bool = True
     clock: Clock = utc_now
     #: Seconds of a clock that never jumps.
     ticks: Callable[[], float] = time.monotonic

@@ -26,7 +26,7 @@ from tradingengine_operator.runtime.parts.applied import read_released
 from tradingengine_operator.runtime.parts.edge import EdgeView
 from tradingengine_operator.runtime.release.view import ReleaseView
 
-from .conditions import references, release_healthy, whole
+from .conditions import namespace_deletable, references, release_healthy, whole
 from .context import Pass
 from .findings import Findings
 from .status import edge_status, release_status, release_version, status_manifest
@@ -85,6 +85,7 @@ class StatusWriter:
         """The conditions that follow from what all parts said."""
         if self._deleting:
             return
+        self.conditions.take([namespace_deletable(self._p)])
         if self._p.children.knows(kinds.POD):
             self.conditions.take(release_healthy(self._p, self.state, self.view))
         if self.view is not None:

@@ -23,7 +23,12 @@ from tradingengine_operator.flows.observation import (
     ReleaseObservation,
     SlotObservation,
 )
-from tradingengine_operator.flows.pod_observation import DrainObservation, observe_migration, observe_slot
+from tradingengine_operator.flows.pod_observation import (
+    DrainObservation,
+    observe_migration,
+    observe_slot,
+    of_component,
+)
 from tradingengine_operator.flows.policy import Policy, policy_of
 from tradingengine_operator.flows.references import RouteIntent
 from tradingengine_operator.flows.release import step
@@ -31,7 +36,9 @@ from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, St
 from tradingengine_operator.flows.upgrade import may_wait
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key
+from tradingengine_operator.plan.prune import job_outcome
 from tradingengine_operator.plan.routes import read_route
+from tradingengine_operator.runtime.parts.refusals import refused_pod
 from tradingengine_operator.runtime.reconcile.children import Children
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
@@ -140,7 +147,7 @@ class ReleaseRunner:
             may_start=may_start,
             slots={slot: await self._slot(p, state, slot, judging=policy is not None) for slot in names.SLOTS},
             route=route,
-            migration=_migration(p, state),
+            migration=await _migration(p, state),
         )
         if policy is not None:
             seen = await self._sampler.complete(p, state, seen, policy)
@@ -244,9 +251,11 @@ def _any_record(state: ReleaseState, view: ReleaseView) -> ReleaseRecord | None:
     return next((record for number in sorted(state.referenced()) if (record := view.records.get(number))), None)
 
 
-def _migration(p: Pass, state: ReleaseState) -> MigrationObservation:
+async def _migration(p: Pass, state: ReleaseState) -> MigrationObservation:
     """The migrations of a candidate that waits for them."""
     if state.candidate is None or state.candidate.stage is not Stage.MIGRATING or not p.children.knows(kinds.JOB):
         return MigrationObservation()
-    job = p.children.get(kinds.JOB, names.migration(p.ctx.name, state.candidate.release))
-    return observe_migration(job, p.children.pods, p.tools.clock())
+    job, pods = p.children.get(kinds.JOB, names.migration(p.ctx.name, state.candidate.release)), p.children.pods
+    alone = job is not None and job_outcome(job) is None and not of_component(pods, "migrations")
+    refused = await refused_pod(p.tools.client, job) if alone and job is not None else None
+    return observe_migration(job, pods, p.tools.clock(), refused)

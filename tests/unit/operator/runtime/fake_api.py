@@ -70,6 +70,11 @@ class FakeApi:
             and dict(selector or {}).items() <= (manifest["metadata"].get("labels") or {}).items()
         ]
 
+    async def events_of(self, _namespace: str, uid: str) -> list[Manifest]:
+        """As of the client."""
+        events = [manifest for (kind, _), manifest in self.objects.items() if kind == kinds.EVENT.kind]
+        return [_copy(event) for event in events if event["involvedObject"].get("uid") == uid]
+
     async def apply(self, manifest: Manifest, *, manager: str = names.FIELD_MANAGER, subresource: str = "") -> Manifest:
         """Server-side apply; lists are replaced as a whole, and the owner of the fields is written down."""
         name = manifest["metadata"]["name"]

@@ -136,6 +136,7 @@ class Bench:
 
     def __init__(self, **spec: Any) -> None:
         self.api = FakeApi()
+        self.cluster_role = True
         self.control = FakeControl(edge_release=self._edge_release)
         self.now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
         self.prometheus = FakePrometheus(dict.fromkeys(range(1, 50), "0"))
@@ -192,6 +193,7 @@ class Bench:
             images=self.images,
             operator_version="0.1.0",
             turns=Turns(client, (NAMESPACE,)),
+            cluster_role=self.cluster_role,
             pages=cast(PageClient, self.pages),
             clock=lambda: self.now,
             ticks=lambda: self.now.timestamp(),

@@ -40,6 +40,7 @@ async def test_install() -> None:
         "Degraded": "False",
         "SpecValid": "True",
         "ReferencesResolved": "True",
+        "NamespaceDeletable": "True",
         "DatabaseReady": "True",
         "CacheReady": "True",
         "SecretsReady": "True",
@@ -243,6 +244,17 @@ async def test_an_unreachable_edge_is_not_replaced() -> None:
     assert bench.state().stable == Placed("b", 2)
     assert bench.condition("EdgeReady")["reason"] == "Unreachable"
     assert bench.api.objects["Pod", "desk-edge-0"]["metadata"]["labels"]["tradingengine.io/release"] == "1"
+
+
+@pytest.mark.parametrize(("role", "reason"), [(True, "Allowed"), (False, "EngineFirst")])
+async def test_whether_the_namespace_may_go_first_is_said(role: bool, reason: str) -> None:
+    bench = Bench()
+    bench.cluster_role = role
+    bench.engine = bench.operator()
+    await bench.turn()
+    found = bench.condition("NamespaceDeletable")
+    assert found["reason"] == reason
+    assert ("delete the engine before its namespace" in found["message"]) is not role
 
 
 async def test_engine_that_is_gone_ends_the_loop() -> None:
