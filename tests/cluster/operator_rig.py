@@ -167,8 +167,16 @@ def prepare(server: ApiServer) -> None:
         if "httproutes" in path.name or "_gateways" in path.name:
             server.kubectl("apply", "--server-side", "-f", str(path))
     server.kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd", "--all")
+    storage = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "kubernetes.io/no-provisioner"}
+    edge = {"name": "edge", "labels": {"tradingengine.io/plane": "edge"}}
     server.apply(
-        [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gateway"}}, gateway("web", "gateway")]
+        [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gateway"}},
+            gateway("web", "gateway"),
+            # What an edge needs of its cluster; nobody works for them.
+            {**storage, "metadata": {"name": "tradingengine-journal"}},
+            {"apiVersion": "v1", "kind": "Node", "metadata": edge},
+        ]
     )
 
 

@@ -14,10 +14,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tradingengine_operator.builders import names
 from tradingengine_operator.errors import ApiError, OperatorError
 from tradingengine_operator.flows.conditions import FOUNDATIONS, Conditions, Said, explain
+from tradingengine_operator.flows.needs import Missing
 from tradingengine_operator.flows.pod_observation import of_component, slot_trouble
+from tradingengine_operator.flows.references import Unresolved
 from tradingengine_operator.flows.refusals import Trouble
 from tradingengine_operator.flows.state import Candidate, Placed, ReleaseState, Stage
 from tradingengine_operator.plan import kinds
@@ -86,18 +90,18 @@ def _serving(p: Pass, stable: Placed, view: ReleaseView) -> Said:
     return Said("ReleaseHealthy", "True", "Serving")
 
 
-def references(view: ReleaseView, conditions: Conditions) -> Said:
-    """ReferencesResolved, from what the route, the pods and the stores' Secrets lack."""
-    found = [view.intent.unresolved] if view.intent.unresolved is not None else []
-    words = [entry.words for entry in found]
+def references(view: ReleaseView, lacks: Sequence[Missing], conditions: Conditions) -> Said:
+    """ReferencesResolved: what the route, a new release, the edge (`lacks`) and the stores' Secrets lack."""
+    found = {entry.words: entry.reason for entry in (view.intent.unresolved, *view.lacks) if entry is not None}
+    for entry in lacks:
+        if entry.field:
+            found.setdefault(Unresolved(entry.reason, entry.field, entry.message, entry.mend).words, entry.reason)
     if conditions.reason("SecretsReady") in _SECRET_REASONS:
-        words.append(conditions.message("SecretsReady"))
-    reason = found[0].reason if found else conditions.reason("SecretsReady")
-    if words:
-        return Said("ReferencesResolved", "False", reason, ". ".join(words))
-    skipped = () if view.intent.readable else ("Gateways",)
-    message = f"not looked up, since the chart's ClusterRole is off: {', '.join(skipped)}" if skipped else ""
-    return Said("ReferencesResolved", "True", "Resolved", message)
+        found.setdefault(conditions.message("SecretsReady"), conditions.reason("SecretsReady"))
+    if found:
+        return Said("ReferencesResolved", "False", next(iter(found.values())), ". ".join(found))
+    skipped = "Gateways, nodes and StorageClasses are not looked up, since the chart's ClusterRole is off"
+    return Said("ReferencesResolved", "True", "Resolved", "" if view.intent.readable else skipped)
 
 
 def namespace_deletable(p: Pass) -> Said:
@@ -140,8 +144,8 @@ def _ready(
 ) -> Said:
     if failure is not None:
         return Said("Ready", "False", failure_reason(failure), explain(failure.message, failure.mend))
-    if view is not None and view.intent.unresolved is not None:
-        return Said("Ready", "False", view.intent.unresolved.reason, view.intent.unresolved.words)
+    if view is not None and view.holding is not None:
+        return Said("Ready", "False", view.holding.reason, view.holding.words)
     if view is None or state.stable is None or not view.slots[state.stable.slot].serving:
         starting = state.stable is None and not conditions.blocked()
         return Said("Ready", "False", "Starting" if starting else "NotServing", _why_not(conditions))

@@ -89,7 +89,7 @@ class StatusWriter:
         if self._p.children.knows(kinds.POD):
             self.conditions.take(release_healthy(self._p, self.state, self.view))
         if self.view is not None:
-            self.conditions.take([references(self.view, self.conditions)])
+            self.conditions.take([references(self.view, self.edge.lacks, self.conditions)])
         if self.view is not None or not self._paused:
             self.conditions.take(whole(self.state, self.view, self.conditions, self.failure, invalid=self._invalid))
 
@@ -135,6 +135,8 @@ class StatusWriter:
         """One word for what keeps a release from beginning, empty when nothing does."""
         if self._paused or self.state.withdrawn is not None:
             return "Paused" if self._paused or self.state.withdrawn is None else self.state.withdrawn.reason
+        if self.view is not None and any(entry.holds for entry in self.view.lacks):
+            return next(entry.reason for entry in self.view.lacks if entry.holds)
         waiting = [type_ for type_ in STANDS_ON if not self.conditions.true(type_)]
         return self.conditions.reason(waiting[0]) if waiting else ""
 

@@ -30,7 +30,7 @@ from tradingengine_operator.flows.pod_observation import (
     of_component,
 )
 from tradingengine_operator.flows.policy import Policy, policy_of
-from tradingengine_operator.flows.references import RouteIntent
+from tradingengine_operator.flows.references import RouteIntent, Unresolved
 from tradingengine_operator.flows.release import step
 from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Stage, only_held
 from tradingengine_operator.flows.upgrade import may_wait
@@ -50,6 +50,7 @@ from tradingengine_operator.runtime.release.records import (
     prune_records,
     write_record,
 )
+from tradingengine_operator.runtime.release.references import ReferenceWatch
 from tradingengine_operator.runtime.release.route import set_route
 from tradingengine_operator.runtime.release.sampling import Sampler
 from tradingengine_operator.runtime.release.slots import (
@@ -78,6 +79,7 @@ class ReleaseRunner:
         self._records = RecordCache()
         self._quiet = QuietWatch()
         self._route = RouteWatch()
+        self._references = ReferenceWatch()
         self._sampler = Sampler()
         self._taken: frozenset[int] = frozenset()
 
@@ -86,10 +88,13 @@ class ReleaseRunner:
         findings = Findings()
         policy = policy_of(p.ctx.spec)
         p.children.require(*JUDGED_BY)
-        intent = await self._route.look(p, findings)
+        looked = Findings()
+        intent = await self._route.look(p, looked)
         for _ in range(STEPS_PER_PASS):
             p.children.require(*JUDGED_BY)
-            view = await self._look(p, status.state, policy, intent, may_start=may_start)
+            lacks = await self._lacks(p, status.state, findings, may_start=may_start)
+            starts = may_start and not any(entry.holds for entry in lacks)
+            view = replace(await self._look(p, status.state, policy, intent, may_start=starts), lacks=lacks)
             decision = step(status.state, view.seen, policy, p.tools.clock())
             view = replace(view, held=decision.held)
             status.saw(view)
@@ -107,6 +112,7 @@ class ReleaseRunner:
                 break
             findings.recheck = None
             await p.writer.refresh()
+        findings.add(looked)
         status.saw(self._explained(p, view, findings))
         self._keep(p, status.state, view, findings)
         with findings.attempt():
@@ -125,6 +131,12 @@ class ReleaseRunner:
     def record_of(self, children: Children, placed: Placed | None) -> ReleaseRecord | None:
         """Record of a release, None when there is none, or it cannot be read."""
         return self._records.read(children).get(placed.release) if placed is not None else None
+
+    async def _lacks(
+        self, p: Pass, state: ReleaseState, findings: Findings, *, may_start: bool
+    ) -> tuple[Unresolved, ...]:
+        serving = self.record_of(p.children, state.stable)
+        return await self._references.look(p, state, serving, findings, may_start=may_start)
 
     def _explained(self, p: Pass, view: ReleaseView, findings: Findings) -> ReleaseView:
         route = self._route.explain(p, view.route, view.intent, findings)

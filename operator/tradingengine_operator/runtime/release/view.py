@@ -9,7 +9,7 @@ from tradingengine_operator.api import Slot
 from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.flows.analysis import Held
 from tradingengine_operator.flows.observation import ReleaseObservation, SlotObservation
-from tradingengine_operator.flows.references import RouteIntent
+from tradingengine_operator.flows.references import RouteIntent, Unresolved
 from tradingengine_operator.plan.routes import RouteObservation
 from tradingengine_operator.samples import Sample
 
@@ -19,16 +19,23 @@ class ReleaseView:
     """Records by number (None for one that cannot be read), and what the release flow was given to decide by.
 
     `route` is the flow's own, with the Gateway's silence explained; `held` says why a candidate with weight waits.
-    `intent` says where the route is to hang, and what keeps it from there. `waits` is what a release waits for that
-    only follows this operator's rendering.
+    `intent` says where the route is to hang, and what keeps it from there; `lacks` is what the pods of the newest
+    specification need and do not find. `waits` is what a release waits for that only follows this operator's rendering.
     """
 
     records: Mapping[int, ReleaseRecord | None]
     seen: ReleaseObservation
     route: RouteObservation
     intent: RouteIntent
+    lacks: tuple[Unresolved, ...] = ()
     held: Held | None = None
     waits: str = ""
+
+    @property
+    def holding(self) -> Unresolved | None:
+        """What keeps the specification from being followed, the first of it."""
+        unresolved = (self.intent.unresolved, *self.lacks)
+        return next((entry for entry in unresolved if entry is not None and entry.holds), None)
 
     @property
     def slots(self) -> Mapping[Slot, SlotObservation]:

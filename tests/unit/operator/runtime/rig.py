@@ -148,6 +148,9 @@ class Bench:
         self.api.put({"apiVersion": kinds.GATEWAY.api_version, "kind": kinds.GATEWAY.kind, "metadata": gateway})
         node = {"name": "desk-box", "labels": {names.PLANE_KEY: names.PLANE_EDGE}}
         self.api.put({"apiVersion": "v1", "kind": kinds.NODE.kind, "metadata": node})
+        journal = {"name": "tradingengine-journal"}
+        version = kinds.STORAGE_CLASS.api_version
+        self.api.put({"apiVersion": version, "kind": kinds.STORAGE_CLASS.kind, "metadata": journal})
         self.ask(**spec)
         self.engine = self.operator()
 

@@ -124,7 +124,10 @@ def record_claim(bench: Bench, name: str) -> None:
 async def test_an_edge_goes_on_while_its_successor_has_no_claim() -> None:
     bench = await running()
     old = uid(bench)
+    record_claim(bench, "recodings")
     bench.ask(**replay("recodings"))
+    await turns(bench, 1)
+    del bench.api.objects["PersistentVolumeClaim", "recodings"]
     for _ in range(40):
         await bench.turn()
         assert uid(bench) == old

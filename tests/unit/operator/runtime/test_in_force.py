@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -98,3 +99,65 @@ async def test_a_secret_that_is_missing_leaves_the_old_one_in_force(monkeypatch:
     assert bench.state().stable == Placed("b", 2)
     assert applied(bench) == {}
     assert bench.condition("ReferencesResolved")["status"] == "True"
+
+
+def replaying(claim: str) -> dict[str, Any]:
+    """A specification with recorded prices."""
+    return {"marketData": {"source": "replay", "replay": {"claimName": claim}}}
+
+
+def give_claim(bench: Bench, name: str) -> None:
+    """A claim with recordings."""
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "status": {"phase": "Bound"}}
+    bench.api.put({**claim, "metadata": {"name": name, "namespace": "trading"}})
+
+
+async def test_a_claim_that_is_missing_begins_no_release_and_the_edge_runs_on() -> None:
+    bench = Bench(**replaying("days"))
+    give_claim(bench, "days")
+    await bench.settle()
+    await turns(bench, 3)
+    edge = bench.api.objects["Pod", "desk-edge-0"]["metadata"]["uid"]
+    bench.ask(**replaying("dayz"), version="1.5.0")
+    await turns(bench, 12)
+    assert bench.state().stable == Placed("a", 1)
+    assert bench.api.objects["Pod", "desk-edge-0"]["metadata"]["uid"] == edge
+    old = {"spec.marketData.replay.claimName": ("days", "ClaimMissing"), "spec.version": ("1.4.2", "ClaimMissing")}
+    assert applied(bench) == old
+    found = bench.condition("ReferencesResolved")
+    assert (found["status"], found["reason"]) == ("False", "ClaimMissing")
+    assert "claim dayz of spec.marketData.replay.claimName does not exist" in found["message"]
+    assert "To mend: create it, or name another one" in found["message"]
+    assert bench.condition("Ready")["reason"] == "ClaimMissing"
+    give_claim(bench, "dayz")
+    await turns(bench, 24)
+    assert bench.state().stable == Placed("b", 2)
+    assert applied(bench) == {}
+    assert bench.condition("Ready")["status"] == "True"
+
+
+async def test_a_claim_that_went_though_the_serving_release_needs_it_holds_up_no_release_of_the_api() -> None:
+    bench = Bench(**replaying("days"))
+    give_claim(bench, "days")
+    await bench.settle()
+    del bench.api.objects["PersistentVolumeClaim", "days"]
+    bench.ask(**replaying("days"), version="1.5.0")
+    await turns(bench, 24)
+    assert bench.state().stable == Placed("b", 2)
+    assert bench.condition("ReferencesResolved")["reason"] == "ClaimMissing"
+
+
+async def test_a_claim_that_is_missing_from_the_start_does_not_keep_api_and_dashboard_from_serving() -> None:
+    bench = Bench(**replaying("days"))
+    await bench.settle()
+    assert bench.state().stable == Placed("a", 1)
+    await turns(bench, 2)
+    unplaced = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no claim"}
+    bench.api.objects["Pod", "desk-edge-0"]["status"] = {"phase": "Pending", "conditions": [unplaced]}
+    bench.control.reachable = False
+    bench.now += timedelta(minutes=1)
+    await bench.engine.reconcile()
+    assert bench.condition("ReferencesResolved")["reason"] == "ClaimMissing"
+    assert "claim days of spec.marketData.replay.claimName" in bench.condition("ReferencesResolved")["message"]
+    assert bench.condition("Ready")["status"] == "True"
+    assert applied(bench) == {}
