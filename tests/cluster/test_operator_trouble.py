@@ -81,7 +81,7 @@ async def test_lost_credentials_of_a_volume_are_never_made_anew(rig: Rig) -> Non
     await rig.apply()
     async with rig.operator():
         message = await until_reason(rig, "SecretsReady", "CredentialsLost")
-        assert "restore Secret desk-database" in message
+        assert "restore Secret desk-database-access" in message
     assert await rig.client.get(kinds.SECRET, rig.namespace, "desk-database") is None
 
 

@@ -181,6 +181,7 @@ class StatusWriter:
             fine = flip.type == "Degraded" and flip.status == "False" and flip.before != "True"
             if flip.type in _ANNOUNCED and flip.status != "Unknown" and not fine:
                 warning = (flip.status == "True") == (flip.type == "Degraded") and flip.reason not in _PASSING
+                warning = warning or flip.reason == "PasswordPutBack"  # all goes on, and somebody wanted it otherwise
                 message = f"{flip.type} is {flip.status}: {_words(flip)}"
                 announcer = self._p.tools.announcer
                 await announcer.announce(self.engine, flip.type + flip.reason, message, warning=warning)
