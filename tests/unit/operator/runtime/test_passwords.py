@@ -70,7 +70,7 @@ class Server:
             assert access["other"] in self.valid, "a program that has not read the new address is locked out"
 
 
-async def go_on(bench: Bench, server: Server, seconds: float = 2 * MOUNT_SECONDS + SPREAD_SECONDS + 200) -> set[str]:
+async def go_on(bench: Bench, server: Server, seconds: float = 2 * MOUNT_SECONDS + SPREAD_SECONDS + 500) -> set[str]:
     """Passes for so long, 80 s apart; the stages that were seen."""
     stages = set()
     end = bench.now + timedelta(seconds=seconds)
