@@ -26,15 +26,18 @@ async def ensure_secrets(p: Pass) -> tuple[Secrets, Findings]:
     """
     known: dict[str, Mapping[str, str]] = dict(p.seen.secrets)
     findings = Findings()
-    await _ensure_token(p, known)
-    said = [await ensure_login(p, store, known, findings) for store in STORES if is_ours(p.ctx.spec, store)]
-    missing = await _referenced_secrets(p, known)
-    if missing is not None:
-        said.append(Said("SecretsReady", "False", *missing))
-    worst = min(
-        (one for one in said if one is not None), key=_urgency, default=Said("SecretsReady", "True", "Ready", "")
-    )
-    findings.conditions.append(worst)
+    said: list[Said | None] = []
+    with findings.attempt():
+        await _ensure_token(p, known)
+    for store in STORES:
+        with findings.attempt():
+            said.append(await ensure_login(p, store, known, findings) if is_ours(p.ctx.spec, store) else None)
+    with findings.attempt():
+        said.append(await _referenced_secrets(p, known))
+    ready = Said("SecretsReady", "True", "Ready", "")
+    worst = min((one for one in said if one is not None), key=_urgency, default=ready)
+    if findings.failure is None or worst.status == "False":
+        findings.conditions.append(worst)
     if worst.status == "False":
         p.tools.secrets.forget(p.namespace, p.ctx.name)
         findings.look_again(WAIT_SECONDS * 3)
@@ -64,8 +67,8 @@ async def _ensure_token(p: Pass, known: dict[str, Mapping[str, str]]) -> None:
     known[name] = decoded(manifest)
 
 
-async def _referenced_secrets(p: Pass, known: dict[str, Mapping[str, str]]) -> tuple[str, str] | None:
-    """Reads the Secrets that the specification names; reason and message of the first one that will not do."""
+async def _referenced_secrets(p: Pass, known: dict[str, Mapping[str, str]]) -> Said | None:
+    """Reads the Secrets that the specification names; what is to be said of the first one that will not do."""
     for what, store in (("database", p.ctx.spec.database), ("cache", p.ctx.spec.cache)):
         if store.type != "managed" or store.managed is None:
             continue
@@ -74,12 +77,24 @@ async def _referenced_secrets(p: Pass, known: dict[str, Mapping[str, str]]) -> t
         secret = await p.tools.secrets.get(p.namespace, p.ctx.name, name)
         if secret is None:
             mend = f"create it with key {key}, and label it {names.LABEL_USE}={p.ctx.name}"
-            return "SecretMissing", explain(f"Secret {name} of {where} does not exist", mend)
+            return Said(
+                "SecretsReady", "False", "SecretMissing", explain(f"Secret {name} of {where} does not exist", mend)
+            )
         if (secret["metadata"].get("labels") or {}).get(names.LABEL_USE) != p.ctx.name:
             mend = f"kubectl -n {p.namespace} label secret {name} {names.LABEL_USE}={p.ctx.name}"
-            return "SecretNotLabelled", explain(f"Secret {name} of {where} is not given to this engine", mend)
+            return Said(
+                "SecretsReady",
+                "False",
+                "SecretNotLabelled",
+                explain(f"Secret {name} of {where} is not given to this engine", mend),
+            )
         values = decoded(secret)
         if not values.get(key):
-            return "SecretKeyMissing", explain(f"Secret {name} of {where} has no key {key}", f"add key {key}")
+            return Said(
+                "SecretsReady",
+                "False",
+                "SecretKeyMissing",
+                explain(f"Secret {name} of {where} has no key {key}", f"add key {key}"),
+            )
         known[name] = values
     return None
