@@ -14,6 +14,7 @@ from tradingengine_operator.builders import names
 from tradingengine_operator.errors import OperatorError
 from tradingengine_operator.flows.applied import (
     InForce,
+    paused_in_force,
     release_in_force,
     render_applied,
     route_in_force,
@@ -22,7 +23,7 @@ from tradingengine_operator.flows.applied import (
 from tradingengine_operator.flows.conditions import Conditions, Flip, Overview, phase_of
 from tradingengine_operator.flows.state import ReleaseState
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime.parts.applied import read_released
+from tradingengine_operator.runtime.parts.applied import read_applied, read_released
 from tradingengine_operator.runtime.parts.edge import EdgeView
 from tradingengine_operator.runtime.release.view import ReleaseView
 
@@ -119,6 +120,8 @@ class StatusWriter:
         p, view = self._p, self.view
         reason = "Paused" if self._paused else view.route.reason
         fields = [*route_in_force(p.children.route, view.intent.target, reason), *self._released()]
+        if self._paused:
+            fields += paused_in_force(p.ctx.spec, read_applied(p.children))
         if self._invalid:
             fields += spec_in_force(self.engine["spec"], p.ctx.spec)
         return render_applied(fields, stored, p.seen.at)
