@@ -59,6 +59,10 @@ class StatusWriter:
         self.failure: OperatorError | None = None
         self._invalid, self._paused, self._deleting = invalid, paused, deleting
 
+    def follow(self, p: Pass) -> None:
+        """Goes on by what stands in for the specification."""
+        self._p = p
+
     def take(self, findings: Findings) -> None:
         """What a part found; the first thing that any of them could not do is what people are told of."""
         self.conditions.take(findings.conditions)
