@@ -170,6 +170,12 @@ suites: venv ## the heavier suites, and which are due
 suite-%: venv ## one of the heavier suites, due or not (root)
 	$(SUITES) run $*
 
+.PHONY: operator-fuzz
+operator-fuzz: venv ## 2,000 generated states of an engine, each with a fault; SEED=n, CASES=n,m, STATES=n, DESKS=n (root)
+	$(DEVCLUSTER) build --only etcd --only kubernetes --only gateway-api
+	SEED="$(call given,SEED)" CASES="$(call given,CASES)" DESKS="$(call given,DESKS)" STATES="$(or $(call given,STATES),2000)" \
+		$(BIN)/python -m pytest -m suite tests/suites/hostile/test_any_change_and_back.py $(ARGS)
+
 .PHONY: suites-due
 suites-due: venv
 	$(SUITES) run-due --begun $(BEGUN) --test-seconds $(TEST_SECONDS)

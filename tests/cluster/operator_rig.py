@@ -97,16 +97,10 @@ class Rig:
 
     @asynccontextmanager
     async def operator(
-        self,
-        *,
-        kubeconfig: Path | None = None,
-        once: bool = False,
-        lease: str = "tradingengine-operator",
-        home: str = "",
+        self, *, kubeconfig: Path | None = None, once: bool = False, lease: str = "tradingengine-operator"
     ) -> AsyncIterator[OperatorProcess]:
-        """The operator as a process of its own, its Lease in `home`; ended at the end if it still runs."""
-        account = kubeconfig or self.server.kubeconfig
-        process = await OperatorProcess.start(self, account, once=once, lease=lease, home=home)
+        """The operator as a process of its own; ended at the end if it still runs."""
+        process = await OperatorProcess.start(self, kubeconfig or self.server.kubeconfig, once=once, lease=lease)
         try:
             yield process
         finally:
@@ -120,7 +114,7 @@ class OperatorProcess:
     process: asyncio.subprocess.Process
 
     @classmethod
-    async def start(cls, rig: Rig, kubeconfig: Path, *, once: bool, lease: str, home: str = "") -> OperatorProcess:
+    async def start(cls, rig: Rig, kubeconfig: Path, *, once: bool, lease: str) -> OperatorProcess:
         """Starts it; its log goes on in the same file."""
         command = [sys.executable, "-m", "tradingengine_operator", "run", "--namespace", rig.namespace]
         command += [
@@ -137,7 +131,7 @@ class OperatorProcess:
             "PATH": os.environ["PATH"],
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": str(ROOT / "operator"),
-            "POD_NAMESPACE": home or rig.namespace,
+            "POD_NAMESPACE": rig.namespace,
             # Coverage of processes that tests start, when it is asked for.
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }

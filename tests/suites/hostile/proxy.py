@@ -61,7 +61,8 @@ class Rule:
 
     `status` answers without asking the server, `delay` waits first, `stall` never answers while the rule stands. `lose`
     lets the server do its work and cuts the connection instead of telling; `cut` cuts it before. Of watches: `gone`
-    answers with an event ERROR 410, `drop` takes events out. `times` is how often the rule holds, None always.
+    answers with an event ERROR 410, `drop` takes events out, `lag` holds them back while the rule stands. `skip` lets
+    so many requests pass first, `times` is how often the rule holds, None always; `hit` is set when it did.
     """
 
     status: int = 0
@@ -72,12 +73,16 @@ class Rule:
     lose: bool = False
     gone: bool = False
     drop: Callable[[Event], bool] | None = None
+    lag: bool = False
+    where: Callable[[Call], bool] | None = None
     verbs: Set[str] = frozenset()
     plural: str = ""
     namespace: str = ""
     name: str = ""
+    skip: int = 0
     times: int | None = None
     hits: int = 0
+    hit: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def matches(self, call: Call) -> bool:
@@ -86,6 +91,7 @@ class Rule:
         return (
             (self.times is None or self.hits < self.times)
             and (not self.verbs or call.verb in self.verbs)
+            and (self.where is None or self.where(call))
             and all(not wish or wish == seen for wish, seen in wanted)
         )
 
@@ -194,14 +200,24 @@ class Proxy:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         call = _call_of(request)
-        rule = next((entry for entry in self._rules if entry.drop is None and entry.matches(call)), None)
+        rule = self._rule_of(call)
         if rule is not None:
             rule.hits += 1
+            rule.hit.set()
             refusal = await self._hinder(request, call, rule)
             if refusal is not None:
                 self._log(call, refusal.status)
                 return refusal
         return await self._forward(request, call, rule)
+
+    def _rule_of(self, call: Call) -> Rule | None:
+        """The first rule about requests that holds for this one; those that let it pass count it."""
+        for rule in self._rules:
+            if rule.drop is None and not rule.lag and rule.matches(call):
+                if rule.skip == 0:
+                    return rule
+                rule.skip -= 1
+        return None
 
     async def _hinder(self, request: web.Request, call: Call, rule: Rule) -> web.StreamResponse | None:
         """What a rule answers in the server's place; None to go on."""
@@ -224,7 +240,8 @@ class Proxy:
         session = self._sessions[0 if "Authorization" in request.headers else 1]
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _OWN}
         timeout = aiohttp.ClientTimeout(total=None)
-        url, body = f"{self._server}{request.raw_path}", await request.read()
+        # Empty is None: a body of no bytes would get a content type, which the server refuses.
+        url, body = f"{self._server}{request.raw_path}", await request.read() or None
         try:
             async with session.request(request.method, url, headers=headers, data=body, timeout=timeout) as answer:
                 if rule is not None and rule.lose:
@@ -249,6 +266,7 @@ class Proxy:
         self._streams.add(stream)
         try:
             async for line in _lines(answer.content):
+                await self._lagging(call)
                 if not self._dropped(call, line):
                     await response.write(line)
         except asyncio.CancelledError:
@@ -257,12 +275,23 @@ class Proxy:
             self._streams.discard(stream)
         return response
 
+    async def _lagging(self, call: Call) -> None:
+        """Waits while a rule holds the events of this watch back; later ones wait behind them."""
+        while rule := next((entry for entry in self._rules if entry.lag and entry.matches(call)), None):
+            rule.hits += 1
+            rule.hit.set()
+            await rule.over.wait()
+
     def _dropped(self, call: Call, line: bytes) -> bool:
         rules = [rule for rule in self._rules if rule.drop is not None and rule.matches(call)]
         event = json.loads(line) if rules else {}
         for rule in rules:
             if rule.drop is not None and rule.drop(event):
+                if rule.skip > 0:
+                    rule.skip -= 1
+                    continue
                 rule.hits += 1
+                rule.hit.set()
                 return True
         return False
 
