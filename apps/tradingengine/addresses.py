@@ -21,6 +21,16 @@ READ_SECONDS: Final = 1.0
 #: A changed URL that did not work is not tried again for so long; seconds.
 HOLD_OFF_SECONDS: Final = 10.0
 Clock = Callable[[], float]
+#: Errors of the stores' libraries that mean a wrong login, by name: this module knows no library.
+_REFUSALS: Final = frozenset(
+    {
+        "InvalidPasswordError",
+        "InvalidAuthorizationSpecificationError",
+        "AuthenticationError",
+        "AuthenticationWrongNumberOfArgsError",
+        "NoPermissionError",
+    }
+)
 
 
 class Address:
@@ -48,6 +58,7 @@ class Address:
         self._failed = ""
         self._failed_at = 0.0
         self._spoiled = False
+        self._problem = ""
 
     @classmethod
     def of(cls, url: "str | Address") -> "Address":
@@ -80,6 +91,11 @@ class Address:
     def working(self) -> str:
         """The URL that a connection was made with last; empty before the first."""
         return self._working
+
+    @property
+    def problem(self) -> str:
+        """What became of the last try of what is written: empty when it works, `refused` or `unreachable`."""
+        return self._problem
 
     def written(self) -> str:
         """What stands in the file now, at most a second old; the last good one when nothing good stands there."""
@@ -115,9 +131,13 @@ class Address:
         if self._working and url != self._working:
             log.info("a changed address works and is used from now on", extra={"variable": self.name})
         self._working = url
+        if url == self._written:
+            self._problem = ""
 
     def fails(self, url: str, error: BaseException) -> None:
         """No connection could be made with it."""
+        if url == self._written:
+            self._problem = "refused" if type(error).__name__ in _REFUSALS else "unreachable"
         if self._working and url != self._working:
             if url != self._failed:
                 words = {"variable": self.name, "error": type(error).__name__}

@@ -23,6 +23,13 @@ _COMPARE_EXAMPLES = """examples:
 The file holds a JSON array, or one JSON object per line, with id, state and (if known) filled_quantity, as the
 edge's journal has them. Exit code 0: the same on both planes; 1: they differ; 2: wrong usage."""
 
+_STORE_EXAMPLES = """examples:
+  te store accept database --turn 3 --folder /run/secrets/database
+  te store close cache --turn 3 --folder /run/secrets/cache
+
+The operator's Job runs these when a password changes; docs/admin/passwords.md tells the whole way. The folder holds the
+files uri (the address in use), other (the next one, for accept), turn and stage. Nothing of them is shown."""
+
 _DATA_EXAMPLES = """examples:
   te data check recordings
   te data check recordings --output json
@@ -59,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     migrate.add_argument("--check", action="store_true", help="only say whether the schema is current (exit 1 if not)")
     _add_user(commands)
     _add_orders(commands)
+    _add_store(commands)
     _add_data(commands)
     return parser
 
@@ -100,6 +108,10 @@ def _run(arguments: argparse.Namespace) -> int:
         return run_user(arguments)
     if command == "data":
         return _run_data(arguments)
+    if command == "store":
+        from tradingengine.jobs.store import run as run_store
+
+        return run_store(arguments)
     from tradingengine.jobs.orders import compare
 
     return compare(arguments.file, output=arguments.output)
@@ -177,6 +189,20 @@ def _add_orders(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     compare.add_argument("file", help="the edge's orders as JSON; - for standard input")
     compare.add_argument("--output", choices=("text", "json"), default="text")
+
+
+def _add_store(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    store = commands.add_parser(
+        "store",
+        help="make a login of database or cache valid, or close the others",
+        epilog=_STORE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    store.add_argument("act", choices=("accept", "close"), help="accept: one more is valid; close: only the one in use")
+    store.add_argument("store", choices=("database", "cache"))
+    store.add_argument("--turn", type=int, required=True, help="number of the change, as the folder must have it")
+    store.add_argument("--folder", type=Path, required=True, help="folder with the files of the Secret")
+    store.add_argument("--wait", type=float, default=120.0, metavar="SECONDS", help="how long to wait for the store")
 
 
 def _add_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

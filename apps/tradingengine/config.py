@@ -18,6 +18,8 @@ from tradingengine.errors import ConfigError
 DEFAULT_CONFIG: Final = "/etc/tradingengine/config.json"
 DEFAULT_STATE_DIR: Final = "/var/lib/tradingengine"
 MIN_TOKEN: Final = 16
+DATABASE_SCHEMES: Final = ("postgresql", "postgres")
+CACHE_SCHEMES: Final = ("redis", "rediss")
 
 Mode = Literal["paper", "live"]
 Environment = Literal["development", "staging", "production"]
@@ -148,8 +150,8 @@ def load_settings(component: Component, environ: Mapping[str, str] | None = None
         version=env.get("TE_VERSION", "dev"),
         pod=env.get("TE_POD") or env.get("HOSTNAME", "") or component,
         engine=read_engine_config(env.get("TE_CONFIG", ""), must_exist="TE_CONFIG" in env),
-        database=_address(env, "TE_DATABASE_URL", ("postgresql", "postgres"), needed=needs_database),
-        cache=_address(env, "TE_CACHE_URL", ("redis", "rediss"), needed=needs_cache),
+        database=_address(env, "TE_DATABASE_URL", DATABASE_SCHEMES, needed=needs_database),
+        cache=_address(env, "TE_CACHE_URL", CACHE_SCHEMES, needed=needs_cache),
         control_token=env.get("TE_CONTROL_TOKEN", ""),
         control_token_file=Path(token_file) if token_file else None,
         state_dir=Path(env.get("TE_STATE_DIR") or DEFAULT_STATE_DIR),

@@ -97,10 +97,16 @@ class Rig:
 
     @asynccontextmanager
     async def operator(
-        self, *, kubeconfig: Path | None = None, once: bool = False, lease: str = "tradingengine-operator"
+        self,
+        *,
+        kubeconfig: Path | None = None,
+        once: bool = False,
+        lease: str = "tradingengine-operator",
+        home: str = "",
     ) -> AsyncIterator[OperatorProcess]:
-        """The operator as a process of its own; ended at the end if it still runs."""
-        process = await OperatorProcess.start(self, kubeconfig or self.server.kubeconfig, once=once, lease=lease)
+        """The operator as a process of its own, its Lease in `home`; ended at the end if it still runs."""
+        account = kubeconfig or self.server.kubeconfig
+        process = await OperatorProcess.start(self, account, once=once, lease=lease, home=home)
         try:
             yield process
         finally:
@@ -114,7 +120,7 @@ class OperatorProcess:
     process: asyncio.subprocess.Process
 
     @classmethod
-    async def start(cls, rig: Rig, kubeconfig: Path, *, once: bool, lease: str) -> OperatorProcess:
+    async def start(cls, rig: Rig, kubeconfig: Path, *, once: bool, lease: str, home: str = "") -> OperatorProcess:
         """Starts it; its log goes on in the same file."""
         command = [sys.executable, "-m", "tradingengine_operator", "run", "--namespace", rig.namespace]
         command += [
@@ -131,7 +137,7 @@ class OperatorProcess:
             "PATH": os.environ["PATH"],
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": str(ROOT / "operator"),
-            "POD_NAMESPACE": rig.namespace,
+            "POD_NAMESPACE": home or rig.namespace,
             # Coverage of processes that tests start, when it is asked for.
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
         }

@@ -110,7 +110,7 @@ class Stage:
         component = labels_of(pod).get(names.LABEL_COMPONENT, "")
         if component in self.held:
             return
-        if component == "migrations":
+        if component in {"migrations", "access"}:
             await self._finish_job_pod(pod)
             return
         uid = pod["metadata"]["uid"]

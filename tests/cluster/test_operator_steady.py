@@ -17,6 +17,7 @@ from tradingengine_operator.plan import kinds
 from .operator_rig import Rig
 
 pytestmark = pytest.mark.cluster
+STORE_SECRETS = ("desk-database", "desk-database-access", "desk-cache", "desk-cache-access")
 ACCOUNT = "te-tradingengine"
 
 
@@ -152,17 +153,17 @@ async def test_deletion(rig: Rig, policy: str) -> None:
         records = await rig.client.list_all(kinds.CONFIG_MAP, rig.namespace, {names.LABEL_COMPONENT: "release"})
         claims = {entry["metadata"]["name"] for entry in await rig.client.list_all(kinds.CLAIM, rig.namespace)}
         if policy == "retain":
-            assert {"desk-database", "desk-cache"} <= secrets
+            assert set(STORE_SECRETS) <= secrets
             assert [entry["metadata"].get("ownerReferences") for entry in records] == [None]
             assert "data-desk-database-0" in claims
         else:
-            assert not secrets & {"desk-database", "desk-cache"}
+            assert not secrets & set(STORE_SECRETS)
             assert records == []
         if policy == "retain":
-            kept = await rig.client.get(kinds.SECRET, rig.namespace, "desk-database")
+            kept = await rig.client.get(kinds.SECRET, rig.namespace, "desk-database-access")
             await rig.apply(deletionPolicy=policy)
             await settled(rig)
             assert kept is not None
-            again = await rig.client.get(kinds.SECRET, rig.namespace, "desk-database")
+            again = await rig.client.get(kinds.SECRET, rig.namespace, "desk-database-access")
             assert again is not None
             assert again["data"] == kept["data"], "the new engine adopts the password that its volume knows"

@@ -81,8 +81,39 @@ async def test_lost_credentials_of_a_volume_are_never_made_anew(rig: Rig) -> Non
     await rig.apply()
     async with rig.operator():
         message = await until_reason(rig, "SecretsReady", "CredentialsLost")
-        assert "restore Secret desk-database" in message
+        assert "restore Secret desk-database-access" in message
     assert await rig.client.get(kinds.SECRET, rig.namespace, "desk-database") is None
+
+
+async def test_a_changed_password_is_put_back_or_made_valid_beside_the_old_one(rig: Rig) -> None:
+    async def wish(password: str | None) -> None:
+        text = base64.b64encode(password.encode()).decode() if password is not None else None
+        await rig.client.merge_patch(kinds.SECRET, rig.namespace, "desk-database", {"data": {"password": text}})
+        await poke(rig)
+
+    async def stage() -> str:
+        secret = await rig.client.get(kinds.SECRET, rig.namespace, "desk-database-access")
+        return base64.b64decode(secret["data"]["stage"]).decode() if secret is not None else ""
+
+    async def spreads() -> bool:
+        return await stage() == "spreading"
+
+    await rig.apply()
+    async with rig.operator():
+        await rig.until_phase("Running")
+        before = await rig.client.get(kinds.SECRET, rig.namespace, "desk-database")
+        assert before is not None
+        await wish(None)
+        message = await until_reason(rig, "SecretsReady", "PasswordPutBack")
+        assert "there was none" in message
+        after = await rig.client.get(kinds.SECRET, rig.namespace, "desk-database")
+        assert after is not None
+        assert after["data"] == before["data"]
+        await wish("a-good-one-of-mine")
+        await rig.until("both passwords are valid", spreads)
+        assert (await rig.condition("SecretsReady"))["reason"] == "PasswordChanging"
+        assert await rig.phase() == "Running"
+    assert "a-good-one-of-mine" not in rig.log.read_text()
 
 
 async def test_missing_gateway(rig: Rig) -> None:

@@ -402,7 +402,9 @@ def test_deleting_the_engine_leaves_what_the_policy_keeps(desk: Desk) -> None:
 
     kept = {
         "secret/desk-database",
+        "secret/desk-database-access",
         "secret/desk-cache",
+        "secret/desk-cache-access",
         "persistentvolumeclaim/data-desk-database-0",
         "persistentvolumeclaim/data-desk-cache-0",
         "persistentvolumeclaim/journal-desk-edge-0",

@@ -75,7 +75,13 @@ class ControlState:
             "websockets": self.websockets(),
             "edge": self.edge(),
             "unready": self.unready_reasons(),
+            "stores": self.store_problems(),
         }
+
+    def store_problems(self) -> dict[str, str]:
+        """What keeps new connections from database and cache from being made, by store; empty when nothing does."""
+        addresses = {"database": self.settings.database, "cache": self.settings.cache}
+        return {store: address.problem for store, address in addresses.items() if address.problem}
 
     def unready_reasons(self) -> dict[str, str]:
         """Why this pod should get no traffic; empty when it should."""

@@ -39,6 +39,7 @@ RIGHTS = (
     Right("create", "customresourcedefinitions", "apiextensions.k8s.io"),
     Right("create", "clusterroles", "rbac.authorization.k8s.io"),
     Right("create", "clusterrolebindings", "rbac.authorization.k8s.io"),
+    Right("create", "validatingadmissionpolicies", "admissionregistration.k8s.io"),
     Right("create", "roles", "rbac.authorization.k8s.io", NAMESPACE),
     Right("create", "deployments", "apps", OPERATOR_NAMESPACE),
     Right("create", "secrets", "", OPERATOR_NAMESPACE),

@@ -25,6 +25,8 @@ def _components(ctx: EngineContext) -> list[names.Component]:
     components: list[names.Component] = ["api", "dashboard", "migrations"]
     if spec.edge.enabled:
         components.append("edge")
+    if "embedded" in (spec.database.type, spec.cache.type):
+        components.append("access")
     if spec.database.type == "embedded":
         components.append("database")
     if spec.cache.type == "embedded":
@@ -46,12 +48,13 @@ def _service_account(ctx: EngineContext, component: names.Component) -> Manifest
 def _policies(ctx: EngineContext, components: Sequence[names.Component]) -> list[Manifest]:
     control = _ingress(_control_callers(ctx), names.CONTROL_PORT)
     web = [_ingress(None, names.HTTP_PORT), control]
-    store_callers = [_peer(ctx, component) for component in ("api", "dashboard", "migrations")]
-    cache_callers = [_peer(ctx, component) for component in ("api", "dashboard", "edge")]
+    store_callers = [_peer(ctx, component) for component in ("api", "dashboard", "migrations", "access")]
+    cache_callers = [_peer(ctx, component) for component in ("api", "dashboard", "edge", "access")]
     ingress: dict[names.Component, list[Manifest]] = {
         "api": web,
         "dashboard": web,
         "migrations": [],
+        "access": [],
         "edge": [control],
         "database": [_ingress(store_callers, names.DATABASE_PORT)],
         "cache": [_ingress(cache_callers, names.CACHE_PORT)],

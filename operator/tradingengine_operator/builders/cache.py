@@ -5,9 +5,6 @@ from __future__ import annotations
 from . import names, pods, stateful
 from .context import EngineContext, Manifest
 
-#: Where redis-cli, and whoever has to restore the Secret, finds the password.
-AUTH_VARIABLE = "REDISCLI_AUTH"
-
 
 def build_cache(ctx: EngineContext) -> list[Manifest]:
     """Service and StatefulSet of the embedded cache; nothing when it is managed."""
@@ -23,31 +20,25 @@ def build_cache(ctx: EngineContext) -> list[Manifest]:
 
 
 def _template(ctx: EngineContext) -> Manifest:
-    secret = names.cache(ctx.name)
     volumes, mounts = pods.scratch(("tmp", "/tmp"))  # noqa: S108 - inside the pod
-    configuration = {
-        "name": "configuration",
-        "secret": {
-            "secretName": secret,
-            "items": [{"key": "redis.conf", "path": "redis.conf"}],
-            "defaultMode": 0o440,
-        },
-    }
+    # The address is for a person who has to restore the Secret.
+    files = {"redis.conf": "redis.conf", "uri": "uri"}
+    configuration, mount = pods.store_volume("cache", names.store_access(ctx.name, "cache"), **files)
     container: Manifest = {
         "name": "redis",
         "image": ctx.images.redis,
         "imagePullPolicy": ctx.spec.images.pull_policy,
-        "command": ["redis-server", "/etc/redis/redis.conf"],
+        "command": ["redis-server", f"{pods.SECRETS_DIR}/cache/redis.conf"],
         "ports": [{"name": "redis", "containerPort": names.CACHE_PORT, "protocol": "TCP"}],
-        "env": [pods.secret_env(AUTH_VARIABLE, secret, "password")],
         "resources": pods.resources("20m", "32Mi", "1", "384Mi"),
         "securityContext": pods.container_security(),
         "volumeMounts": [
             {"name": "data", "mountPath": "/data"},
-            {"name": "configuration", "mountPath": "/etc/redis", "readOnly": True},
+            mount,
             *mounts,
         ],
-        # While the log is read back the port is open and PING fails, so only its answer tells.
+        # While the log is read back the port is open and PING fails, so only its answer tells. It needs no password, so
+        # that a change of it never ends the server.
     } | pods.exec_probes(["sh", "-c", f'[ "$(redis-cli -p {names.CACHE_PORT} ping)" = PONG ]'])
     return {
         "metadata": {"labels": ctx.labels("cache")},

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from . import names, pods, stateful
 from .context import EngineContext, Manifest
-from .secrets import DATABASE_NAME, DATABASE_USER
+from .store_access import DATABASE_LOGINS, DATABASE_NAME, DATABASE_OWNER
 
-_SECRET_DIR = "/run/secrets/database"  # noqa: S105 - a folder
-PASSWORD_FILE = f"{_SECRET_DIR}/password"
+_SECRET_DIR = f"{pods.SECRETS_DIR}/database"
 _DATA = "/var/lib/postgresql/data"
 
 
@@ -30,14 +29,9 @@ def build_database(ctx: EngineContext) -> list[Manifest]:
 
 def _template(ctx: EngineContext) -> Manifest:
     volumes, mounts = pods.scratch(("tmp", "/tmp"))  # noqa: S108 - inside the pod
-    secret = {
-        "name": "credentials",
-        "secret": {
-            "secretName": names.database(ctx.name),
-            "items": [{"key": "password", "path": "password"}],
-            "defaultMode": 0o440,
-        },
-    }
+    # The server reads login and password when it makes the cluster; a person may fetch the address from here.
+    files = {"login": "username", "password": "password", "uri": "uri"}
+    secret, mount = pods.store_volume("database", names.store_access(ctx.name, "database"), **files)
     container: Manifest = {
         "name": "postgres",
         "image": ctx.images.postgres,
@@ -45,9 +39,11 @@ def _template(ctx: EngineContext) -> Manifest:
         "ports": [{"name": "postgres", "containerPort": names.DATABASE_PORT, "protocol": "TCP"}],
         "env": pods.env(
             {
-                "POSTGRES_USER": DATABASE_USER,
+                "POSTGRES_USER": DATABASE_OWNER,
                 "POSTGRES_DB": DATABASE_NAME,
-                "POSTGRES_PASSWORD_FILE": PASSWORD_FILE,
+                "POSTGRES_LOGINS": " ".join(DATABASE_LOGINS),
+                "POSTGRES_LOGIN_FILE": f"{_SECRET_DIR}/login",
+                "POSTGRES_PASSWORD_FILE": f"{_SECRET_DIR}/password",
                 "PGDATA": f"{_DATA}/pgdata",
             }
         ),
@@ -55,7 +51,7 @@ def _template(ctx: EngineContext) -> Manifest:
         "securityContext": pods.container_security(),
         "volumeMounts": [
             {"name": "data", "mountPath": _DATA},
-            {"name": "credentials", "mountPath": _SECRET_DIR, "readOnly": True},
+            mount,
             *mounts,
         ],
     } | pods.exec_probes(
@@ -67,7 +63,7 @@ def _template(ctx: EngineContext) -> Manifest:
             "-p",
             str(names.DATABASE_PORT),
             "-U",
-            DATABASE_USER,
+            DATABASE_OWNER,
             "-d",
             DATABASE_NAME,
         ]

@@ -8,7 +8,17 @@ from tradingengine_operator.api import Slot
 
 SlotComponent = Literal["api", "dashboard"]
 Component = Literal[
-    "api", "dashboard", "edge", "database", "cache", "prometheus", "migrations", "release", "config", "applied"
+    "api",
+    "dashboard",
+    "edge",
+    "database",
+    "cache",
+    "prometheus",
+    "migrations",
+    "access",
+    "release",
+    "config",
+    "applied",
 ]
 
 SLOTS: tuple[Slot, ...] = ("a", "b")
@@ -51,6 +61,21 @@ def database(engine: str) -> str:
 def cache(engine: str) -> str:
     """StatefulSet, Service and Secret of the cache."""
     return f"{engine}-cache"
+
+
+def store(engine: str, name: Literal["database", "cache"]) -> str:
+    """StatefulSet, Service and Secret of a store."""
+    return f"{engine}-{name}"
+
+
+def store_access(engine: str, name: Literal["database", "cache"]) -> str:
+    """Secret with the login that a store's programs use."""
+    return f"{engine}-{name}-access"
+
+
+def access_job(engine: str, name: Literal["database", "cache"], act: str, turn: int) -> str:
+    """Job that makes a password of a store valid, or the one before invalid."""
+    return f"{engine}-{name}-{act}-{turn}"
 
 
 def control_secret(engine: str) -> str:

@@ -10,13 +10,15 @@ from tradingengine_operator.api.resources import ResourceNeeds
 
 from . import names
 from .context import Manifest
+from .store_access import Store
 
 #: The user and group that every pod runs as, and that owns its volumes.
 UID = 10001
 GRACE_SECONDS = 40
 PRE_STOP_SECONDS = 5
 CONFIG_DIR = "/etc/tradingengine"
-CONTROL_DIR = "/run/secrets/control"
+SECRETS_DIR = "/run/secrets"
+CONTROL_DIR = f"{SECRETS_DIR}/control"
 DATA_DIR = "/data"
 STATE_DIR = "/var/lib/tradingengine"
 
@@ -95,11 +97,6 @@ def env(values: Mapping[str, str]) -> list[Manifest]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def secret_env(name: str, secret: str, key: str) -> Manifest:
-    """An environment variable that the kubelet reads from a Secret."""
-    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
-
-
 def pod_name_env() -> Manifest:
     """The pod's own name."""
     return {"name": "TE_POD", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}
@@ -137,17 +134,24 @@ def pod_spec(service_account: str, container: Manifest, volumes: list[Manifest],
     } | more
 
 
-def database_secret(engine: str, spec: TradingEngineSpec) -> tuple[str, str]:
-    """Secret and key that hold the database's URI."""
-    managed = spec.database.managed
-    if spec.database.type == "managed" and managed is not None:
-        return managed.secret_name, managed.key
-    return names.database(engine), "uri"
+def store_secret(engine: str, spec: TradingEngineSpec, store: Store) -> tuple[str, str]:
+    """Secret and key that hold the URI of a store."""
+    asked = spec.database if store == "database" else spec.cache
+    if asked.type == "managed" and asked.managed is not None:
+        return asked.managed.secret_name, asked.managed.key
+    return names.store_access(engine, store), "uri"
 
 
-def cache_secret(engine: str, spec: TradingEngineSpec) -> tuple[str, str]:
-    """Secret and key that hold the cache's URI."""
-    managed = spec.cache.managed
-    if spec.cache.type == "managed" and managed is not None:
-        return managed.secret_name, managed.key
-    return names.cache(engine), "uri"
+def store_file(store: Store) -> str:
+    """Where a program finds the URI of a store."""
+    return f"{SECRETS_DIR}/{store}/uri"
+
+
+def store_volume(store: Store, secret: str, **files: str) -> tuple[Manifest, Manifest]:
+    """Volume and mount of a store's Secret; `files` are its keys by the names of their files.
+
+    A file, since a Secret that changes reaches a running pod there and nowhere else.
+    """
+    items = [{"key": key, "path": path} for path, key in files.items()]
+    volume = {"name": store, "secret": {"secretName": secret, "items": items, "defaultMode": 0o440}}
+    return volume, {"name": store, "mountPath": f"{SECRETS_DIR}/{store}", "readOnly": True}

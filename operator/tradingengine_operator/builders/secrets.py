@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
-from urllib.parse import quote
+from collections.abc import Mapping
 
 from . import names
 from .context import EngineContext, Manifest
-
-DATABASE_USER = "tradingengine"
-DATABASE_NAME = "tradingengine"
+from .store_access import Store, StoreAccess, access_values, uri
 
 
 class SecretData(dict[str, str]):
@@ -22,56 +19,24 @@ class SecretData(dict[str, str]):
     __str__ = __repr__
 
 
-def build_secrets(
-    ctx: EngineContext, existing: Mapping[str, Mapping[str, str]], generate: Callable[[], str]
-) -> list[Manifest]:
-    """Secrets of database, cache and control API.
+def build_control_secret(ctx: EngineContext, token: str) -> Manifest:
+    """The token of the control API."""
+    return _secret(ctx, names.control_secret(ctx.name), "config", {"token": token}, owned=True)
 
-    `existing` maps a Secret's name to its decoded values, as read from the cluster; `generate` makes a new password.
-    A managed database or cache has no Secret of ours. The credentials of volumes have no owner, since they are worth as
-    much as the volume: the end of the engine decides about both, by the policy in force then.
+
+def build_wish(ctx: EngineContext, store: Store, access: StoreAccess, wish: str) -> Manifest:
+    """The Secret of a store that people may edit: the password that is asked for, and the login in force.
+
+    It has no owner, as the access has none: credentials are worth as much as the volume, and the end of the engine
+    decides about both.
     """
-    secrets = []
-    if ctx.spec.database.type == "embedded":
-        name = names.database(ctx.name)
-        password = existing.get(name, {}).get("password") or generate()
-        secrets.append(_secret(ctx, name, "database", _database_values(ctx, password), owned=False))
-    if ctx.spec.cache.type == "embedded":
-        name = names.cache(ctx.name)
-        password = existing.get(name, {}).get("password") or generate()
-        secrets.append(_secret(ctx, name, "cache", _cache_values(ctx, password), owned=False))
-    name = names.control_secret(ctx.name)
-    token = existing.get(name, {}).get("token") or generate()
-    secrets.append(_secret(ctx, name, "config", {"token": token}, owned=True))
-    return secrets
+    values = {"username": access.now.user, "password": wish, "uri": uri(ctx, store, access.now)}
+    return _secret(ctx, names.store(ctx.name, store), store, values, owned=False)
 
 
-def _database_values(ctx: EngineContext, password: str) -> dict[str, str]:
-    host = names.database_host(ctx.name, ctx.namespace)
-    uri = f"postgresql://{DATABASE_USER}:{quote(password, safe='')}@{host}:{names.DATABASE_PORT}/{DATABASE_NAME}"
-    return {"username": DATABASE_USER, "password": password, "uri": uri}
-
-
-def _cache_values(ctx: EngineContext, password: str) -> dict[str, str]:
-    host = names.cache_host(ctx.name, ctx.namespace)
-    uri = f"redis://:{quote(password, safe='')}@{host}:{names.CACHE_PORT}/0"
-    return {"password": password, "uri": uri, "redis.conf": _redis_conf(password)}
-
-
-def _redis_conf(password: str) -> str:
-    # Nothing may be evicted: streams carry orders, so a full cache must refuse rather than forget.
-    lines = [
-        "bind * -::*",
-        f"port {names.CACHE_PORT}",
-        "dir /data",
-        "appendonly yes",
-        "appendfsync everysec",
-        'save ""',
-        "maxmemory 256mb",
-        "maxmemory-policy noeviction",
-        f"requirepass {password}",
-    ]
-    return "\n".join(lines) + "\n"
+def build_store_access(ctx: EngineContext, store: Store, access: StoreAccess) -> Manifest:
+    """The Secret of a store that the operator alone writes, and that pods mount."""
+    return _secret(ctx, names.store_access(ctx.name, store), store, access_values(ctx, store, access), owned=False)
 
 
 def _secret(

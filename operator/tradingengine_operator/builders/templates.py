@@ -13,6 +13,7 @@ from tradingengine_operator.api.resources import API_DEFAULTS
 from . import names, pods
 from .config import config_name
 from .context import EngineContext, Manifest
+from .store_access import STORES, Store
 
 _EDGE_TOLERATIONS: tuple[Manifest, ...] = (
     {"key": names.PLANE_KEY, "operator": "Equal", "value": names.PLANE_EDGE, "effect": "NoSchedule"},
@@ -45,9 +46,9 @@ def dashboard_template(ctx: EngineContext) -> Manifest:
 
 def migrations_template(ctx: EngineContext) -> Manifest:
     """Pod template of the Job that migrates the database."""
-    volumes, mounts = _volumes(ctx)
+    volumes, mounts = _volumes(ctx, "database")
     container = _container(ctx, "migrations", ["migrate"]) | {
-        "env": [*_environment(ctx, "migrations"), _database_env(ctx), *_marks("")],
+        "env": [*_environment(ctx, "migrations"), *_store_env("database"), *_marks("")],
         "resources": pods.resources("50m", "96Mi", "1", "384Mi"),
         "volumeMounts": mounts,
     }
@@ -60,8 +61,9 @@ def migrations_template(ctx: EngineContext) -> Manifest:
 
 def edge_template(ctx: EngineContext) -> Manifest:
     """Pod template of the edge: bound to its node, and never taken from it."""
-    volumes, mounts = _serving_volumes(ctx)
-    environment = [*_environment(ctx, "edge"), *pods.env({"TE_STATE_DIR": pods.STATE_DIR}), *_cache_and_token(ctx)]
+    volumes, mounts = _serving_volumes(ctx, "cache")
+    environment = [*_environment(ctx, "edge"), *pods.env({"TE_STATE_DIR": pods.STATE_DIR}), *_store_env("cache")]
+    environment += _token_env()
     mounts.append({"name": "journal", "mountPath": pods.STATE_DIR})
     replay = ctx.spec.market_data.replay
     if ctx.spec.market_data.source == "replay" and replay is not None:
@@ -95,7 +97,7 @@ def edge_template(ctx: EngineContext) -> Manifest:
 
 
 def _web(ctx: EngineContext, component: names.SlotComponent, resources: Manifest) -> Manifest:
-    volumes, mounts = _serving_volumes(ctx)
+    volumes, mounts = _serving_volumes(ctx, *STORES)
     container = (
         _container(ctx, component, [component])
         | {
@@ -105,8 +107,8 @@ def _web(ctx: EngineContext, component: names.SlotComponent, resources: Manifest
             ],
             "env": [
                 *_environment(ctx, component),
-                _database_env(ctx),
-                *_cache_and_token(ctx),
+                *_store_env(*STORES),
+                *_token_env(),
                 *_marks(names.MARK_SLOT),
             ],
             "resources": resources,
@@ -161,28 +163,30 @@ def _environment(ctx: EngineContext, component: names.Component) -> list[Manifes
     return [*pods.env(plain), pods.pod_name_env()]
 
 
-def _database_env(ctx: EngineContext) -> Manifest:
-    return pods.secret_env("TE_DATABASE_URL", *pods.database_secret(ctx.name, ctx.spec))
+def _store_env(*stores: Store) -> list[Manifest]:
+    return pods.env({f"TE_{store.upper()}_URL_FILE": pods.store_file(store) for store in stores})
 
 
-def _cache_and_token(ctx: EngineContext) -> list[Manifest]:
-    return [
-        pods.secret_env("TE_CACHE_URL", *pods.cache_secret(ctx.name, ctx.spec)),
-        *pods.env({"TE_CONTROL_TOKEN_FILE": f"{pods.CONTROL_DIR}/token"}),
-    ]
+def _token_env() -> list[Manifest]:
+    return pods.env({"TE_CONTROL_TOKEN_FILE": f"{pods.CONTROL_DIR}/token"})
 
 
-def _serving_volumes(ctx: EngineContext) -> tuple[list[Manifest], list[Manifest]]:
+def _serving_volumes(ctx: EngineContext, *stores: Store) -> tuple[list[Manifest], list[Manifest]]:
     """With the control token as a file: a Secret that changes reaches a running pod there, and nowhere else."""
-    volumes, mounts = _volumes(ctx)
+    volumes, mounts = _volumes(ctx, *stores)
     secret = {"secretName": names.control_secret(ctx.name), "defaultMode": 0o440}
     volumes.append({"name": "control", "secret": secret})
     mounts.append({"name": "control", "mountPath": pods.CONTROL_DIR, "readOnly": True})
     return volumes, mounts
 
 
-def _volumes(ctx: EngineContext) -> tuple[list[Manifest], list[Manifest]]:
+def _volumes(ctx: EngineContext, *stores: Store) -> tuple[list[Manifest], list[Manifest]]:
     volumes, mounts = pods.scratch(("tmp", "/tmp"))  # noqa: S108 - inside the pod
+    for store in stores:
+        secret, key = pods.store_secret(ctx.name, ctx.spec, store)
+        volume, mount = pods.store_volume(store, secret, uri=key)
+        volumes.append(volume)
+        mounts.append(mount)
     volumes.append({"name": "configuration", "configMap": {"name": config_name(ctx)}})
     mounts.append({"name": "configuration", "mountPath": pods.CONFIG_DIR, "readOnly": True})
     return volumes, mounts

@@ -30,7 +30,7 @@ class PodState:
     """What a pod says of itself.
 
     `requests` counts client requests since it started; `unready` says by part why the pod is not ready, with the mend
-    where it knows one.
+    where it knows one, and `stores` why it gets no new connection (`refused`, `unreachable`).
     """
 
     component: str
@@ -42,6 +42,7 @@ class PodState:
     web_sockets: int
     edge: EdgeFacts | None
     unready: Mapping[str, str] = field(default_factory=dict)
+    stores: Mapping[str, str] = field(default_factory=dict)
 
 
 class ControlClient:
@@ -119,6 +120,7 @@ def _parse(address: str, raw: Any) -> PodState:
             web_sockets=int(raw["websockets"]),
             edge=_edge(raw.get("edge")),
             unready={str(part): str(why) for part, why in raw.get("unready", {}).items()},
+            stores={str(store): str(why) for store, why in raw.get("stores", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ControlError(f"pod {address} answered its state in another form: {type(error).__name__}") from error

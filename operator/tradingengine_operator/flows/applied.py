@@ -22,6 +22,9 @@ from .state import render_time
 
 #: Longest value that is shown, in characters.
 VALUE_LENGTH = 256
+#: Longest path, and most entries, that a status may have; what is beyond is left out.
+PATH_LENGTH = 256
+MOST_FIELDS = 64
 HIDDEN = "(not shown)"
 _SECRET_FIELD = re.compile(r"(password|passwd|token|credential|secret|apikey)$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"://[^/\s\"]*@|BEGIN [A-Z ]*PRIVATE KEY", re.IGNORECASE)
@@ -91,6 +94,14 @@ def release_in_force(ctx: EngineContext, released: TradingEngineSpec, reason: st
     )
 
 
+def paused_in_force(asked: TradingEngineSpec, followed: TradingEngineSpec | None) -> tuple[InForce, ...]:
+    """The fields that were changed since the operator was told to pause, with those that it last worked by."""
+    if followed is None:
+        return ()
+    found = differences(asked.to_manifest(), followed.to_manifest())
+    return tuple(InForce(path, value, "Paused") for path, value in found if path != "spec.paused")
+
+
 def spec_in_force(raw: Mapping[str, Any], valid: TradingEngineSpec) -> tuple[InForce, ...]:
     """The fields of a specification that makes no sense, with their values in the last one that did."""
     asked = _over(TradingEngineSpec(version=valid.version).to_manifest(), raw)
@@ -144,7 +155,7 @@ def render_applied(
         entry = {"path": field.path, "reason": field.reason} | ({} if value is None else {"value": value})
         entry["since"] = known.get((field.path, value)) or render_time(now)
         entries.setdefault(field.path, entry)
-    return [entries[path] for path in sorted(entries)]
+    return [entries[path] for path in sorted(entries) if len(path) <= PATH_LENGTH][:MOST_FIELDS]
 
 
 def _shown(path: str, value: Any) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from math import inf
 
 from tradingengine_operator.api import TradingEngineSpec, seconds
 
@@ -63,3 +64,8 @@ def policy_of(spec: TradingEngineSpec) -> Policy:
         quiet=quiet,
         quiet_budget=quiet + QUIET_MARGIN_SECONDS,
     )
+
+
+def without_end(policy: Policy) -> Policy:
+    """The same with steps that no release leaves upwards."""
+    return replace(policy, steps=tuple(replace(step, hold=inf) for step in policy.steps))

@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 from tradingengine_operator.builders import Manifest, names
+from tradingengine_operator.builders.store_access import STORES
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.errors import ForbiddenError
 from tradingengine_operator.flows.pod_observation import labels_of
@@ -68,7 +69,8 @@ async def _delete_data(client: KubernetesClient, namespace: str, name: str) -> N
 async def _data_objects(client: KubernetesClient, namespace: str, name: str) -> list[tuple[Kind, Manifest]]:
     """Credentials, release records and the configuration that these refer to."""
     found: list[tuple[Kind, Manifest]] = []
-    for secret_name in (names.database(name), names.cache(name)):
+    secrets = [named(name, store) for store in STORES for named in (names.store, names.store_access)]
+    for secret_name in secrets:
         secret = await client.get(kinds.SECRET, namespace, secret_name)
         if secret is not None:
             found.append((kinds.SECRET, secret))

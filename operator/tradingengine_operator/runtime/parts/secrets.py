@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 from collections.abc import Mapping
 
-from tradingengine_operator.builders import Manifest, names
-from tradingengine_operator.builders.cache import AUTH_VARIABLE
-from tradingengine_operator.builders.database import PASSWORD_FILE
-from tradingengine_operator.builders.secrets import build_secrets
+from tradingengine_operator.builders import names
+from tradingengine_operator.builders.secrets import build_control_secret
+from tradingengine_operator.builders.store_access import STORES
 from tradingengine_operator.clients.kubernetes import KubernetesClient
-from tradingengine_operator.flows.conditions import explain
+from tradingengine_operator.flows.conditions import Said, explain
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.reconcile.context import Pass, Secrets
 from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
+from tradingengine_operator.runtime.reconcile.values import decoded
+
+from .passwords import ensure_login, is_ours, write_secret
 
 
 async def ensure_secrets(p: Pass) -> tuple[Secrets, Findings]:
@@ -23,28 +24,23 @@ async def ensure_secrets(p: Pass) -> tuple[Secrets, Findings]:
     A Secret of ours that was deleted is put back as it was, since programs and volumes go on with its values. When no
     earlier pass knew them, only the control token is made anew: pods read it again from their volume.
     """
-    own = [names.database(p.ctx.name), names.cache(p.ctx.name), names.control_secret(p.ctx.name)]
-    observed = {name: await p.tools.secrets.get(p.namespace, p.ctx.name, name) for name in own}
-    existing = {
-        name: {**p.seen.secrets.get(name, {}), **{key: value for key, value in _decoded(secret or {}).items() if value}}
-        for name, secret in observed.items()
-    }
-    known: dict[str, Mapping[str, str]] = {**p.seen.secrets, **existing}
+    known: dict[str, Mapping[str, str]] = dict(p.seen.secrets)
     findings = Findings()
-    lost = await _credentials_lost(p, existing)
-    for manifest in build_secrets(p.ctx, existing, lambda: secrets.token_urlsafe(24)):
-        name = manifest["metadata"]["name"]
-        if name not in lost:
-            written, _ = await p.tools.applier.ensure(manifest, observed.get(name))
-            p.tools.secrets.wrote(p.namespace, p.ctx.name, written)
-            known[name] = _decoded(manifest)
-    problem = next((("CredentialsLost", message) for message in lost.values()), await _referenced_secrets(p, known))
-    if problem is not None:
+    said: list[Said | None] = []
+    with findings.attempt():
+        await _ensure_token(p, known)
+    for store in STORES:
+        with findings.attempt():
+            said.append(await ensure_login(p, store, known, findings) if is_ours(p.ctx.spec, store) else None)
+    with findings.attempt():
+        said.append(await _referenced_secrets(p, known))
+    ready = Said("SecretsReady", "True", "Ready", "")
+    worst = min((one for one in said if one is not None), key=_urgency, default=ready)
+    if findings.failure is None or worst.status == "False":
+        findings.conditions.append(worst)
+    if worst.status == "False":
         p.tools.secrets.forget(p.namespace, p.ctx.name)
-        findings.say("SecretsReady", "False", *problem)
         findings.look_again(WAIT_SECONDS * 3)
-    else:
-        findings.say("SecretsReady", "True", "Ready")
     return known, findings
 
 
@@ -54,41 +50,25 @@ async def known_secrets(client: KubernetesClient, namespace: str, engine: str, k
     if name in kept:
         return kept
     secret = await client.get(kinds.SECRET, namespace, name)
-    return {**kept, name: _decoded(secret)} if secret is not None else kept
+    return {**kept, name: decoded(secret)} if secret is not None else kept
 
 
-async def _credentials_lost(p: Pass, existing: Secrets) -> dict[str, str]:
-    """Words for each Secret whose password is gone though something goes on with it, by name.
-
-    A new password would lock everybody out of the database's volume, and the programs out of a cache that runs.
-    """
-    found = {}
-    name, claim = names.database(p.ctx.name), names.database_claim(p.ctx.name)
-    unknown = p.ctx.spec.database.type == "embedded" and not existing[name].get("password")
-    if unknown and await p.tools.client.get(kinds.CLAIM, p.namespace, claim) is not None:
-        message = f"claim {claim} holds a database, but Secret {name} with its password is gone"
-        mend = _put_back(p, name, f"cat {PASSWORD_FILE}")
-        found[name] = explain(message, f"{mend}, or delete claim {claim} to begin with an empty database")
-    name = names.cache(p.ctx.name)
-    unknown = p.ctx.spec.cache.type == "embedded" and not existing[name].get("password")
-    if unknown and p.children.get(kinds.STATEFUL_SET, name) is not None:
-        mend = _put_back(p, name, f"sh -c 'printf %s \"${AUTH_VARIABLE}\"'")
-        anew = f"delete StatefulSet {name}, then the pods of api, dashboard and edge, to go on with a new password"
-        found[name] = explain(f"the cache runs, but Secret {name} with its password is gone", f"{mend}, or {anew}")
-    return found
+def _urgency(said: Said) -> int:
+    """The lower, the more a person should hear of it before anything else."""
+    return 0 if said.status == "False" else 1 if said.reason == "PasswordPutBack" else 2
 
 
-def _put_back(p: Pass, name: str, show: str) -> str:
-    """How to restore a Secret: its pod still has the password, which goes from hand to hand without being shown."""
-    kubectl = f"kubectl -n {p.namespace}"
-    command = (
-        f"{kubectl} exec {name}-0 -- {show} | {kubectl} create secret generic {name} --from-file=password=/dev/stdin"
-    )
-    return f"restore Secret {name} from a backup or, while its pod runs, by `{command}`"
+async def _ensure_token(p: Pass, known: dict[str, Mapping[str, str]]) -> None:
+    name = names.control_secret(p.ctx.name)
+    secret = await p.tools.secrets.get(p.namespace, p.ctx.name, name)
+    token = decoded(secret or {}).get("token") or known.get(name, {}).get("token")
+    manifest = build_control_secret(p.ctx, token or secrets.token_urlsafe(24))
+    await write_secret(p, manifest, secret)
+    known[name] = decoded(manifest)
 
 
-async def _referenced_secrets(p: Pass, known: dict[str, Mapping[str, str]]) -> tuple[str, str] | None:
-    """Reads the Secrets that the specification names; reason and message of the first one that will not do."""
+async def _referenced_secrets(p: Pass, known: dict[str, Mapping[str, str]]) -> Said | None:
+    """Reads the Secrets that the specification names; what is to be said of the first one that will not do."""
     for what, store in (("database", p.ctx.spec.database), ("cache", p.ctx.spec.cache)):
         if store.type != "managed" or store.managed is None:
             continue
@@ -97,16 +77,24 @@ async def _referenced_secrets(p: Pass, known: dict[str, Mapping[str, str]]) -> t
         secret = await p.tools.secrets.get(p.namespace, p.ctx.name, name)
         if secret is None:
             mend = f"create it with key {key}, and label it {names.LABEL_USE}={p.ctx.name}"
-            return "SecretMissing", explain(f"Secret {name} of {where} does not exist", mend)
+            return Said(
+                "SecretsReady", "False", "SecretMissing", explain(f"Secret {name} of {where} does not exist", mend)
+            )
         if (secret["metadata"].get("labels") or {}).get(names.LABEL_USE) != p.ctx.name:
             mend = f"kubectl -n {p.namespace} label secret {name} {names.LABEL_USE}={p.ctx.name}"
-            return "SecretNotLabelled", explain(f"Secret {name} of {where} is not given to this engine", mend)
-        values = _decoded(secret)
+            return Said(
+                "SecretsReady",
+                "False",
+                "SecretNotLabelled",
+                explain(f"Secret {name} of {where} is not given to this engine", mend),
+            )
+        values = decoded(secret)
         if not values.get(key):
-            return "SecretKeyMissing", explain(f"Secret {name} of {where} has no key {key}", f"add key {key}")
+            return Said(
+                "SecretsReady",
+                "False",
+                "SecretKeyMissing",
+                explain(f"Secret {name} of {where} has no key {key}", f"add key {key}"),
+            )
         known[name] = values
     return None
-
-
-def _decoded(secret: Manifest) -> dict[str, str]:
-    return {key: base64.b64decode(value).decode(errors="replace") for key, value in (secret.get("data") or {}).items()}

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from tradingengine_operator.api import ConditionType
-from tradingengine_operator.builders import names
+from tradingengine_operator.builders import Manifest, names
+from tradingengine_operator.errors import ControlError
 from tradingengine_operator.flows.conditions import explain
-from tradingengine_operator.flows.pod_observation import first_trouble, of_component
+from tradingengine_operator.flows.pod_observation import first_trouble, is_ready, of_component
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.parts.refusals import LOOK_SECONDS, refused_pod
+from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
 
@@ -27,9 +30,14 @@ _DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss":
 
 @dataclass
 class Reached:
-    """When a managed server was last reached, by host and port; monotonic seconds."""
+    """When a managed server was last reached, by host and port; monotonic seconds.
+
+    `refused` are the pods whose address is refused, by store, as they said at `asked`.
+    """
 
     at: dict[tuple[str, int], float] = field(default_factory=dict)
+    refused: dict[str, list[str]] = field(default_factory=dict)
+    asked: datetime | None = None
 
 
 async def ensure_foundation(p: Pass, reached: Reached) -> Findings:
@@ -37,6 +45,8 @@ async def ensure_foundation(p: Pass, reached: Reached) -> Findings:
     findings = Findings()
     with findings.attempt():
         await p.ensure_all(p.desired.foundation)
+    with findings.attempt():
+        await _ask_pods(p, reached)
     with findings.attempt():
         await _store_condition(p, findings, reached, "DatabaseReady", "database", p.ctx.spec.database)
     with findings.attempt():
@@ -52,11 +62,14 @@ async def _store_condition(
     if store.type == "managed":
         uri = p.seen.secrets.get(store.managed.secret_name, {}).get(store.managed.key, "")
         await _managed_condition(findings, reached, condition, component, uri)
+        if findings.said(condition) == "True":
+            _refused_condition(p, findings, reached, condition, component, store.managed.secret_name)
         return
     name = names.database(p.ctx.name) if component == "database" else names.cache(p.ctx.name)
     workload = p.children.get(kinds.STATEFUL_SET, name)
     if workload is not None and int((workload.get("status") or {}).get("readyReplicas") or 0) > 0:
-        findings.say(condition, "True", "Ready")
+        if not _refused_condition(p, findings, reached, condition, component, ""):
+            findings.say(condition, "True", "Ready")
         return
     pods = of_component(p.children.pods, component)
     trouble = first_trouble(pods, p.seen.at)
@@ -71,6 +84,47 @@ async def _store_condition(
         mend = f"see `kubectl -n {p.namespace} logs {name}-0` and `kubectl -n {p.namespace} describe pod {name}-0`"
         message = f"StatefulSet {name} had no ready pod for {PATIENCE_SECONDS / 60:g} minutes"
         findings.say(condition, "False", "NotReady", explain(message, mend))
+
+
+async def _ask_pods(p: Pass, reached: Reached) -> None:
+    """Asks ready pods, ten seconds apart, whether the stores let them in: only who logs in knows that."""
+    if reached.asked is not None and 0 <= (p.seen.at - reached.asked).total_seconds() < WAIT_SECONDS:
+        return
+    token = p.seen.secrets.get(names.control_secret(p.ctx.name), {}).get("token", "")
+    pods = [pod for web in names.SLOT_COMPONENTS for pod in of_component(p.children.pods, web) if is_ready(pod)]
+    answers = await asyncio.gather(*(_refusals(p, pod, token) for pod in pods))
+    reached.asked = p.seen.at
+    reached.refused = {}
+    for pod, stores in zip(pods, answers, strict=True):
+        for store in stores:
+            reached.refused.setdefault(store, []).append(pod["metadata"]["name"])
+
+
+async def _refusals(p: Pass, pod: Manifest, token: str) -> list[str]:
+    try:
+        said = await p.tools.control.state(pod_address(pod), token)
+    except ControlError:
+        return []
+    return [store for store, problem in said.stores.items() if problem == "refused"]
+
+
+def _refused_condition(
+    p: Pass, findings: Findings, reached: Reached, condition: ConditionType, component: str, secret: str
+) -> bool:
+    """Says that pods are refused though the store is there; False when none is."""
+    pods = sorted(reached.refused.get(component, ()))
+    if not pods:
+        return False
+    more = f" and {len(pods) - 1} more" if len(pods) > 1 else ""
+    message = f"the {component} refuses the login that pod {pods[0]}{more} was given"
+    mend = f"write a login that the server accepts into Secret {secret}; programs follow within minutes"
+    if not secret:
+        name = f"{p.ctx.name}-{component}"
+        mend = (
+            f"take back what somebody changed in the {component} itself; a password is changed in Secret {name} alone"
+        )
+    findings.say(condition, "False", "AccessRefused", explain(message, mend))
+    return True
 
 
 def _waited(p: Pass, condition: ConditionType) -> float:

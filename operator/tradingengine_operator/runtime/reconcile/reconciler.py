@@ -11,19 +11,20 @@ from typing import Any
 from tradingengine_operator.api import TradingEngineSpec
 from tradingengine_operator.builders import EngineContext, Manifest, names
 from tradingengine_operator.errors import ApiServerSlowError, LeaseLostError, OperatorError
+from tradingengine_operator.flows.state import Placed
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.desired import Desired
 from tradingengine_operator.plan.kinds import kind_of
 from tradingengine_operator.plan.objects import Key
 from tradingengine_operator.plan.prune import prunable
-from tradingengine_operator.runtime.parts.applied import read_applied, write_applied
+from tradingengine_operator.runtime.parts.applied import read_applied, stand_in, write_applied
 from tradingengine_operator.runtime.parts.edge import EdgeRunner
 from tradingengine_operator.runtime.parts.secrets import ensure_secrets, known_secrets
 from tradingengine_operator.runtime.parts.stores import Reached, ensure_foundation
 from tradingengine_operator.runtime.process.loop import URGENT_SECONDS, Outcome
 from tradingengine_operator.runtime.release.document import DocumentPusher, release_document
 from tradingengine_operator.runtime.release.records import stored_state
-from tradingengine_operator.runtime.release.runner import ReleaseRunner, carries_weight
+from tradingengine_operator.runtime.release.runner import JUDGED_BY, ReleaseRunner, carries_weight
 
 from .child_writer import ChildWriter
 from .context import Observation, Pass, Secrets, Tools
@@ -81,14 +82,27 @@ class EngineReconciler:
             return Outcome(gone=True)
         p, status, asked = await self._begin(engine)
         if asked.spec is None:
-            await status.write(complete=False)
-            return Outcome()
+            return await self._judge_alone(p, status)
         if asked.paused:
             await self._watch(p, status, reopen=True)
             await status.write(complete=False)
             return Outcome()
         found = await self._work(p, status, valid=not asked.problem) if status.failure is None else Findings()
         return await self._finish(p, status, found, valid=not asked.problem)
+
+    async def _judge_alone(self, p: Pass, status: StatusWriter) -> Outcome:
+        """No specification is understood. What serves stays as it is; a release that is under way is judged on."""
+        state, found = status.state, Findings()
+        candidate = state.candidate
+        record = self._releases.record_of(p.children, Placed(candidate.slot, candidate.release)) if candidate else None
+        spec = stand_in(record, p.children) if record is not None and p.children.knows(*JUDGED_BY) else None
+        if candidate is not None and spec is not None:
+            ctx = replace(p.ctx, spec=spec)
+            desired = Desired(ctx, (), candidate.template_hash, candidate.requested)
+            alone = replace(p, ctx=ctx, desired=desired)
+            status.follow(alone)
+            await self._turn(status, found, self._releases.run(alone, status, may_start=False, alone=True))
+        return await self._finish(p, status, found, valid=False)
 
     async def _begin(self, engine: Manifest, *, deleting: bool = False) -> tuple[Pass, StatusWriter, Specification]:
         """What this pass is built on. The stored state comes first: no other trouble may lose it."""

@@ -14,6 +14,7 @@ from tradingengine_operator.builders import names
 from tradingengine_operator.errors import OperatorError
 from tradingengine_operator.flows.applied import (
     InForce,
+    paused_in_force,
     release_in_force,
     render_applied,
     route_in_force,
@@ -22,7 +23,7 @@ from tradingengine_operator.flows.applied import (
 from tradingengine_operator.flows.conditions import Conditions, Flip, Overview, phase_of
 from tradingengine_operator.flows.state import ReleaseState
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime.parts.applied import read_released
+from tradingengine_operator.runtime.parts.applied import read_applied, read_released
 from tradingengine_operator.runtime.parts.edge import EdgeView
 from tradingengine_operator.runtime.release.view import ReleaseView
 
@@ -57,6 +58,10 @@ class StatusWriter:
         self.edge = edge
         self.failure: OperatorError | None = None
         self._invalid, self._paused, self._deleting = invalid, paused, deleting
+
+    def follow(self, p: Pass) -> None:
+        """Goes on by what stands in for the specification."""
+        self._p = p
 
     def take(self, findings: Findings) -> None:
         """What a part found; the first thing that any of them could not do is what people are told of."""
@@ -119,6 +124,8 @@ class StatusWriter:
         p, view = self._p, self.view
         reason = "Paused" if self._paused else view.route.reason
         fields = [*route_in_force(p.children.route, view.intent.target, reason), *self._released()]
+        if self._paused:
+            fields += paused_in_force(p.ctx.spec, read_applied(p.children))
         if self._invalid:
             fields += spec_in_force(self.engine["spec"], p.ctx.spec)
         return render_applied(fields, stored, p.seen.at)
@@ -181,6 +188,7 @@ class StatusWriter:
             fine = flip.type == "Degraded" and flip.status == "False" and flip.before != "True"
             if flip.type in _ANNOUNCED and flip.status != "Unknown" and not fine:
                 warning = (flip.status == "True") == (flip.type == "Degraded") and flip.reason not in _PASSING
+                warning = warning or flip.reason == "PasswordPutBack"  # all goes on, and somebody wanted it otherwise
                 message = f"{flip.type} is {flip.status}: {_words(flip)}"
                 announcer = self._p.tools.announcer
                 await announcer.announce(self.engine, flip.type + flip.reason, message, warning=warning)

@@ -29,7 +29,7 @@ from tradingengine_operator.flows.pod_observation import (
     observe_slot,
     of_component,
 )
-from tradingengine_operator.flows.policy import Policy, policy_of
+from tradingengine_operator.flows.policy import Policy, policy_of, without_end
 from tradingengine_operator.flows.references import RouteIntent, Unresolved
 from tradingengine_operator.flows.release import step
 from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Stage, only_held
@@ -68,6 +68,8 @@ from tradingengine_operator.runtime.release.view import ReleaseView
 STEPS_PER_PASS = 8
 #: How often a release that waits for its turn asks again.
 TURN_SECONDS = 15.0
+#: What is done for a release whose specification is not understood.
+_ALONE = (SetRoute, CloseSlot, Announce)
 #: What a release cannot be judged without.
 JUDGED_BY = (kinds.POD, kinds.DEPLOYMENT, kinds.ROUTE)
 
@@ -83,10 +85,14 @@ class ReleaseRunner:
         self._sampler = Sampler()
         self._taken: frozenset[int] = frozenset()
 
-    async def run(self, p: Pass, status: StatusWriter, *, may_start: bool) -> Findings:
-        """Goes as many steps as can be gone at once; UnreadError when pods, Deployments or the route are not known."""
+    async def run(self, p: Pass, status: StatusWriter, *, may_start: bool, alone: bool = False) -> Findings:
+        """Goes as many steps as can be gone at once; UnreadError when pods, Deployments or the route are not known.
+
+        `alone`: the specification only stands in, so a release is judged and loses its weight if it must, but gets no
+        more of it, and nothing but the route is written.
+        """
         findings = Findings()
-        policy = policy_of(p.ctx.spec)
+        policy = policy_of(p.ctx.spec) if not alone else without_end(policy_of(p.ctx.spec))
         p.children.require(*JUDGED_BY)
         looked = Findings()
         intent = await self._route.look(p, looked)
@@ -105,7 +111,8 @@ class ReleaseRunner:
                 if not only_held(before, decision.state):
                     with findings.attempt():
                         await copy_state(p, decision.state)
-            acted = await self._act(p, status, view, decision.actions, findings)
+            actions = tuple(action for action in decision.actions if not alone or isinstance(action, _ALONE))
+            acted = await self._act(p, status, view, actions, findings, services=not alone)
             findings.look_again(decision.recheck)
             findings.look_again(TURN_SECONDS if view.waits else None)
             if findings.failure is not None or not (moved or acted):
@@ -115,6 +122,8 @@ class ReleaseRunner:
         findings.add(looked)
         status.saw(self._explained(p, view, findings))
         self._keep(p, status.state, view, findings)
+        if alone:
+            return findings
         with findings.attempt():
             await prune_records(p, list(view.records), status.state)
         return findings
@@ -175,7 +184,14 @@ class ReleaseRunner:
         return observe_slot(slot, deployments_of(p, slot), p.children.pods, drained, p.tools.clock())
 
     async def _act(
-        self, p: Pass, status: StatusWriter, view: ReleaseView, actions: tuple[Action, ...], findings: Findings
+        self,
+        p: Pass,
+        status: StatusWriter,
+        view: ReleaseView,
+        actions: tuple[Action, ...],
+        findings: Findings,
+        *,
+        services: bool = True,
     ) -> bool:
         """Acts in order; True when something was written that the next look must see.
 
@@ -192,7 +208,7 @@ class ReleaseRunner:
             routed = routed and not (isinstance(action, SetRoute) and done.failure is not None)
             findings.add(done)
         record = _any_record(status.state, view)
-        if record is not None:
+        if record is not None and services:
             applied = {action.slot for action in actions if isinstance(action, EnsureSlot)}
             for slot in names.SLOTS:
                 if slot not in applied:

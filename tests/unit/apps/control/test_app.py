@@ -76,6 +76,7 @@ async def test_the_state_is_what_the_contract_says(operator: httpx.AsyncClient, 
         "websockets": 3,
         "edge": None,
         "unready": {},
+        "stores": {},
     }
 
 

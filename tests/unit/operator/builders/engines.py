@@ -17,8 +17,9 @@ from tradingengine_operator.builders.names import SLOT_COMPONENTS, SLOTS
 from tradingengine_operator.builders.prometheus import build_prometheus
 from tradingengine_operator.builders.release import ReleaseRecord, build_record_configmap, render_release
 from tradingengine_operator.builders.route import build_route
-from tradingengine_operator.builders.secrets import build_secrets
+from tradingengine_operator.builders.secrets import build_control_secret, build_store_access, build_wish
 from tradingengine_operator.builders.slots import build_hpa, build_slot
+from tradingengine_operator.builders.store_access import STORES, first_access
 
 CREATED = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 IMAGES = OperatorImages(
@@ -52,11 +53,21 @@ def record(ctx: EngineContext, number: int = 7) -> ReleaseRecord:
     return render_release(ctx, number, "person@desk", CREATED)
 
 
+def secret_manifests(ctx: EngineContext, password: str) -> list[Manifest]:
+    """Secrets of a new engine."""
+    made = [build_control_secret(ctx, password)]
+    for store in STORES:
+        if (ctx.spec.database if store == "database" else ctx.spec.cache).type == "embedded":
+            access = first_access(store, password)
+            made += [build_store_access(ctx, store, access), build_wish(ctx, store, access, password)]
+    return made
+
+
 def all_manifests(ctx: EngineContext) -> list[Manifest]:
     """Everything that an engine with both slots in use is made of."""
     release = record(ctx)
     children = [
-        *build_secrets(ctx, {}, lambda: "generated-password"),
+        *secret_manifests(ctx, "generated-password"),
         *build_access(ctx),
         build_config(ctx),
         *build_database(ctx),

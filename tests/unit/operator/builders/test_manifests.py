@@ -215,9 +215,27 @@ def test_no_manifest_but_secrets_and_the_cache_holds_a_password() -> None:
 def test_managed_stores_make_nothing_and_are_read_from_their_secret() -> None:
     children = keyed(all_manifests(context(MANAGED)))
     assert not [name for name in children if re.search(r"desk-(database|cache|prometheus)", name)]
-    env = {entry["name"]: entry for entry in record(context(MANAGED)).templates.api["spec"]["containers"][0]["env"]}
-    assert env["TE_DATABASE_URL"]["valueFrom"]["secretKeyRef"] == {"name": "pg", "key": "dsn"}
-    assert env["TE_CACHE_URL"]["valueFrom"]["secretKeyRef"] == {"name": "redis", "key": "uri"}
+    pod = record(context(MANAGED)).templates.api["spec"]
+    volumes = {volume["name"]: volume.get("secret") for volume in pod["volumes"]}
+    for store, secret, key in (("database", "pg", "dsn"), ("cache", "redis", "uri")):
+        found = {"secretName": secret, "items": [{"key": key, "path": "uri"}], "defaultMode": 0o440}
+        assert volumes[store] == found
+
+
+def test_a_changed_address_reaches_a_running_pod_since_it_is_a_file_and_never_a_variable() -> None:
+    templates = record(context()).templates
+    pods = {"api": templates.api, "dashboard": templates.dashboard, "edge": templates.edge}
+    for name, template in (pods | {"migrations": templates.migrations}).items():
+        container = template["spec"]["containers"][0]
+        assert not [entry for entry in container["env"] if "secretKeyRef" in (entry.get("valueFrom") or {})]
+        env = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+        folders = {mount["mountPath"] for mount in container["volumeMounts"]}
+        for variable in ("TE_DATABASE_URL_FILE", "TE_CACHE_URL_FILE"):
+            needed = name != {"TE_DATABASE_URL_FILE": "edge", "TE_CACHE_URL_FILE": "migrations"}[variable]
+            assert (env.get(variable, "").rpartition("/")[0] in folders) == needed
+            assert not any("subPath" in mount for mount in container["volumeMounts"]), "that would stand still"
+        sources = {volume["secret"]["secretName"] for volume in template["spec"]["volumes"] if "secret" in volume}
+        assert not sources & {"desk-database", "desk-cache"}, "those are wishes"
 
 
 @pytest.mark.parametrize("policy", ["retain", "delete"])
@@ -230,7 +248,9 @@ def test_data_have_no_owner_whatever_the_policy_is_now(policy: str) -> None:
     configuration = config_name(context())
     assert kept == {
         "Secret/desk-database",
+        "Secret/desk-database-access",
         "Secret/desk-cache",
+        "Secret/desk-cache-access",
         "ConfigMap/desk-release-7",
         f"ConfigMap/{configuration}",
     }
@@ -330,7 +350,8 @@ def test_only_who_must_may_call_the_stores() -> None:
         }
         for store in ("database", "cache")
     }
-    assert callers == {"database": {"api", "dashboard", "migrations"}, "cache": {"api", "dashboard", "edge"}}
+    web = {"api", "dashboard", "access"}
+    assert callers == {"database": {"migrations"} | web, "cache": {"edge"} | web}
     assert "egress" not in children["NetworkPolicy/desk-database"]["spec"]
     assert children["NetworkPolicy/desk-database"]["spec"]["policyTypes"] == ["Ingress", "Egress"]
 

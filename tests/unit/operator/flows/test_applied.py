@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tradingengine_operator.api.status import TradingEngineStatus
 from tradingengine_operator.flows.applied import HIDDEN, VALUE_LENGTH, InForce, differences, render_applied
 
 pytestmark = pytest.mark.unit
@@ -81,3 +82,11 @@ def test_names_of_secrets_are_no_secrets_and_long_values_are_cut() -> None:
     assert found["spec.edge.enabled"] == "true"
     assert found["spec.images.api"] is None
     assert len(found["spec.rollout.steps"] or "") == VALUE_LENGTH
+
+
+def test_no_specification_is_too_much_for_the_status() -> None:
+    fields = [InForce(f"spec.features.{number}", True, "SpecInvalid") for number in range(200)]
+    fields.append(InForce(f"spec.{'x' * 300}", True, "SpecInvalid"))
+    found = render_applied(fields, [], NOW)
+    assert len(found) == 64
+    assert TradingEngineStatus.model_validate({"applied": found}).applied is not None

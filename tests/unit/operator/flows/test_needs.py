@@ -30,7 +30,7 @@ def test_an_edge_needs_its_claim_its_secrets_its_configuration_and_a_node() -> N
     found = {need.key: need.entries for need in needs_of(edge_template(context(REPLAY)))}
     assert found[CLAIM] == ()
     assert found[NODE] == ()
-    assert found[Key("Secret", "desk-cache")] == ("uri",)
+    assert found[Key("Secret", "desk-cache-access")] == ("uri",)
     assert Key("Secret", "desk-control") in found
     configuration = [key for key in found if key.kind == "ConfigMap"]
     assert len(configuration) == 1

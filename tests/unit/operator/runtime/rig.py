@@ -49,6 +49,8 @@ class FakeControl:
     #: Every pod knows another token than the operator.
     other_token: bool = False
     unready: dict[str, str] = field(default_factory=dict)
+    #: Why pods get no new connection, by store.
+    stores: dict[str, str] = field(default_factory=dict)
     #: The release that the edge's pod runs.
     edge_release: Callable[[], str] = lambda: "1"
     calls: list[str] = field(default_factory=list)
@@ -68,7 +70,7 @@ class FakeControl:
         edge = EdgeFacts(
             epoch=self.epoch, idle=self.idle, flat=self.flat, trading_state="ACTIVE", recovered=self.recovered
         )
-        return PodState("any", self.edge_release(), "1.4.2", "0001", word, 0, 0, edge, unready=self.unready)
+        return PodState("any", self.edge_release(), "1.4.2", "0001", word, 0, 0, edge, self.unready, self.stores)
 
     async def withdraw(self, address: str, token: str, release: int, spread: float) -> PodState:
         """Withdraws."""

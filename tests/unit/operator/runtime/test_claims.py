@@ -101,7 +101,7 @@ async def live(changes: list[tuple[str, int]], policy: str) -> None:
     assert desk.bench.names(kinds.STATEFUL_SET) == set()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @example([("policy delete", 2), ("edge off", 6)], "delete")
 @example([("policy delete", 2), ("managed database", 3), ("managed cache", 3), ("policy retain", 1)], "retain")
 @example([("pause", 1), ("policy delete", 0), ("edge off", 2), ("go on", 6), ("edge on", 3)], "retain")

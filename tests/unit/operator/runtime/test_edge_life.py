@@ -86,7 +86,7 @@ async def test_an_edge_that_does_not_answer_is_not_ended_by_being_switched_off()
     bench = await running()
     bench.control.reachable = False
     bench.ask(edge={"enabled": False})
-    await turns(bench, 200)
+    await turns(bench, 60)
     status, reason, message = said(bench)
     assert (status, reason) == ("False", "StopPostponed")
     assert "kubectl delete statefulset -n trading desk-edge" in message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -224,11 +225,12 @@ async def test_nothing_is_released_anew_while_records_cannot_be_listed_and_the_s
 
 async def test_no_password_is_made_while_it_cannot_be_known_whether_the_cache_runs() -> None:
     bench = await settled()
-    del bench.api.objects["Secret", "desk-cache"]
+    for name in ("desk-cache", "desk-cache-access"):
+        del bench.api.objects["Secret", name]
     refuse(bench, kinds.STATEFUL_SET)
     bench.engine = bench.operator()
     await bench.turn()
-    assert "desk-cache" not in bench.names(kinds.SECRET)
+    assert not {"desk-cache", "desk-cache-access"} & bench.names(kinds.SECRET)
 
 
 async def test_a_canary_is_judged_by_the_last_valid_specification_while_the_newest_makes_no_sense() -> None:
@@ -265,6 +267,29 @@ async def test_a_release_ends_as_it_was_asked_for_though_a_newer_specification_m
     assert bench.state().stable == Placed("b", 2)
     assert bench.state().candidate is None, "what makes no sense is not released"
     assert bench.condition("SpecValid")["status"] == "False"
+
+
+async def test_an_older_operator_that_understands_no_specification_judges_a_canary_by_its_record() -> None:
+    bench = await half_way()
+    later: dict[str, Any] = {"version": "1.5.0", "rollout": {"steps": "as a later version has them"}}
+    bench.ask(**later)
+    bench.api.objects["ConfigMap", "desk-applied"]["data"]["spec.json"] = json.dumps(later)
+    bench.engine = bench.operator()
+    before = {key: value["metadata"]["resourceVersion"] for key, value in bench.api.objects.items()}
+    for _ in range(30):
+        outcome = await bench.turn()
+        assert (outcome.urgent, outcome.recheck) == (True, URGENT_SECONDS)
+    assert bench.condition("SpecValid")["status"] == "False"
+    assert bench.status["release"]["step"] == "1/2"
+    assert weights(bench) == [500, 500], "it gets no more weight from an operator that does not know what was asked for"
+    kill_canary(bench)
+    await bench.engine.reconcile()
+    assert bench.state().withdrawn is not None
+    assert weights(bench) == [1000, 0]
+    after = {key: value["metadata"]["resourceVersion"] for key, value in bench.api.objects.items()}
+    changed = {key for key, version in after.items() if before.get(key) != version and key[0] != "Event"}
+    copied = ("ConfigMap", "desk-release-1")
+    assert changed == {(KIND, "desk"), ("HTTPRoute", "desk"), copied}, "nothing else is touched"
 
 
 @pytest.mark.parametrize("word", ["Paused", "Degraded", "Deleting"])

@@ -277,7 +277,8 @@ async def test_data_of_a_deleted_engine(policy: str) -> None:
     )
     await apply_deletion_policy(cast(KubernetesClient, bench.api), bench.api.objects[KIND, "desk"])
     kept = policy == "retain"
-    assert ("desk-database" in bench.names(kinds.SECRET)) is kept
+    for name in ("desk-database", "desk-database-access", "desk-cache", "desk-cache-access"):
+        assert (name in bench.names(kinds.SECRET)) is kept
     assert ("desk-release-1" in bench.names(kinds.CONFIG_MAP)) is kept
     assert ("data-desk-database-0" in bench.names(kinds.CLAIM)) is kept
     uid = bench.api.objects[KIND, "desk"]["metadata"]["uid"]

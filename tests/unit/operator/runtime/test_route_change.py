@@ -197,10 +197,13 @@ async def test_a_first_route_waits_for_its_gateway() -> None:
 
 async def test_paused_in_the_middle_of_a_change_says_what_is_in_force() -> None:
     bench = await serving()
-    bench.ask(host="new.localhost", paused=True)
+    bench.ask(host="new.localhost", paused=True, api={"replicas": {"min": 3, "max": 6}})
     await turns(bench, 2)
     assert attached(bench) == (["web"], [HOST])
-    assert applied(bench) == {"spec.host": (HOST, "Paused")}
+    assert applied(bench) == {"spec.host": (HOST, "Paused"), "spec.api.replicas.min": ("2", "Paused")}
+    bench.ask(api={"replicas": {"min": 3, "max": 6}})
+    await turns(bench, 2)
+    assert applied(bench) == {}
 
 
 TOO_MANY = 'HTTPRoute "desk" is invalid: spec.rules: Too many: 17: must have at most 16 items'

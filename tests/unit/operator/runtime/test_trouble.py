@@ -133,7 +133,8 @@ async def test_silence_is_measured_against_the_gateways_throttle(gateway: dict[s
     assert policy.quiet_budget > policy.quiet
 
 
-OWN_SECRETS = ("desk-database", "desk-cache", "desk-control")
+STORE_SECRETS = ("desk-database", "desk-database-access", "desk-cache", "desk-cache-access")
+OWN_SECRETS = (*STORE_SECRETS, "desk-control")
 
 
 def secrets_of(bench: Bench) -> dict[str, Any]:
@@ -165,38 +166,49 @@ async def test_a_deleted_secret_is_put_back_as_it_was() -> None:
     assert bench.condition("SecretsReady")["status"] == "True"
 
 
-@pytest.mark.parametrize("name", ["desk-database", "desk-cache"])
-async def test_a_lost_password_is_said_and_the_edge_is_still_asked(name: str) -> None:
+@pytest.mark.parametrize("name", STORE_SECRETS)
+async def test_one_of_a_stores_two_secrets_is_enough_to_make_the_other_anew(name: str) -> None:
     bench = await running()
     before = secrets_of(bench)
-    await lose(bench, name, "desk-control")
+    await lose(bench, name)
+    assert secrets_of(bench)[name] == before[name]
+    assert bench.condition("SecretsReady")["reason"] == "Ready"
+
+
+@pytest.mark.parametrize("store", ["database", "cache"])
+async def test_a_lost_password_is_said_and_the_edge_is_still_asked(store: str) -> None:
+    name = f"desk-{store}"
+    bench = await running()
+    before = secrets_of(bench)
+    await lose(bench, name, f"{name}-access", "desk-control")
     said = bench.condition("SecretsReady")
     assert said["reason"] == "CredentialsLost"
     assert f"kubectl -n trading exec {name}-0 -- " in said["message"]
-    assert name not in secrets_of(bench), "a new password would fit nothing that runs"
+    assert not {name, f"{name}-access"} & set(secrets_of(bench)), "a new password would fit nothing that runs"
     assert secrets_of(bench)["desk-control"] != before["desk-control"], "pods read this one again"
     assert bench.condition("EdgeReady")["status"] == "True"
     assert bench.condition("Ready")["reason"] == "CredentialsLost"
     assert bench.condition("Degraded")["status"] == "True"
-    # What the command in the message makes: the password alone.
-    password = {"password": before[name]["password"]}
-    metadata = {"name": name, "namespace": "trading"}
-    bench.api.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": password})
+    # What the command in the message makes: the address alone.
+    address = {"uri": before[f"{name}-access"]["uri"]}
+    metadata = {"name": f"{name}-access", "namespace": "trading"}
+    bench.api.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": address})
     await bench.turn()
     assert secrets_of(bench)[name] == before[name]
+    assert secrets_of(bench)[f"{name}-access"] == before[f"{name}-access"]
     assert bench.condition("Ready")["status"] == "True"
 
 
-async def test_a_secret_that_lost_its_password_is_as_good_as_gone() -> None:
+async def test_an_access_that_was_emptied_is_as_good_as_gone() -> None:
     bench = await running()
     before = secrets_of(bench)
-    for name in ("desk-database", "desk-cache"):
-        metadata = {"name": name, "namespace": "trading"}
-        del bench.api.objects["Secret", name]
-        bench.api.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"password": ""}})
+    for name in STORE_SECRETS:
+        if name.endswith("-access"):
+            bench.api.objects["Secret", name]["data"] = {}
     await bench.turn()
     assert secrets_of(bench) == before
     bench.api.objects["Secret", "desk-cache"]["data"] = {}
+    bench.api.objects["Secret", "desk-cache-access"]["data"] = {}
     await lose(bench)
     assert bench.condition("SecretsReady")["reason"] == "CredentialsLost"
     assert secrets_of(bench)["desk-cache"] == {}
@@ -206,7 +218,7 @@ async def test_a_cache_that_does_not_run_gets_a_new_password() -> None:
     bench = await running()
     del bench.api.objects["StatefulSet", "desk-cache"]
     before = secrets_of(bench)
-    await lose(bench, "desk-cache")
+    await lose(bench, "desk-cache", "desk-cache-access")
     assert bench.condition("SecretsReady")["status"] == "True"
     assert secrets_of(bench)["desk-cache"] != before["desk-cache"]
 
