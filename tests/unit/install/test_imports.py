@@ -16,7 +16,7 @@ from tests.unit.install.locks import EXTRAS_OF_HOST, extra
 
 pytestmark = pytest.mark.unit
 
-IN_BOTH_IMAGES = ("domain", "config", "errors", "cli", "control", "telemetry", "__init__", "__main__")
+IN_BOTH_IMAGES = ("domain", "addresses", "config", "errors", "cli", "control", "telemetry", "__init__", "__main__")
 """Parts of `apps/tradingengine` that run at the edge and in the cloud."""
 ONLY_AT_THE_EDGE = ("execution", "strategies", "marketdata", "brokers")
 SQLITE = Path("apps/tradingengine/storage/sqlite.py")
