@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,10 +103,15 @@ class Rig:
         once: bool = False,
         lease: str = "tradingengine-operator",
         home: str = "",
+        others: Sequence[str] = (),
+        metrics_port: int = 0,
     ) -> AsyncIterator[OperatorProcess]:
-        """The operator as a process of its own, its Lease in `home`; ended at the end if it still runs."""
+        """The operator as a process of its own, its Lease in `home`, for `others` too; ended if it still runs."""
+        options = ["--lease", lease, "--metrics-port", str(metrics_port), *(["--once"] if once else [])]
+        for namespace in others:
+            options += ["--namespace", namespace]
         account = kubeconfig or self.server.kubeconfig
-        process = await OperatorProcess.start(self, account, once=once, lease=lease, home=home)
+        process = await OperatorProcess.start(self, account, options, home=home)
         try:
             yield process
         finally:
@@ -120,18 +125,10 @@ class OperatorProcess:
     process: asyncio.subprocess.Process
 
     @classmethod
-    async def start(cls, rig: Rig, kubeconfig: Path, *, once: bool, lease: str, home: str = "") -> OperatorProcess:
+    async def start(cls, rig: Rig, kubeconfig: Path, options: Sequence[str], *, home: str = "") -> OperatorProcess:
         """Starts it; its log goes on in the same file."""
         command = [sys.executable, "-m", "tradingengine_operator", "run", "--namespace", rig.namespace]
-        command += [
-            "--metrics-port",
-            "0",
-            "--control-port",
-            str(rig.stage.control_port),
-            "--image-registry",
-            "localhost",
-        ]
-        command += ["--lease", lease, *(["--once"] if once else [])]
+        command += ["--control-port", str(rig.stage.control_port), "--image-registry", "localhost", *options]
         environment = {
             **measured(),
             "PATH": os.environ["PATH"],

@@ -9,6 +9,7 @@ Lease, and its lists are noticed: kopf tells no handler that it listed anew.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +28,8 @@ from tradingengine_operator.runtime.process.engines import Engines
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 
 FINALIZER = f"{GROUP}/operator"
+#: What these tell of failed requests and watches, each time anew, the supervision of a namespace tells once.
+_TOLD_ELSEWHERE = ("kopf._cogs.clients", "kopf._core.reactor")
 RETRY_SECONDS = 5.0
 _VERBS = {"POST": "create", "PUT": "replace", "PATCH": "patch", "DELETE": "delete"}
 
@@ -74,6 +77,8 @@ class KopfStreams:
 
     async def __call__(self, feed: Feed, watched: Sequence[kinds.Kind], stop: asyncio.Event) -> None:
         """Watches until `stop`; raises what ended it before."""
+        for name in _TOLD_ELSEWHERE:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         tasks = await kopf.spawn_tasks(
             registry=self._registry(feed, watched),
             settings=build_settings(),

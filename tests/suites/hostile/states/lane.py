@@ -94,7 +94,8 @@ class Lane:
         self.starts += 1
         rig = Rig(self.client, self.namespace, self.stage, self.server, self.log)
         kubeconfig = self.proxy.kubeconfig(self.folder / f"{self.namespace}.kubeconfig")
-        self.process = await OperatorProcess.start(rig, kubeconfig, once=False, lease=f"lease-{self.starts}")
+        options = ["--lease", f"lease-{self.starts}", "--metrics-port", "0"]
+        self.process = await OperatorProcess.start(rig, kubeconfig, options)
 
     async def stop_operator(self) -> None:
         """Ends it in good order."""
