@@ -19,6 +19,7 @@ Component = Literal[
     "release",
     "config",
     "applied",
+    "stores",
 ]
 
 SLOTS: tuple[Slot, ...] = ("a", "b")
@@ -101,6 +102,11 @@ def config(engine: str, digest: str) -> str:
 def release(engine: str, number: int) -> str:
     """ConfigMap that is the record of a release."""
     return f"{engine}-release-{number}"
+
+
+def stores(engine: str) -> str:
+    """ConfigMap that keeps what database, cache and Prometheus are made of."""
+    return f"{engine}-stores"
 
 
 def applied(engine: str) -> str:

@@ -32,6 +32,7 @@ class Applier:
         self._client = client
         # By namespace first: engines of the same name in two of them have children of the same names.
         self._done: dict[tuple[str, Key, str], tuple[str, str, str]] = {}
+        self._of_engine: dict[tuple[str, str], set[Key]] = {}
 
     async def ensure(
         self, manifest: Manifest, observed: Mapping[str, Any] | None, *, subresource: str = ""
@@ -48,6 +49,7 @@ class Applier:
                 raise
             applied = await self._force(manifest)
         self._done[key] = (wanted, *_fingerprint(applied))
+        self._of_engine.setdefault((key[0], _engine_of(manifest)), set()).add(key[1])
         return applied, observed is None or _version(observed) != _version(applied)
 
     async def _force(self, manifest: Manifest) -> Manifest:
@@ -64,6 +66,25 @@ class Applier:
         """Forgets an object that was deleted."""
         for known in [entry for entry in self._done if entry[:2] == (namespace, key)]:
             del self._done[known]
+        for (where, _), keys in self._of_engine.items():
+            if where == namespace:
+                keys.discard(key)
+
+    def forget_engine(self, namespace: str, engine: str) -> None:
+        """Forgets everything of an engine that is gone, or the memory would grow with every engine that ever was."""
+        for key in tuple(self._of_engine.get((namespace, engine), ())):
+            self.forget(namespace, key)
+        self._of_engine.pop((namespace, engine), None)
+
+    def __len__(self) -> int:
+        """So many applied objects are remembered."""
+        return len(self._done)
+
+
+def _engine_of(manifest: Mapping[str, Any]) -> str:
+    """The engine that an object belongs to by its label, or that it is."""
+    metadata = manifest["metadata"]
+    return str((metadata.get("labels") or {}).get(names.LABEL_INSTANCE) or metadata["name"])
 
 
 def _fingerprint(observed: Mapping[str, Any]) -> tuple[str, str]:

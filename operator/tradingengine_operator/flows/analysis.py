@@ -79,8 +79,9 @@ def hard_failure(candidate: Candidate, slot: SlotObservation) -> Failure | None:
 
     A component whose pods were taken away (a node was drained, a pod was deleted) and start anew is not at fault.
     """
-    if slot.oom_killed:
-        return Failure("OutOfMemory", f"a container of {slot.oom_killed} was killed for lack of memory", "1", "0")
+    for uid, (pod, ends) in slot.oom_killed.items():
+        if ends > candidate.restarts.get(uid, 0):  # not what happened before it had weight
+            return Failure("OutOfMemory", f"a container of {pod} was killed for lack of memory", "1", "0")
     grown = sum(max(0, count - candidate.restarts.get(uid, 0)) for uid, count in slot.restarts.items())
     if grown:
         return Failure("ContainerRestarted", f"{grown} container restarts, the limit is 0", str(grown), "0")

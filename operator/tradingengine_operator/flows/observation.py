@@ -64,7 +64,7 @@ class SlotObservation:
     components: Mapping[str, ComponentObservation] = field(default_factory=dict)
     pods: int = 0
     restarts: Mapping[str, int] = field(default_factory=dict)
-    oom_killed: str = ""
+    oom_killed: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     waiting: str = ""
     quiet: float | None = None
     web_sockets: int = 0

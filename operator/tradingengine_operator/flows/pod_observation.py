@@ -226,7 +226,7 @@ def observe_slot(
         components=components,
         pods=len(own),
         restarts={pod["metadata"]["uid"]: restarts_of(pod) for pod in own},
-        oom_killed=next((pod["metadata"]["name"] for pod in own if _oom_killed(pod)), ""),
+        oom_killed={pod["metadata"]["uid"]: (pod["metadata"]["name"], ends) for pod in own if (ends := _oom_ends(pod))},
         waiting=trouble.message if trouble is not None else "",
         quiet=drained.quiet,
         web_sockets=drained.web_sockets,
@@ -298,12 +298,16 @@ def _was_ready(pod: Mapping[str, Any]) -> bool:
     return not changes or not runs or max(changes) > max(runs)
 
 
-def _oom_killed(pod: Mapping[str, Any]) -> bool:
-    return any(
-        ((entry.get(state) or {}).get("terminated") or {}).get("reason") == "OOMKilled"
-        for entry in _containers(pod)
-        for state in ("state", "lastState")
-    )
+def _oom_ends(pod: Mapping[str, Any]) -> int:
+    """Which end of a container of this pod, counted from 1, was the newest for lack of memory; 0 when none was."""
+
+    def killed(entry: Mapping[str, Any], state: str) -> bool:
+        return bool(((entry.get(state) or {}).get("terminated") or {}).get("reason") == "OOMKilled")
+
+    restarts, containers = restarts_of(pod), _containers(pod)
+    if any(killed(entry, "state") for entry in containers):
+        return restarts + 1  # it is counted as a restart only once it runs again
+    return max(restarts, 1) if any(killed(entry, "lastState") for entry in containers) else 0
 
 
 def _containers(pod: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

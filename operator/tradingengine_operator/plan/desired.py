@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 from tradingengine_operator.builders import EngineContext, Manifest
 from tradingengine_operator.builders.access import build_access
-from tradingengine_operator.builders.cache import build_cache
 from tradingengine_operator.builders.config import build_config
-from tradingengine_operator.builders.database import build_database
-from tradingengine_operator.builders.prometheus import build_prometheus
 from tradingengine_operator.builders.release import render_release, requested_hash
 
 
@@ -24,13 +21,10 @@ class Desired:
 
     @classmethod
     def of(cls, ctx: EngineContext) -> Desired:
-        """Everything that is not part of a release, in the order of applying, and the hashes of the release."""
+        """What is neither part of a release nor a store, in the order of applying, and the hashes of the release."""
         foundation = (
             build_config(ctx),
             *build_access(ctx),
-            *build_database(ctx),
-            *build_cache(ctx),
-            *build_prometheus(ctx),
         )
         template_hash = render_release(ctx, 1, "").template_hash()
         return cls(ctx, foundation, template_hash, requested_hash(ctx.spec))

@@ -18,8 +18,9 @@ from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.kinds import Kind
 from tradingengine_operator.runtime.reconcile.children import child_selector
 
-#: Components whose ConfigMaps are data: the records of releases, and the configurations that these name.
-_RECORDED = frozenset({"release", "config"})
+#: Components whose ConfigMaps are data: the records of releases, the configurations that these name, and what the
+#: volumes were written by.
+_RECORDED = frozenset({"release", "config", "stores"})
 logger = logging.getLogger(__name__)
 
 

@@ -7,14 +7,16 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from tradingengine_operator.api import ConditionType
 from tradingengine_operator.builders import Manifest, names
+from tradingengine_operator.builders.pinned import build_stores
 from tradingengine_operator.errors import ControlError
 from tradingengine_operator.flows.conditions import explain
 from tradingengine_operator.flows.pod_observation import first_trouble, is_ready, of_component
 from tradingengine_operator.plan import kinds
+from tradingengine_operator.plan.addresses import addresses_of
+from tradingengine_operator.runtime.parts.pinned import pinned_stores
 from tradingengine_operator.runtime.parts.refusals import LOOK_SECONDS, refused_pod
 from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
@@ -25,7 +27,6 @@ CONNECT_SECONDS = 2.0
 REACHED_SECONDS = 60.0
 #: A store of our own that has no ready pod for so long does not only start slowly.
 PATIENCE_SECONDS = 180.0
-_DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379}
 
 
 @dataclass
@@ -45,6 +46,8 @@ async def ensure_foundation(p: Pass, reached: Reached) -> Findings:
     findings = Findings()
     with findings.attempt():
         await p.ensure_all(p.desired.foundation)
+    with findings.attempt():
+        await p.ensure_all(build_stores(p.ctx, await pinned_stores(p, findings)))
     with findings.attempt():
         await _ask_pods(p, reached)
     with findings.attempt():
@@ -136,25 +139,31 @@ def _waited(p: Pass, condition: ConditionType) -> float:
 async def _managed_condition(
     findings: Findings, reached: Reached, condition: ConditionType, component: str, uri: str
 ) -> None:
-    """A connection to the port says enough: the programs themselves find out about the rest."""
+    """A connection to the port of one of its hosts says enough: the programs themselves find out about the rest."""
     try:
-        parts = urlsplit(uri)
-        host, port = parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:
-        host, port = None, None
-    if not host or port is None:
-        mend = f"write it as {'postgresql' if component == 'database' else 'redis'}://user:password@host:port/name"
-        findings.say(condition, "False", "BadUri", explain(f"the URI of the {component} cannot be read", mend))
+        addresses = addresses_of(uri)
+    except ValueError as error:
+        several = " (several hosts divided by commas)" if component == "database" else ""
+        example = f"{'postgresql' if component == 'database' else 'redis'}://user:password@host:port/name{several}"
+        mend = f"write it as {example}, with %40 for @ and %2F for / in user and password"
+        message = f"the URI of the {component} cannot be read: {error}"
+        findings.say(condition, "False", "BadUri", explain(message, mend))
         return
-    if time.monotonic() - reached.at.get((host, port), -REACHED_SECONDS) >= REACHED_SECONDS:
-        problem = await _connect(host, port)
-        if problem:
-            message = f"{component} {host}:{port} cannot be reached: {problem}"
-            mend = "see that it runs and that this cluster's network may reach it"
-            findings.say(condition, "False", "Unreachable", explain(message, mend))
-            findings.look_again(WAIT_SECONDS)
-            return
-        reached.at[host, port] = time.monotonic()
+    problems = []
+    for address in addresses:
+        if time.monotonic() - reached.at.get(address, -REACHED_SECONDS) < REACHED_SECONDS:
+            break
+        problem = await _connect(*address)
+        if not problem:
+            reached.at[address] = time.monotonic()
+            break
+        problems.append(f"{address.host}:{address.port} cannot be reached: {problem}")
+    else:
+        message = f"{component} {', '.join(problems)}"
+        mend = "see that it runs and that this cluster's network may reach it"
+        findings.say(condition, "False", "Unreachable", explain(message, mend))
+        findings.look_again(WAIT_SECONDS)
+        return
     findings.say(condition, "True", "Reachable")
 
 

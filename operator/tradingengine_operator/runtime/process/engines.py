@@ -72,6 +72,7 @@ class Engines:
         await EngineReconciler(self._tools, namespace, name).mark_deleting(engine)
         await apply_deletion_policy(self._tools.client, engine)
         self._tools.metrics.forget(namespace, name)
+        self._tools.applier.forget_engine(namespace, name)
 
     def engine_event(self, body: Mapping[str, Any], *, gone: bool = False) -> None:
         """An engine is new, changed or gone; echoes of our own status do not count."""

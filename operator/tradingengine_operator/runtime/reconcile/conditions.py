@@ -9,7 +9,8 @@
 | ReleaseHealthy | `release_healthy` here |
 | ReferencesResolved | `references` here |
 | NamespaceDeletable | `namespace_deletable` here |
-| Ready, Progressing, Degraded | `whole` here |
+| Ready, Degraded | `whole` here |
+| Progressing | `progressing` here, with what the stores wait for |
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tradingengine_operator.flows.state import Candidate, Placed, ReleaseState, 
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.routes import UNRESOLVED
 from tradingengine_operator.runtime.release.slots import deployments_of
+from tradingengine_operator.runtime.release.turns import STORES_UPDATING
 from tradingengine_operator.runtime.release.view import ReleaseView
 
 from .context import Pass
@@ -121,22 +123,29 @@ def whole(
     *,
     invalid: str = "",
 ) -> list[Said]:
-    """Ready, Progressing and Degraded, from everything that was found; `conditions` are those of the parts.
+    """Ready and Degraded, from everything that was found; `conditions` are those of the parts.
 
     `invalid` says why the newest specification is not in force.
     """
     ready = Said("Ready", "False", "SpecInvalid", invalid) if invalid else _ready(state, view, conditions, failure)
-    busy = state.candidate is not None or state.stable is None
     bad = failure is not None or (state.stable is not None and ready.status != "True")
-    progress = Said("Progressing", "True" if busy else "False", "Releasing" if busy else "Settled")
-    if view is not None and view.waits and not busy:
-        words = f"this operator renders what serves anew; the release waits for its turn: {view.waits}"
-        progress = Said("Progressing", "False", "UpgradeWaits", words)
     return [
         ready,
-        progress,
         Said("Degraded", "True", ready.reason, ready.message) if bad else Said("Degraded", "False", "AsExpected"),
     ]
+
+
+def progressing(state: ReleaseState, view: ReleaseView | None, besides: tuple[str, str] | None) -> Said:
+    """Progressing: a release, else what is under way `besides` (reason and message), else what waits for its turn."""
+    message = besides[1] if besides is not None else ""
+    if state.candidate is not None or state.stable is None:
+        return Said("Progressing", "True", "Releasing", message)
+    if besides is not None and besides[0] != "Settled":
+        return Said("Progressing", "True" if besides[0] == STORES_UPDATING else "False", *besides)
+    if view is not None and view.waits:
+        words = f"this operator renders what serves anew; the release waits for its turn: {view.waits}"
+        return Said("Progressing", "False", "UpgradeWaits", words)
+    return Said("Progressing", "False", "Settled", message)
 
 
 def _ready(

@@ -26,6 +26,8 @@ class Findings:
     wanted: set[Key] = field(default_factory=set)
     recheck: float | None = None
     failure: OperatorError | None = None
+    #: Reason and message for Progressing, of what is under way or waits besides releases.
+    progress: tuple[str, str] | None = None
 
     def say(self, type_: ConditionType, status: ConditionStatus, reason: str, message: str = "") -> None:
         """How a condition is."""
@@ -65,6 +67,7 @@ class Findings:
         self.conditions += other.conditions
         self.wanted |= other.wanted
         self.look_again(other.recheck)
+        self.progress = other.progress or self.progress
         if other.failure is not None:
             self.failed(other.failure)
 

@@ -25,6 +25,7 @@ from tradingengine_operator.runtime.process.loop import URGENT_SECONDS, Outcome
 from tradingengine_operator.runtime.release.document import DocumentPusher, release_document
 from tradingengine_operator.runtime.release.records import stored_state
 from tradingengine_operator.runtime.release.runner import JUDGED_BY, ReleaseRunner, carries_weight
+from tradingengine_operator.runtime.release.turns import STORES_UPDATING
 
 from .child_writer import ChildWriter
 from .context import Observation, Pass, Secrets, Tools
@@ -175,7 +176,8 @@ class EngineReconciler:
     def _stands(self, p: Pass, status: StatusWriter) -> bool:
         """Whether a new release may start: what it stands on is there, and no older one could have been overlooked."""
         standing = all(status.conditions.true(type_) for type_ in STANDS_ON)
-        return standing and p.children.knows(kinds.CONFIG_MAP)
+        updating = status.progress is not None and status.progress[0] == STORES_UPDATING
+        return standing and not updating and p.children.knows(kinds.CONFIG_MAP)
 
     async def _watch(self, p: Pass, status: StatusWriter, *, reopen: bool) -> None:
         """Only looks at an engine that is left alone, so that its status shows what is."""

@@ -27,7 +27,7 @@ from tradingengine_operator.runtime.parts.applied import read_applied, read_rele
 from tradingengine_operator.runtime.parts.edge import EdgeView
 from tradingengine_operator.runtime.release.view import ReleaseView
 
-from .conditions import namespace_deletable, references, release_healthy, whole
+from .conditions import namespace_deletable, progressing, references, release_healthy, whole
 from .context import Pass
 from .findings import Findings
 from .status import edge_status, release_status, release_version, status_manifest
@@ -57,6 +57,7 @@ class StatusWriter:
         self.view: ReleaseView | None = None
         self.edge = edge
         self.failure: OperatorError | None = None
+        self.progress: tuple[str, str] | None = None
         self._invalid, self._paused, self._deleting = invalid, paused, deleting
 
     def follow(self, p: Pass) -> None:
@@ -67,6 +68,7 @@ class StatusWriter:
         """What a part found; the first thing that any of them could not do is what people are told of."""
         self.conditions.take(findings.conditions)
         self.failure = self.failure or findings.failure
+        self.progress = findings.progress or self.progress
 
     def saw(self, view: ReleaseView) -> None:
         """What the releases look like now."""
@@ -97,6 +99,7 @@ class StatusWriter:
             self.conditions.take([references(self.view, self.edge.lacks, self.conditions)])
         if self.view is not None or not self._paused:
             self.conditions.take(whole(self.state, self.view, self.conditions, self.failure, invalid=self._invalid))
+            self.conditions.take([progressing(self.state, self.view, self.progress)])
 
     def _compose(self, *, complete: bool) -> dict[str, Any]:
         p, state, stored = self._p, self.state, self.engine.get("status") or {}

@@ -147,7 +147,7 @@ def test_restarts_and_kills_for_memory() -> None:
     killed = pod("api", restarts=2, lastState={"terminated": {"reason": "OOMKilled"}})
     seen = observe([killed, pod("dashboard")])
     assert seen.restarts[killed["metadata"]["uid"]] == 2
-    assert seen.oom_killed == killed["metadata"]["name"]
+    assert seen.oom_killed == {killed["metadata"]["uid"]: (killed["metadata"]["name"], 2)}
 
 
 @pytest.mark.parametrize(

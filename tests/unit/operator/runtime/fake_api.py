@@ -205,7 +205,7 @@ class FakeApi:
             pod = self.objects[kinds.POD.kind, pod_name]
             pod["status"] = self._pod_status(pod, spec["template"])
         ready = sum(is_ready(self.objects[kinds.POD.kind, pod_name]) for pod_name in wanted)
-        workload["status"] = {"readyReplicas": ready}
+        workload["status"] = {"readyReplicas": ready, "updatedReplicas": ready}
         for kind_name, pod_name in list(self.objects):
             owner = self.objects[kind_name, pod_name]["metadata"].get("annotations", {}).get("workload")
             if kind_name == kinds.POD.kind and owner == name and pod_name not in wanted:

@@ -185,8 +185,12 @@ class Bench:
 
     def operator(self, name: str = "desk") -> EngineReconciler:
         """A reconciler that remembers nothing."""
+        return EngineReconciler(self.tools(), NAMESPACE, name)
+
+    def tools(self) -> Tools:
+        """What the reconcilers of one process share."""
         client = cast(KubernetesClient, self.api)
-        tools = Tools(
+        return Tools(
             client=client,
             reader=ListReader(client),
             secrets=SecretReader(client, seconds=0.0),
@@ -203,7 +207,6 @@ class Bench:
             clock=lambda: self.now,
             ticks=lambda: self.now.timestamp(),
         )
-        return EngineReconciler(tools, NAMESPACE, name)
 
     async def turn(self) -> Outcome:
         """One pass, then the cluster does its part and two seconds go by."""

@@ -71,7 +71,9 @@ def restarted(bench: Bench) -> None:
 
 def killed_for_memory(bench: Bench) -> None:
     """A container of the canary took more memory than it may."""
-    container(bench, "desk-dashboard-b-0")["lastState"] = {"terminated": {"reason": "OOMKilled"}}
+    container(bench, "desk-dashboard-b-0").update(
+        restartCount=1, lastState={"terminated": {"reason": "OOMKilled", "exitCode": 137}}
+    )
 
 
 def none_ready(bench: Bench) -> None:
@@ -104,6 +106,19 @@ async def test_a_canary_with_weight_that_breaks_is_withdrawn_in_the_same_pass(
     assert bench.state().stable == Placed("a", 1)
     assert bench.api.objects["HTTPRoute", "desk"]["spec"]["rules"][-1]["backendRefs"][1]["weight"] == 0
     assert "ReleaseWithdrawn" in warnings(bench)
+
+
+async def test_a_kill_for_lack_of_memory_before_anybody_came_does_not_count_afterwards() -> None:
+    """As with other restarts: it took two tries to start, and the people have met nothing of it."""
+    bench = await running()
+    bench.ask(version="1.5.0")
+    await reach(bench, Stage.STARTING)
+    await bench.engine.reconcile()
+    bench.api.play()
+    killed_for_memory(bench)
+    await bench.settle()
+    assert bench.state().withdrawn is None
+    assert bench.state().stable == Placed("b", 2)
 
 
 async def test_migrations_that_fail_at_the_installation_are_said_and_tried_again() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -134,3 +135,32 @@ async def test_a_paused_engine_still_knows_its_control_token_after_the_operator_
     await bench.turn()
     assert bench.control.calls == calls, "without a token nobody can be asked"
     assert bench.api.objects[KIND, "desk"]["status"]["edge"]["state"] == "Connected", "what was said last stays"
+
+
+async def test_a_password_that_is_not_encoded_is_never_shown() -> None:
+    """Read as it stands, its beginning is the port of a host that is named like the user."""
+    bench = Bench(database=MANAGED)
+    give(bench, {"uri": "postgresql://u:8443/x@h"})
+    reason, message = await told(bench, "DatabaseReady")
+    assert reason == "BadUri"
+    assert "8443" not in json.dumps(bench.status)
+    assert "percent-encoded" in message
+
+
+async def test_a_database_of_several_hosts_is_reached_when_one_of_them_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    async def connect(host: str, port: int) -> str:
+        asked.append((host, port))
+        return "" if host == "two" else "no answer"
+
+    monkeypatch.setattr(stores, "_connect", connect)
+    bench = Bench(database=MANAGED)
+    give(bench, {"uri": "postgresql://u:p@one:5432,two:5433/desk"})
+    assert (await told(bench, "DatabaseReady"))[0] == "Reachable"
+    assert asked == [("one", 5432), ("two", 5433)]
+    give(bench, {"uri": "postgresql://u:p@one,three/desk"})
+    bench.engine = bench.operator()
+    reason, message = await told(bench, "DatabaseReady")
+    assert reason == "Unreachable"
+    assert "one:5432 cannot be reached: no answer, three:5432 cannot be reached: no answer" in message

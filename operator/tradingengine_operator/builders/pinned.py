@@ -1,0 +1,154 @@
+"""What database, cache and Prometheus are made of, kept as it was: an upgrade of the operator restarts none of them.
+
+Their pod templates are written down when an engine is created, and followed from then on. They change when a person
+asks for it, and Prometheus' also when the specification gives it other pods to scrape.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from tradingengine_operator.api.base import Model
+
+from . import names
+from .cache import build_cache
+from .context import EngineContext, Manifest, digest
+from .database import build_database
+from .prometheus import build_prometheus
+
+PINS_KEY = "stores.json"
+_WORKLOADS = frozenset({"StatefulSet", "Deployment"})
+_MAJOR = re.compile(r"(?:^|/)postgres:v?(\d+)")
+
+
+class StorePin(Model):
+    """One store: its pod template, the ConfigMap that this mounts (none: empty), and the wishes that shaped it."""
+
+    template: dict[str, Any]
+    config: str = ""
+    data: dict[str, str] = Field(default_factory=dict)
+    asked: str = ""
+
+
+class StorePins(Model):
+    """All stores of an engine by component. `update` is the last update that was asked for, `updating` its state."""
+
+    operator_version: str = ""
+    update: str = ""
+    updating: bool = False
+    stores: dict[str, StorePin] = Field(default_factory=dict)
+
+
+def render_pins(ctx: EngineContext) -> dict[str, StorePin]:
+    """What this operator makes of the stores that it runs."""
+    found: dict[str, dict[str, Any]] = {}
+    for manifest in _store_manifests(ctx):
+        entry = found.setdefault(_component(manifest), {})
+        if manifest["kind"] in _WORKLOADS:
+            entry["template"] = manifest["spec"]["template"]
+        elif manifest["kind"] == "ConfigMap":
+            entry |= {"config": manifest["metadata"]["name"], "data": manifest["data"]}
+    # What Prometheus scrapes is the specification's; of the others nothing may change by an edit of it.
+    found.get("prometheus", {})["asked"] = digest({"edge": ctx.spec.edge.enabled})
+    return {component: StorePin.model_validate(entry) for component, entry in found.items() if "template" in entry}
+
+
+def keep_pins(
+    ctx: EngineContext,
+    known: StorePins | None,
+    rendered: Mapping[str, StorePin],
+    live: Mapping[str, Mapping[str, str]],
+) -> StorePins:
+    """What stays pinned, and what is pinned now because it is new. `live` are images by component and container.
+
+    When the pins are lost, what runs keeps its images: a volume is read by the server that wrote it.
+    """
+    stores = {}
+    for component, fresh in rendered.items():
+        old = known.stores.get(component) if known is not None else None
+        if old is None:
+            stores[component] = _with_images(fresh, live.get(component, {}))
+        elif old.asked == fresh.asked:
+            stores[component] = old
+        else:
+            stores[component] = _with_images(fresh, images_of(old.template))
+    base = known or StorePins(operator_version=ctx.operator_version)
+    return base.model_copy(update={"stores": stores})
+
+
+def build_stores(ctx: EngineContext, pins: StorePins) -> list[Manifest]:
+    """Services, workloads and configuration of all stores, as they are pinned."""
+    manifests = []
+    for manifest in _store_manifests(ctx):
+        pin = pins.stores.get(_component(manifest))
+        if pin is not None and manifest["kind"] in _WORKLOADS:
+            manifest = manifest | {"spec": manifest["spec"] | {"template": pin.template}}
+        elif pin is not None and manifest["kind"] == "ConfigMap":
+            manifest = manifest | {"metadata": manifest["metadata"] | {"name": pin.config}, "data": pin.data}
+        manifests.append(manifest)
+    return manifests
+
+
+def build_pins(ctx: EngineContext, pins: StorePins) -> Manifest:
+    """The ConfigMap `<engine>-stores`. It belongs to the volumes, so it stays where they stay."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": ctx.metadata(names.stores(ctx.name), "stores", owned=False),
+        "data": {PINS_KEY: json.dumps(pins.to_manifest(), indent=1, sort_keys=True)},
+    }
+
+
+def parse_pins(configmap: Mapping[str, Any]) -> StorePins | None:
+    """The pins that a ConfigMap keeps, None when it keeps none that can be read."""
+    try:
+        return StorePins.model_validate_json((configmap.get("data") or {}).get(PINS_KEY) or "")
+    except ValidationError:
+        return None
+
+
+def images_of(template: Mapping[str, Any]) -> dict[str, str]:
+    """Images of a pod template, by container."""
+    return {container["name"]: container["image"] for container in template["spec"]["containers"]}
+
+
+def differing(pins: StorePins, rendered: Mapping[str, StorePin]) -> list[str]:
+    """Components that this operator would make otherwise, with both images where these differ."""
+    words = []
+    for component, fresh in rendered.items():
+        old = pins.stores.get(component)
+        if old is None or old.template == fresh.template:
+            continue
+        before, after = (", ".join(images_of(pin.template).values()) for pin in (old, fresh))
+        words.append(f"{component} ({before} to {after})" if before != after else component)
+    return words
+
+
+def unreadable(pins: StorePins, rendered: Mapping[str, StorePin]) -> str:
+    """Why an update can never run, empty when it may: a newer Postgres does not read an older one's files."""
+    if not {"database"} <= pins.stores.keys() & rendered.keys():
+        return ""
+    images = [" ".join(images_of(each["database"].template).values()) for each in (pins.stores, rendered)]
+    majors = [match.group(1) for image in images if (match := _MAJOR.search(image))]
+    if len(majors) == len(images) and majors[0] != majors[1]:
+        return f"Postgres {majors[1]} does not read the files of Postgres {majors[0]}"
+    return ""
+
+
+def _store_manifests(ctx: EngineContext) -> Iterable[Manifest]:
+    return (*build_database(ctx), *build_cache(ctx), *build_prometheus(ctx))
+
+
+def _component(manifest: Mapping[str, Any]) -> str:
+    return str(manifest["metadata"]["labels"][names.LABEL_COMPONENT])
+
+
+def _with_images(pin: StorePin, images: Mapping[str, str]) -> StorePin:
+    spec = pin.template["spec"]
+    containers = [entry | {"image": images.get(entry["name"], entry["image"])} for entry in spec["containers"]]
+    return pin.model_copy(update={"template": pin.template | {"spec": spec | {"containers": containers}}})

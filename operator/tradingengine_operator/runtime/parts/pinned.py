@@ -1,0 +1,138 @@
+"""The pinned stores in the world: followed as they are, and replaced when a person asks, one engine at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from tradingengine_operator.builders import Manifest, names
+from tradingengine_operator.builders.pinned import (
+    StorePin,
+    StorePins,
+    build_pins,
+    differing,
+    images_of,
+    keep_pins,
+    parse_pins,
+    render_pins,
+    unreadable,
+)
+from tradingengine_operator.flows.conditions import explain
+from tradingengine_operator.flows.pod_observation import labels_of
+from tradingengine_operator.flows.state import Leaving
+from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.reconcile.children import Children
+from tradingengine_operator.runtime.reconcile.context import Pass
+from tradingengine_operator.runtime.reconcile.findings import Findings
+from tradingengine_operator.runtime.release.turns import STORES_UPDATING
+
+#: A person sets it to a new id to have the stores replaced by what this operator makes of them.
+ANNOTATION_UPDATE = "tradingengine.io/update-stores"
+WAIT_SECONDS, UPDATE_SECONDS = 15.0, 5.0
+MOST_ID = 64
+logger = logging.getLogger(__name__)
+
+
+async def pinned_stores(p: Pass, findings: Findings) -> StorePins:
+    """The pins in force, written down before anything follows them; UnreadError when they cannot be known."""
+    known = _read(p.children)
+    rendered = render_pins(p.ctx)
+    asked = str((p.seen.engine["metadata"].get("annotations") or {}).get(ANNOTATION_UPDATE) or "")[:MOST_ID]
+    pins = keep_pins(p.ctx, known, rendered, _live_images(p.children))
+    if known is None:
+        pins = pins.model_copy(update={"update": asked})  # what is made now is new
+    elif asked and asked != known.update:
+        pins = await _update(p, findings, pins, rendered, asked)
+    elif known.updating:
+        pins = await _watch(p, findings, pins)
+    else:
+        _tell_pending(p, findings, pins, rendered)
+    await p.ensure(build_pins(p.ctx, pins))
+    return pins
+
+
+async def _update(
+    p: Pass, findings: Findings, pins: StorePins, rendered: Mapping[str, StorePin], asked: str
+) -> StorePins:
+    """Follows a wish for an update, says what it waits for, or why it is refused."""
+    problem = unreadable(pins, rendered)
+    if problem:
+        words = explain(f"update {asked} of the stores is refused: {problem}", "dump and restore into another engine")
+        await p.tools.announcer.announce(p.seen.engine, "StoresUpdateRefused", words, warning=True)
+        return pins.model_copy(update={"update": asked})
+    leaving = p.seen.state.retiring
+    busy = p.seen.state.candidate is not None or (leaving is not None and leaving.stage is not Leaving.WARM)
+    waits = "the engine itself has a release under way" if busy else ""
+    waits = waits or await p.tools.turns.ask((p.namespace, p.ctx.name), releases=False)
+    if waits:
+        findings.progress = ("StoresUpdateWaits", f"update {asked} of the stores waits: {waits}")
+        findings.look_again(WAIT_SECONDS)
+        return pins
+    changes = differing(pins, rendered)
+    words = f"update {asked} of the stores: {', '.join(changes)}" if changes else f"update {asked}: nothing changes"
+    await p.tools.announcer.announce(p.seen.engine, "StoresUpdate", words)
+    if changes:
+        findings.progress = (STORES_UPDATING, words)
+        findings.look_again(UPDATE_SECONDS)
+    return StorePins(
+        operator_version=p.ctx.operator_version, update=asked, updating=bool(changes), stores=dict(rendered)
+    )
+
+
+async def _watch(p: Pass, findings: Findings, pins: StorePins) -> StorePins:
+    """Waits until all pods are those of the update; while it comes to no end, other engines wait with it."""
+    late = [component for component in pins.stores if not _rolled_out(_workload(p.children, component))]
+    if late:
+        words = f"update {pins.update} of the stores: {', '.join(late)} not ready with the new template yet"
+        findings.progress = (STORES_UPDATING, words)
+        findings.look_again(UPDATE_SECONDS)
+        return pins
+    await p.tools.announcer.announce(p.seen.engine, "StoresUpdated", f"update {pins.update} of the stores is done")
+    return pins.model_copy(update={"updating": False})
+
+
+def _tell_pending(p: Pass, findings: Findings, pins: StorePins, rendered: Mapping[str, StorePin]) -> None:
+    """Names what an update would change; until a person asks, the stores run as they were made."""
+    changes = differing(pins, rendered)
+    if changes:
+        command = f"kubectl -n {p.namespace} annotate te {p.ctx.name} {ANNOTATION_UPDATE}=<a new id> --overwrite"
+        words = f"this operator would make {', '.join(changes)} anew, which restarts them"
+        findings.progress = ("Settled", explain(words, f"when that suits, `{command}`"))
+
+
+def _read(children: Children) -> StorePins | None:
+    kept = children.get(kinds.CONFIG_MAP, names.stores(children.engine))
+    if kept is None:
+        return None
+    pins = parse_pins(kept)
+    if pins is None:
+        logger.warning("ConfigMap %s cannot be read: the stores are pinned as they run", names.stores(children.engine))
+    return pins
+
+
+def _workload(children: Children, component: str) -> Manifest | None:
+    kind = kinds.DEPLOYMENT if component == "prometheus" else kinds.STATEFUL_SET
+    found = (each for each in children.of(kind) if labels_of(each).get(names.LABEL_COMPONENT) == component)
+    return next(found, None)
+
+
+def _live_images(children: Children) -> dict[str, dict[str, str]]:
+    """Images of the stores that run, by component and container."""
+    workloads = {component: _workload(children, component) for component in ("database", "cache", "prometheus")}
+    return {
+        component: images_of(workload["spec"]["template"])
+        for component, workload in workloads.items()
+        if workload is not None
+    }
+
+
+def _rolled_out(workload: Manifest | None) -> bool:
+    """Whether the newest template runs and is ready."""
+    if workload is None:
+        return False
+    status, generation = workload.get("status") or {}, workload["metadata"].get("generation", 0)
+    return (
+        int(status.get("observedGeneration") or generation) >= generation
+        and int(status.get("updatedReplicas") or 0) >= 1
+        and int(status.get("readyReplicas") or 0) >= 1
+    )
