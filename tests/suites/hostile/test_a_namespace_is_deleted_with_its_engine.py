@@ -45,9 +45,7 @@ async def test_a_namespace_goes_with_an_engine_in_it(rig: Rig, policy: str, reco
 
 
 @pytest.mark.parametrize("cluster_role", [True, False], ids=["with", "without"])
-async def test_a_namespace_goes_though_the_operator_was_killed_meanwhile(
-    rig: Rig, cluster_role: bool, record_property: Record
-) -> None:
+async def test_a_namespace_goes_after_a_kill(rig: Rig, cluster_role: bool, record_property: Record) -> None:
     home = f"{rig.namespace}-home"
     account = chart_account(rig, home, cluster_role=cluster_role)
     await rig.apply()
