@@ -37,7 +37,7 @@ async def test_a_child_that_was_deleted_while_its_watch_was_down_is_made_again(r
 
 
 @pytest.mark.parametrize("status", [410, 429, 500])
-async def test_watches_that_are_refused_for_a_while_cost_no_canary(rig: Rig, tmp_path: Path, status: int) -> None:
+async def test_watches_refused_for_a_while(rig: Rig, tmp_path: Path, status: int) -> None:
     async with operated(rig, tmp_path) as (proxy, operator):
         await holding(rig)
         with proxy.rule(status=status, verbs={"watch"}, retry_after=1 if status == 429 else None):
