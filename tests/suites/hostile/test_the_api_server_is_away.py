@@ -24,7 +24,7 @@ async def holder(rig: Rig) -> str:
 
 
 @pytest.mark.parametrize("seconds", [2, 20, 200])
-async def test_nothing_restarts_and_the_canary_is_judged_again(rig: Rig, tmp_path: Path, seconds: int) -> None:
+async def test_the_same_process_judges_on(rig: Rig, tmp_path: Path, seconds: int) -> None:
     async with proxied(rig.server.kubeconfig) as proxy:
         account = proxy.kubeconfig(tmp_path / "proxy")
         async with rig.operator(kubeconfig=account) as first, rig.operator(kubeconfig=account) as second:
