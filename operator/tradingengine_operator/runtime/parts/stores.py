@@ -23,6 +23,8 @@ from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
 
 CONNECT_SECONDS = 2.0
+#: Nothing else tells that a store refuses a login, so pods are asked at least so often; such a pass writes nothing.
+ASK_SECONDS = 60.0
 #: A managed server that was reached is not asked again for so long.
 REACHED_SECONDS = 60.0
 #: A store of our own that has no ready pod for so long does not only start slowly.
@@ -56,6 +58,7 @@ async def ensure_foundation(p: Pass, reached: Reached) -> Findings:
         await _store_condition(p, findings, reached, "CacheReady", "cache", p.ctx.spec.cache)
     if not all(said.status == "True" for said in findings.conditions):
         findings.look_again(WAIT_SECONDS)
+    findings.look_again(ASK_SECONDS)
     return findings
 
 
