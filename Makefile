@@ -189,10 +189,13 @@ bench: venv ## the figures, written to docs/benchmarks.md (root)
 	$(BIN)/python -m te_demo refuse-if-up
 	$(BIN)/python -m bench $(ARGS)
 
-.PHONY: bench-cold bench-warm bench-page bench-desk
+.PHONY: bench-cold bench-warm bench-operator bench-page bench-desk
 bench-cold bench-warm: venv ## how long a fresh clone takes to build and check with caches empty, or as they are (root)
 	$(BIN)/python -m te_demo refuse-if-up
 	$(BIN)/python -m bench --ci $(@:bench-%=%)
+
+bench-operator: venv ## what the operator costs with 50 engines, MINUTES=10 idle and as long beside a canary (root)
+	$(BIN)/python -m bench --operator $(call option,MINUTES,minutes) $(ARGS)
 
 bench-page: venv ## the dashboard's page with 200 rows that change ten times a second
 	$(BIN)/python -m bench --page $(ARGS)

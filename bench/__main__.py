@@ -1,7 +1,8 @@
 """`python -m bench`: brings the product up, measures, writes its part of docs/benchmarks.md, takes everything down.
 
 With `--ci` it measures instead how long a fresh clone takes to build and to check, with `--page` how the dashboard's
-page bears a busy market, with `--desk` how long the desk without a cluster takes.
+page bears a busy market, with `--desk` how long the desk without a cluster takes, with `--operator` what the operator
+costs with many engines.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from te_devcluster.errors import DevclusterError
 from te_devcluster.paths import checkout
 from te_devcluster.tools import KUBERNETES_VERSION
 
-from bench import checking, desk, measure, page
+from bench import checking, desk, measure, operator, page
 
 LOGIN = "bench"
 TARGET = Path("docs") / "benchmarks.md"
@@ -106,6 +107,19 @@ def run(idle_seconds: int, orders: int) -> str:
     return section("make bench", about, rows, load_before)
 
 
+def run_operator(engines: int, minutes: float) -> str:
+    """What the operator costs with many engines; returns the table."""
+    load_before = os.getloadavg()[1]
+    about = (
+        f"Kubernetes {KUBERNETES_VERSION} with its controllers; nodes, Gateway, Prometheus and the pods' control API "
+        "are played. The operator is a process of its own with the chart's rights, ClusterRole included; calls are "
+        "counted in the API server's audit log, passes in the operator's own histogram."
+    )
+    found = operator.rows(engines, minutes, minutes)
+    about += f" Load average over five minutes at its end: {os.getloadavg()[1]:.1f}."
+    return section("make bench-operator", about, found, load_before)
+
+
 def section(command: str, about: str, rows: list[tuple[str, str, str]], load_before: float) -> str:
     """A part of the page in Markdown; `load_before` is the machine's load average before anything was started."""
     lines = [
@@ -135,6 +149,9 @@ def main() -> int:
     parser.add_argument("--ci", choices=["cold", "warm"], help="time .ci/run on a fresh clone instead")
     parser.add_argument("--page", action="store_true", help="look at the dashboard's page in a busy market instead")
     parser.add_argument("--desk", action="store_true", help="time the desk without a cluster instead")
+    parser.add_argument("--operator", action="store_true", help="measure the operator with many engines instead")
+    parser.add_argument("--engines", type=int, default=50, help="how many engines the operator looks after")
+    parser.add_argument("--minutes", type=float, default=10, help="how long to look at idle engines, then at a canary")
     parser.add_argument("--heap-minutes", type=int, default=10, help="how long to look at the page's memory")
     parsed = parser.parse_args()
     try:
@@ -152,6 +169,8 @@ def main() -> int:
             load_before = os.getloadavg()[1]
             about = "A clone of its own; simulated prices."
             title, body = "The desk without a cluster", section("make bench-desk", about, desk.rows(5), load_before)
+        elif parsed.operator:
+            title, body = "The operator", run_operator(parsed.engines, parsed.minutes)
         else:
             title, body = "The running product", run(parsed.idle_seconds, parsed.orders)
     except DevclusterError as error:

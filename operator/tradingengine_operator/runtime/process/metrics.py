@@ -5,6 +5,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+#: A pass that only looks takes milliseconds; the bounds tell 30 ms, which it is to stay below, from its neighbours.
+_PASS_SECONDS = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, *_SECONDS)
 
 
 class OperatorMetrics:
@@ -17,7 +19,7 @@ class OperatorMetrics:
         registry = self.registry
         self.reconciles = Counter(f"{prefix}_reconcile", "Passes of the loop.", (*engine, "result"), registry=registry)
         self.reconcile_seconds = Histogram(
-            f"{prefix}_reconcile_seconds", "Length of one pass.", engine, buckets=_SECONDS, registry=registry
+            f"{prefix}_reconcile_seconds", "Length of one pass.", engine, buckets=_PASS_SECONDS, registry=registry
         )
         self.wakes = Counter(f"{prefix}_wake", "What woke the loop.", ("cause",), registry=registry)
         self.queue_age = Histogram(
