@@ -103,6 +103,7 @@ SUITES: tuple[Suite, ...] = (
             "tests/waiting.py",
         ),
         tools=("etcd", "gateway-api", "helm", "kubernetes"),
+        packages=("faketime",),
     ),
 )
 

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,13 +105,14 @@ class Rig:
         home: str = "",
         others: Sequence[str] = (),
         metrics_port: int = 0,
+        environment: Mapping[str, str] | None = None,
     ) -> AsyncIterator[OperatorProcess]:
         """The operator as a process of its own, its Lease in `home`, for `others` too; ended if it still runs."""
         options = ["--lease", lease, "--metrics-port", str(metrics_port), *(["--once"] if once else [])]
         for namespace in others:
             options += ["--namespace", namespace]
         account = kubeconfig or self.server.kubeconfig
-        process = await OperatorProcess.start(self, account, options, home=home)
+        process = await OperatorProcess.start(self, account, options, home=home, environment=environment)
         try:
             yield process
         finally:
@@ -125,11 +126,19 @@ class OperatorProcess:
     process: asyncio.subprocess.Process
 
     @classmethod
-    async def start(cls, rig: Rig, kubeconfig: Path, options: Sequence[str], *, home: str = "") -> OperatorProcess:
-        """Starts it; its log goes on in the same file."""
+    async def start(
+        cls,
+        rig: Rig,
+        kubeconfig: Path,
+        options: Sequence[str],
+        *,
+        home: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> OperatorProcess:
+        """Starts it, with what is added to its environment; its log goes on in the same file."""
         command = [sys.executable, "-m", "tradingengine_operator", "run", "--namespace", rig.namespace]
         command += ["--control-port", str(rig.stage.control_port), "--image-registry", "localhost", *options]
-        environment = {
+        variables = {
             **measured(),
             "PATH": os.environ["PATH"],
             "KUBECONFIG": str(kubeconfig),
@@ -137,9 +146,10 @@ class OperatorProcess:
             "POD_NAMESPACE": home or rig.namespace,
             # Coverage of processes that tests start, when it is asked for.
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
+            **(environment or {}),
         }
         with rig.log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
+            process = await asyncio.create_subprocess_exec(*command, env=variables, stdout=log, stderr=log)
         return cls(process)
 
     async def kill(self) -> None:
