@@ -1,6 +1,6 @@
 """The rig of the cluster tests: an API server with controllers, a played stage, and operator processes to run on it.
 
-Beside every test an engine goes through its releases, and each of them has to end as it must.
+Beside tests that ask for `canary_beside` an engine goes through its releases, and each of them has to end as it must.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .beside import Beside
 __all__ = ["api_server", "canary_beside", "controlled_api_server", "operated_api_server", "rig"]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def canary_beside(operated_api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Releases beside all tests of this process; the last test fails when one of them ended as it must not."""
+    """Releases until the session ends; its last test fails when one of them ended as it must not."""
     beside = Beside(operated_api_server, tmp_path_factory.mktemp("beside") / "operator.log")
     beside.start()
     yield

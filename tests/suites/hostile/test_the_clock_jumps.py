@@ -16,7 +16,7 @@ from tests.cluster.operator_rig import Rig
 from .canary import holding, spec_of, withdrawn_after_errors
 from .proxy import proxied
 
-pytestmark = pytest.mark.suite
+pytestmark = [pytest.mark.suite, pytest.mark.usefixtures("canary_beside")]
 LIBRARIES = Path("/usr/lib")
 #: Long enough for many looks at a canary.
 LOOKS_SECONDS = 8.0

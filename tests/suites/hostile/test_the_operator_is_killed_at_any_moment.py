@@ -15,7 +15,7 @@ from tests.cluster.operator_rig import OperatorProcess, Rig
 
 from .proxy import Call, Proxy, proxied
 
-pytestmark = pytest.mark.suite
+pytestmark = [pytest.mark.suite, pytest.mark.usefixtures("canary_beside")]
 WRITES = frozenset({"create", "update", "patch", "delete"})
 LONG = 120.0
 
@@ -33,8 +33,8 @@ class Keeper:
     async def start(self) -> None:
         """Starts one."""
         self._starts += 1
-        lease = f"lease-{self._starts}"
-        self.process = await OperatorProcess.start(self._rig, self._kubeconfig, once=False, lease=lease)
+        options = ["--lease", f"lease-{self._starts}", "--metrics-port", "0"]
+        self.process = await OperatorProcess.start(self._rig, self._kubeconfig, options)
 
     @asynccontextmanager
     async def killed_at(self, **wish: Any) -> AsyncIterator[None]:

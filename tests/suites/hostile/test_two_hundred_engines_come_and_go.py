@@ -14,7 +14,7 @@ from tradingengine_operator.plan import kinds
 
 from tests.cluster.operator_rig import Rig
 
-pytestmark = pytest.mark.suite
+pytestmark = [pytest.mark.suite, pytest.mark.usefixtures("canary_beside")]
 ENGINES = 200
 SIDE_BY_SIDE = 4
 #: An engine lives so long at most: some are deleted before the operator heard of them, some with all their children.
