@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tradingengine_operator.builders import Manifest, digest
+from tradingengine_operator.builders import Manifest, digest, names
 
 from .kinds import kind_of
+
+#: In the place of a set of fields, its hash; no field's name has a space.
+_DIGEST = "hash of all"
 
 
 class Key(NamedTuple):
@@ -34,11 +37,39 @@ def owned_digest(observed: Mapping[str, Any], manager: str) -> str:
     status or of fields that are not ours do not show.
     """
     entries = [
-        (entry.get("subresource", ""), entry.get("fieldsV1"))
+        (entry.get("subresource", ""), _fields_digest(entry.get("fieldsV1") or {}))
         for entry in observed["metadata"].get("managedFields", ())
         if entry.get("manager") == manager and entry.get("operation") == "Apply"
     ]
     return digest(entries, 32) if entries else ""
+
+
+def slim(observed: Mapping[str, Any]) -> dict[str, Any]:
+    """An object to be kept: of the sets of fields only what `owned_digest` and `owns_replicas` ask about ours.
+
+    The API server says for each manager which fields it owns, in a tree that is often larger than the object itself.
+    """
+    metadata = observed["metadata"]
+    if not metadata.get("managedFields"):
+        return dict(observed)
+    kept = [
+        {**entry, "fieldsV1": _slim_fields(entry.get("fieldsV1") or {})}
+        for entry in metadata["managedFields"]
+        if entry.get("manager") in {names.FIELD_MANAGER, names.SCALE_MANAGER}
+    ]
+    return {**observed, "metadata": {**metadata, "managedFields": kept}}
+
+
+def _slim_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {_DIGEST: _fields_digest(fields)}
+    if "f:replicas" in fields.get("f:spec", {}):
+        found["f:spec"] = {"f:replicas": {}}
+    return found
+
+
+def _fields_digest(fields: Mapping[str, Any]) -> str:
+    known = fields.get(_DIGEST)
+    return str(known) if known is not None else digest(fields, 32)
 
 
 def owns_replicas(observed: Mapping[str, Any], manager: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.objects import Key, key_of
+from tradingengine_operator.plan.objects import Key, key_of, slim
 
 #: Kinds that a store holds: engines, and the children that are watched.
 OBSERVED: tuple[kinds.Kind, ...] = (kinds.ENGINE, *kinds.WATCHED)
@@ -131,6 +131,8 @@ class ObservedStore:
 
     def _keep(self, key: Key, manifest: Manifest) -> None:
         self._remove(key)  # it may have been another engine's
+        if key.kind != kinds.ENGINE.kind:
+            manifest = slim(manifest)
         self._objects[key] = manifest
         if key.kind != kinds.ENGINE.kind:
             self._children.setdefault(engine_of(manifest), {})[key] = manifest

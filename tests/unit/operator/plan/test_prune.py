@@ -14,6 +14,7 @@ from tradingengine_operator.plan.objects import (
     key_of,
     owned_digest,
     owns_replicas,
+    slim,
 )
 from tradingengine_operator.plan.prune import job_outcome, old_records, prunable
 
@@ -100,6 +101,24 @@ def test_who_owns_replicas() -> None:
     }
     assert owns_replicas(deployment, "te-scale")
     assert not owns_replicas(deployment, "tradingengine-operator")
+
+
+def test_an_object_that_is_kept_says_the_same_of_us_and_nothing_of_others() -> None:
+    me, scale = "tradingengine-operator", "te-scale"
+    fields = [
+        entry(me, {"f:spec": {"f:ports": {}}}),
+        entry(scale, {"f:spec": {"f:replicas": {}}}, subresource="scale"),
+        entry("kubelet", {"f:status": {"f:phase": {}}}, "Update", "status"),
+    ]
+    observed = {"metadata": {"name": "desk", "managedFields": fields}, "spec": {"replicas": 1}}
+    for kept in (slim(observed), slim(slim(observed))):
+        assert owned_digest(kept, me) == owned_digest(observed, me) != ""
+        assert (owns_replicas(kept, scale), owns_replicas(kept, me)) == (True, False)
+        assert [found["manager"] for found in kept["metadata"]["managedFields"]] == [me, scale]
+        assert "f:ports" not in str(kept)
+        assert "f:ports" in str(observed), "what was given is not changed"
+        assert (kept["metadata"]["name"], kept["spec"]) == ("desk", {"replicas": 1})
+    assert slim({"metadata": {"name": "desk"}}) == {"metadata": {"name": "desk"}}
 
 
 def test_digest_and_keys() -> None:
