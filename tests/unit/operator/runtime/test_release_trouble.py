@@ -113,8 +113,6 @@ async def test_a_kill_for_lack_of_memory_before_anybody_came_does_not_count_afte
     bench = await running()
     bench.ask(version="1.5.0")
     await reach(bench, Stage.STARTING)
-    await bench.engine.reconcile()
-    bench.api.play()
     killed_for_memory(bench)
     await bench.settle()
     assert bench.state().withdrawn is None
