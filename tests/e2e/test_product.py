@@ -401,6 +401,7 @@ def test_deleting_the_engine_leaves_what_the_policy_keeps(desk: Desk) -> None:
         }
 
     kept = {
+        "configmap/desk-stores",  # what the volumes were written by
         "secret/desk-database",
         "secret/desk-database-access",
         "secret/desk-cache",
