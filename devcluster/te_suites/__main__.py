@@ -86,7 +86,8 @@ def _list(output: str) -> None:
         return
     for each in standings:
         passed = f"passed {each.passed_at}" if each.passed_at else "never passed"
-        print(f"{each.suite.name:20} {'due' if each.due else '-':4} {each.minutes:5.1f} min  {passed}")
+        when = "  by hand only" if each.suite.by_hand else ""
+        print(f"{each.suite.name:20} {'due' if each.due else '-':4} {each.minutes:5.1f} min  {passed}{when}")
         print(f"{'':20} {each.suite.about}")
 
 

@@ -43,8 +43,9 @@ def standing(suite: Suite, digest: str, notes: Sequence[Note], tool_minutes: flo
 
 
 def in_order(standings: Iterable[Standing]) -> list[Standing]:
-    """Those that are due, the longest first."""
-    return sorted((each for each in standings if each.due), key=lambda each: (-each.whole, each.suite.name))
+    """Those that are due and that a check may begin by itself, the longest first."""
+    wanted = [each for each in standings if each.due and not each.suite.by_hand]
+    return sorted(wanted, key=lambda each: (-each.whole, each.suite.name))
 
 
 def stretch(took_minutes: float, expected_minutes: float) -> float:

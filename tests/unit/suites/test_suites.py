@@ -186,6 +186,13 @@ def test_the_suites_of_this_tree_read_what_is_there_and_are_short_enough() -> No
     assert {path.stem for path in (checkout() / notes.FOLDER).glob("*.json")} <= {suite.name for suite in SUITES}
 
 
+def test_a_suite_for_the_hand_alone_is_listed_and_not_begun_by_a_check() -> None:
+    by_hand, other = replace(SUITE, name="slow", by_hand=True), SUITE
+    standings = [plan.standing(suite, "new", [], 0.0) for suite in (by_hand, other)]
+    assert [each.due for each in standings] == [True, True]
+    assert [each.suite.name for each in plan.in_order(standings)] == ["fire"]
+
+
 def test_an_unknown_suite_is_said_with_the_names_there_are() -> None:
     with pytest.raises(DevclusterError, match="no suite `x`") as caught:
         suite_named("x", (SUITE,))
