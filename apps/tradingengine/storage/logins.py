@@ -27,6 +27,8 @@ _MEMBERS: Final = """
 select member.rolname from pg_auth_members
 join pg_roles member on member.oid = pg_auth_members.member
 where pg_auth_members.roleid = current_user::regrole and member.rolname <> session_user"""
+#: A volume that was made before the login roles lets the owner in. Nothing, when it is the login in use itself.
+_OWNER: Final = "select current_user where current_user <> session_user"
 T = TypeVar("T")
 
 
@@ -47,6 +49,8 @@ async def accept_in_database(current: str, other: str, *, wait_seconds: float) -
                 await _run(connection, "create role %I in role %I", user, await _owner(connection))
             await _run(connection, "alter role %I set role = %L", user, await _owner(connection))
             await _run(connection, "alter role %I login password %L", user, scram_verifier(password))
+            for owner in await connection.fetch(_OWNER):
+                await _run(connection, "alter role %I nologin password null", owner[0])
     finally:
         await connection.close(timeout=5)
     trial = await _connect(other)
@@ -54,10 +58,10 @@ async def accept_in_database(current: str, other: str, *, wait_seconds: float) -
 
 
 async def close_in_database(current: str, *, wait_seconds: float) -> int:
-    """Close every login of the owner but the one of `current`, and end their sessions; returns how many ended."""
+    """Close every login of the owner, its own too, but the one of `current`; returns how many sessions it ended."""
     connection = await _patiently(lambda: _connect(current), wait_seconds)
     try:
-        others = [row["rolname"] for row in await connection.fetch(_MEMBERS)]
+        others = [row[0] for query in (_MEMBERS, _OWNER) for row in await connection.fetch(query)]
         for user in others:
             await _run(connection, "alter role %I nologin password null", user)
         ended = "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = any($1)"

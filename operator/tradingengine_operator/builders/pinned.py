@@ -36,11 +36,15 @@ class StorePin(Model):
 
 
 class StorePins(Model):
-    """All stores of an engine by component. `update` is the last update that was asked for, `updating` its state."""
+    """All stores of an engine by component. `update` is the last update that was asked for, `updating` its state.
+
+    `refused` says why it can never run, for as long as nobody asks for another one.
+    """
 
     operator_version: str = ""
     update: str = ""
     updating: bool = False
+    refused: str = ""
     stores: dict[str, StorePin] = Field(default_factory=dict)
 
 

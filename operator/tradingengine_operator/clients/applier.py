@@ -35,13 +35,17 @@ class Applier:
         self._of_engine: dict[tuple[str, str], set[Key]] = {}
 
     async def ensure(
-        self, manifest: Manifest, observed: Mapping[str, Any] | None, *, subresource: str = ""
+        self, manifest: Manifest, observed: Mapping[str, Any] | None, *, subresource: str = "", only_over: str = ""
     ) -> tuple[Manifest, bool]:
-        """The object as it is, and whether it was written. `observed` is what was just read, None when absent."""
-        key = (manifest["metadata"]["namespace"], key_of(manifest), subresource)
-        wanted = desired_digest(manifest)
-        if observed is not None and self._done.get(key) == (wanted, *_fingerprint(observed)):
+        """The object as it is, and whether it was written. `observed` is what was just read, None when absent.
+
+        With a resource version `only_over`, ConflictError when the object is another one by now.
+        """
+        if observed is not None and self.holds(manifest, observed, subresource=subresource):
             return dict(observed), False
+        key, wanted = _place(manifest, subresource), desired_digest(manifest)
+        if only_over:
+            manifest = manifest | {"metadata": manifest["metadata"] | {"resourceVersion": only_over}}
         try:
             applied = await self._client.apply(manifest, subresource=subresource)
         except ApiError as error:
@@ -51,6 +55,11 @@ class Applier:
         self._done[key] = (wanted, *_fingerprint(applied))
         self._of_engine.setdefault((key[0], _engine_of(manifest)), set()).add(key[1])
         return applied, observed is None or _version(observed) != _version(applied)
+
+    def holds(self, manifest: Manifest, observed: Mapping[str, Any], *, subresource: str = "") -> bool:
+        """Whether `ensure` would write nothing."""
+        done = self._done.get(_place(manifest, subresource))
+        return done == (desired_digest(manifest), *_fingerprint(observed))
 
     async def _force(self, manifest: Manifest) -> Manifest:
         """Somebody changed the key of an entry of one of our lists, so that apply would add ours beside it.
@@ -79,6 +88,10 @@ class Applier:
     def __len__(self) -> int:
         """So many applied objects are remembered."""
         return len(self._done)
+
+
+def _place(manifest: Mapping[str, Any], subresource: str) -> tuple[str, Key, str]:
+    return manifest["metadata"]["namespace"], key_of(manifest), subresource
 
 
 def _engine_of(manifest: Mapping[str, Any]) -> str:

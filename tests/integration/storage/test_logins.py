@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
 import pytest
@@ -16,6 +17,7 @@ from tradingengine.storage import streams
 from tradingengine_operator.builders.store_access import (
     DATABASE_LOGINS,
     DATABASE_OWNER,
+    Login,
     Store,
     StoreAccess,
     access_values,
@@ -29,6 +31,7 @@ from tests.unit.operator.builders.engines import context
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 FIRST, SECOND, THIRD = "first'pass\\word", 'second"pass@word/%', "third-password"
+SECOND_IN_URL = quote(SECOND, safe="")
 
 
 class OwnedPostgres(Postgres):
@@ -158,6 +161,48 @@ async def test_two_login_roles_of_the_owner_take_turns(postgres: Postgres, tmp_p
     log = postgres.log.read_text()
     assert FIRST not in log
     assert SECOND not in log
+
+
+class OldPostgres(Postgres):
+    """A volume from before the login roles: the owner has the only login."""
+
+    def environment(self) -> dict[str, str]:
+        """Without the login roles."""
+        return {**super().environment(), "POSTGRES_USER": DATABASE_OWNER, "POSTGRES_DB": DATABASE_OWNER}
+
+
+@pytest.fixture
+def old_postgres(tmp_path: Path) -> Iterator[Postgres]:
+    server = OldPostgres(tmp_path / "postgres" / "server", password=FIRST)
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_the_owner_of_an_old_volume_can_log_in_no_more(old_postgres: Postgres, tmp_path: Path) -> None:
+    access = begun("database", StoreAccess(Login(DATABASE_OWNER, FIRST)), SECOND)
+    both = values("database", access, old_postgres.port)
+    assert await job("accept", "database", access, mounted(tmp_path / "folder", both)) == 0
+    assert await enters(both["uri"]), "programs still go by it"
+    assert await enters(both["other"])
+    session = await asyncpg.connect(both["uri"])
+    access = closing("database", taken("database", access))
+    now = values("database", access, old_postgres.port)
+    assert await job("close", "database", access, mounted(tmp_path / "folder", now)) == 0
+    assert not await enters(both["uri"])
+    assert session.is_closed() or await ended(session)
+    assert await enters(now["uri"])
+    connection = await asyncpg.connect(now["uri"])
+    await connection.execute(f"alter role {DATABASE_OWNER} login password 'opened-by-hand'")
+    await connection.close()
+    opened = now["uri"].replace(SECOND_IN_URL, "opened-by-hand").replace("//te_a:", f"//{DATABASE_OWNER}:")
+    assert await enters(opened)
+    access = begun("database", rotation.step("database", access, SECOND, "complete", NOW).access, THIRD)
+    both = values("database", access, old_postgres.port)
+    assert await job("accept", "database", access, mounted(tmp_path / "folder", both)) == 0
+    assert not await enters(opened), "the next change shuts it already when it begins"
+    assert await enters(both["uri"])
+    assert await enters(both["other"])
 
 
 async def ended(session: asyncpg.Connection) -> bool:

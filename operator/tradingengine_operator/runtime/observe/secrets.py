@@ -18,7 +18,10 @@ from .watch import RESYNC_SECONDS
 
 
 class SecretReader:
-    """Secrets of all engines, by engine and name. Values are in memory only, and never in a log."""
+    """Secrets of all engines, by uid of the engine and name. Values are in memory only, and never in a log.
+
+    An engine that is made anew under a name that was there before shares nothing with it.
+    """
 
     def __init__(
         self,
@@ -30,27 +33,30 @@ class SecretReader:
         self._client = client
         self._seconds = seconds
         self._monotonic = monotonic
-        self._known: dict[tuple[str, str], dict[str, tuple[float, Manifest]]] = {}
+        self._known: dict[str, dict[str, tuple[float, Manifest]]] = {}
 
-    async def get(self, namespace: str, engine: str, name: str) -> Manifest | None:
-        """A Secret as it was when it was last read, None when it is not there."""
-        known = self._known.setdefault((namespace, engine), {})
-        read_at, manifest = known.get(name, (0.0, None))
-        now = self._monotonic()
-        if manifest is not None and now - read_at < self._seconds:
+    async def get(self, namespace: str, uid: str, name: str) -> Manifest | None:
+        """A Secret that the engine `uid` needs as it was when it was last read, None when it is not there."""
+        read_at, manifest = self._known.get(uid, {}).get(name, (0.0, None))
+        if manifest is not None and self._monotonic() - read_at < self._seconds:
             return manifest
+        return await self.read(namespace, uid, name)
+
+    async def read(self, namespace: str, uid: str, name: str) -> Manifest | None:
+        """A Secret as it is now: for whoever is about to write what people write, too."""
+        now = self._monotonic()
         found = await self._client.get(kinds.SECRET, namespace, name)
+        known = self._known.setdefault(uid, {})
         if found is None:
             known.pop(name, None)
         else:
             known[name] = (now, found)
         return found
 
-    def wrote(self, namespace: str, engine: str, manifest: Manifest) -> None:
+    def wrote(self, uid: str, manifest: Manifest) -> None:
         """The answer to a write of ours."""
-        known = self._known.setdefault((namespace, engine), {})
-        known[manifest["metadata"]["name"]] = (self._monotonic(), manifest)
+        self._known.setdefault(uid, {})[manifest["metadata"]["name"]] = (self._monotonic(), manifest)
 
-    def forget(self, namespace: str, engine: str) -> None:
+    def forget(self, uid: str) -> None:
         """All of an engine are read anew when they are next asked for."""
-        self._known.pop((namespace, engine), None)
+        self._known.pop(uid, None)

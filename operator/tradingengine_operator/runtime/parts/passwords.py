@@ -23,7 +23,7 @@ from tradingengine_operator.builders.store_access import (
     parse_access,
 )
 from tradingengine_operator.builders.templates import image_of
-from tradingengine_operator.errors import RecordError
+from tradingengine_operator.errors import ConflictError, RecordError
 from tradingengine_operator.flows.conditions import Said, explain
 from tradingengine_operator.flows.rotation import (
     LONGEST,
@@ -45,6 +45,8 @@ from tradingengine_operator.runtime.reconcile.values import decoded
 
 #: How long a condition tells of a change that was put back.
 TOLD_FOR = timedelta(days=1)
+#: Whoever wrote to a Secret at the same time is followed so soon; seconds.
+SOON_SECONDS = 1.0
 #: Steps of one pass; the last one of a change changes nothing more.
 _STEPS = 5
 _WORDS = {
@@ -71,8 +73,8 @@ async def ensure_login(p: Pass, store: Store, known: dict[str, Mapping[str, str]
     The access is stored before anything follows from it, and `known` holds what was.
     """
     wish_name, access_name = names.store(p.ctx.name, store), names.store_access(p.ctx.name, store)
-    wish_secret = await p.tools.secrets.get(p.namespace, p.ctx.name, wish_name)
-    secret = await p.tools.secrets.get(p.namespace, p.ctx.name, access_name)
+    wish_secret = await p.tools.secrets.get(p.namespace, p.ctx.uid, wish_name)
+    secret = await p.tools.secrets.get(p.namespace, p.ctx.uid, access_name)
     wished = decoded(wish_secret or {})
     access = await _accepted(p, store, known.get(access_name, {}), decoded(secret or {}), wished)
     if access is None:
@@ -89,18 +91,48 @@ async def ensure_login(p: Pass, store: Store, known: dict[str, Mapping[str, str]
             break
     await _job(p, store, turn, findings)
     if wish:
-        await write_secret(p, build_wish(p.ctx, store, access, wish), wish_secret)
+        await _write_wish(p, store, turn, wish, wish_secret, findings)
     findings.look_again(turn.seconds)
     return _said(p, wish_name, access)
 
 
-async def write_secret(p: Pass, manifest: Manifest, observed: Manifest | None) -> Manifest:
-    """Applies a Secret, also when only a value differs: who owns a field does not tell that of one we put back."""
-    if observed is not None and (observed.get("data") or {}) != manifest["data"]:
+async def _write_wish(p: Pass, store: Store, turn: Turn, wish: str, known: Manifest | None, findings: Findings) -> None:
+    """Writes the wish and the login in force, never over a password that somebody wrote since it was read.
+
+    What is known of it may be ten minutes old, so it is read anew before it is written to. A newer wish stands as it
+    is, beside the login in force, and is followed when this change is done.
+    """
+    manifest = build_wish(p.ctx, store, turn.access, wish)
+    if known is not None and _same(known, manifest) and p.tools.applier.holds(manifest, known):
+        return
+    found = await p.tools.secrets.read(p.namespace, p.ctx.uid, manifest["metadata"]["name"])
+    asked = decoded(found or {}).get("password", "")
+    if found is not None and asked != decoded(known or {}).get("password", ""):
+        manifest = build_wish(p.ctx, store, turn.access, asked)
+        findings.look_again(SOON_SECONDS)
+    only_over = str(found["metadata"].get("resourceVersion", "")) if found is not None else ""
+    try:
+        await write_secret(p, manifest, found, only_over=only_over)
+    except ConflictError:
+        p.tools.secrets.forget(p.ctx.uid)
+        findings.look_again(SOON_SECONDS)
+
+
+async def write_secret(p: Pass, manifest: Manifest, observed: Manifest | None, *, only_over: str = "") -> Manifest:
+    """Applies a Secret, also when only a value differs: who owns a field does not tell that of one we put back.
+
+    With a resource version `only_over`, ConflictError when somebody wrote to it since.
+    """
+    if observed is not None and not _same(observed, manifest):
         p.tools.applier.forget(p.namespace, key_of(manifest))
-    applied, _ = await p.tools.applier.ensure(manifest, observed)
-    p.tools.secrets.wrote(p.namespace, p.ctx.name, applied)
+    applied, _ = await p.tools.applier.ensure(manifest, observed, only_over=only_over)
+    p.tools.secrets.wrote(p.ctx.uid, applied)
     return applied
+
+
+def _same(observed: Manifest, manifest: Manifest) -> bool:
+    """Whether the values are those."""
+    return bool((observed.get("data") or {}) == manifest["data"])
 
 
 async def _accepted(

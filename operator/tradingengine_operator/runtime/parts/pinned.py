@@ -45,7 +45,10 @@ async def pinned_stores(p: Pass, findings: Findings) -> StorePins:
         pins = await _update(p, findings, pins, rendered, asked)
     elif known.updating:
         pins = await _watch(p, findings, pins)
+    elif known.refused and asked:
+        findings.progress = ("StoresUpdateRefused", _refused(asked, known.refused))
     else:
+        pins = pins.model_copy(update={"refused": ""})
         _tell_pending(p, findings, pins, rendered)
     await p.ensure(build_pins(p.ctx, pins))
     return pins
@@ -57,9 +60,10 @@ async def _update(
     """Follows a wish for an update, says what it waits for, or why it is refused."""
     problem = unreadable(pins, rendered)
     if problem:
-        words = explain(f"update {asked} of the stores is refused: {problem}", "dump and restore into another engine")
+        words = _refused(asked, problem)
         await p.tools.announcer.announce(p.seen.engine, "StoresUpdateRefused", words, warning=True)
-        return pins.model_copy(update={"update": asked})
+        findings.progress = ("StoresUpdateRefused", words)
+        return pins.model_copy(update={"update": asked, "refused": problem})
     leaving = p.seen.state.retiring
     busy = p.seen.state.candidate is not None or (leaving is not None and leaving.stage is not Leaving.WARM)
     waits = "the engine itself has a release under way" if busy else ""
@@ -77,6 +81,11 @@ async def _update(
     return StorePins(
         operator_version=p.ctx.operator_version, update=asked, updating=bool(changes), stores=dict(rendered)
     )
+
+
+def _refused(asked: str, problem: str) -> str:
+    mend = f"dump and restore into another engine, or take annotation {ANNOTATION_UPDATE} away to stay as it is"
+    return explain(f"update {asked} of the stores is refused: {problem}", mend)
 
 
 async def _watch(p: Pass, findings: Findings, pins: StorePins) -> StorePins:

@@ -39,7 +39,7 @@ async def ensure_secrets(p: Pass) -> tuple[Secrets, Findings]:
     if findings.failure is None or worst.status == "False":
         findings.conditions.append(worst)
     if worst.status == "False":
-        p.tools.secrets.forget(p.namespace, p.ctx.name)
+        p.tools.secrets.forget(p.ctx.uid)
         findings.look_again(WAIT_SECONDS * 3)
     return known, findings
 
@@ -60,7 +60,7 @@ def _urgency(said: Said) -> int:
 
 async def _ensure_token(p: Pass, known: dict[str, Mapping[str, str]]) -> None:
     name = names.control_secret(p.ctx.name)
-    secret = await p.tools.secrets.get(p.namespace, p.ctx.name, name)
+    secret = await p.tools.secrets.get(p.namespace, p.ctx.uid, name)
     token = decoded(secret or {}).get("token") or known.get(name, {}).get("token")
     manifest = build_control_secret(p.ctx, token or secrets.token_urlsafe(24))
     await write_secret(p, manifest, secret)
@@ -74,7 +74,7 @@ async def _referenced_secrets(p: Pass, known: dict[str, Mapping[str, str]]) -> S
             continue
         name, key = store.managed.secret_name, store.managed.key
         where = f"spec.{what}.managed.secretName"
-        secret = await p.tools.secrets.get(p.namespace, p.ctx.name, name)
+        secret = await p.tools.secrets.get(p.namespace, p.ctx.uid, name)
         if secret is None:
             mend = f"create it with key {key}, and label it {names.LABEL_USE}={p.ctx.name}"
             return Said(

@@ -92,7 +92,7 @@ class Engines:
         elif seen != member.seen:
             member.seen = seen
             # A person may have changed a Secret together with it, or asks for a look at one.
-            self._tools.secrets.forget(*key)
+            self._tools.secrets.forget(member.uid)
             self._wake(member, "engine")
 
     def child_event(self, kind: str, body: Mapping[str, Any], *, gone: bool = False) -> None:
@@ -163,6 +163,7 @@ class Engines:
             await asyncio.sleep(random.uniform(0, STAMPEDE_SECONDS))  # noqa: S311 - jitter
             await member.loop.run(self._stopped)
         finally:
+            self._tools.secrets.forget(member.uid)  # here no pass is under way that would read them again
             member.ended.set()
             if self._members.get(key) is member:
                 del self._members[key]

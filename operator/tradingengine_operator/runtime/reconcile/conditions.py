@@ -140,10 +140,12 @@ def progressing(state: ReleaseState, view: ReleaseView | None, besides: tuple[st
     message = besides[1] if besides is not None else ""
     if state.candidate is not None or state.stable is None:
         return Said("Progressing", "True", "Releasing", message)
+    waits = view.waits if view is not None else ""
+    words = f"this operator renders what serves anew; the release waits for its turn: {waits}" if waits else ""
     if besides is not None and besides[0] != "Settled":
-        return Said("Progressing", "True" if besides[0] == STORES_UPDATING else "False", *besides)
-    if view is not None and view.waits:
-        words = f"this operator renders what serves anew; the release waits for its turn: {view.waits}"
+        both = f"{message}. {words}" if words else message
+        return Said("Progressing", "True" if besides[0] == STORES_UPDATING else "False", besides[0], both)
+    if words:
         return Said("Progressing", "False", "UpgradeWaits", words)
     return Said("Progressing", "False", "Settled", message)
 

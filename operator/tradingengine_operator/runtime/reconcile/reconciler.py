@@ -132,7 +132,7 @@ class EngineReconciler:
         first = self._urgent
         if first:
             await self._turn(status, found, self._releases.run(p, status, may_start=False))
-        p = await self._prepare(p, status, found, valid=valid, bounded=first)
+        p = await self._prepare(p, status, found, bounded=first)
         may_start = valid and found.failure is None and self._stands(p, status)
         if not first and (may_start or status.state.serial > 0):
             await self._turn(status, found, self._releases.run(p, status, may_start=may_start))
@@ -152,7 +152,7 @@ class EngineReconciler:
         status.take(turn)
         found.add(turn)
 
-    async def _prepare(self, p: Pass, status: StatusWriter, found: Findings, *, valid: bool, bounded: bool) -> Pass:
+    async def _prepare(self, p: Pass, status: StatusWriter, found: Findings, *, bounded: bool) -> Pass:
         """Everything that a release stands on; the pass with the secrets that are known now."""
         turn = Findings()
         turn.keep(Key(kinds.CONFIG_MAP.kind, names.applied(self._name)))

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from tradingengine_operator.builders import Manifest
 from tradingengine_operator.errors import ApiError, ForbiddenError, NotFoundError, RecordError
+from tradingengine_operator.flows.conditions import explain
 from tradingengine_operator.flows.state import load_state
 from tradingengine_operator.plan import kinds
 
@@ -45,12 +46,15 @@ class Turns:
         self._lock = asyncio.Lock()
         self._given: tuple[Engine, float] | None = None
         self._busy: dict[Engine, str] = {}
+        self._unknown: dict[str, str] = {}
         self._read_at = -READ_SECONDS
 
     async def ask(self, engine: Engine, *, releases: bool = True) -> str:
         """Empty when it is this engine's turn, else what it waits for, in words.
 
-        Stores need not wait for releases of other engines, which their restart does not touch (`releases=False`).
+        Stores need not wait for releases of other engines, which their restart does not touch (`releases=False`). Both
+        wait while a namespace cannot be listed, since nobody knows what is under way there; one where the operator may
+        do nothing any more is not waited for.
         """
         async with self._lock:
             now = self._monotonic()
@@ -59,8 +63,11 @@ class Turns:
                     return ""
                 return f"engine {'/'.join(self._given[0])} has its turn"
             if now - self._read_at >= READ_SECONDS:
-                self._busy = await self._under_way()
+                self._busy, self._unknown = await self._under_way()
                 self._read_at = now
+            for namespace, why in sorted(self._unknown.items()):
+                words = f"what is under way in namespace {namespace} is not known, its engines cannot be listed ({why})"
+                return explain(words, f"see why the API server lists no tradingengines in namespace {namespace}")
             for other, what in sorted(self._busy.items()):
                 if other != engine and (releases or what == STORES_UPDATING):
                     words = "replaces its stores" if what == STORES_UPDATING else "has a release under way"
@@ -69,8 +76,9 @@ class Turns:
             self._read_at = -READ_SECONDS
             return ""
 
-    async def _under_way(self) -> dict[Engine, str]:
-        found = {}
+    async def _under_way(self) -> tuple[dict[Engine, str], dict[str, str]]:
+        """What is under way by engine, and why that is not known of whole namespaces."""
+        found, unknown = {}, {}
         for namespace in self._namespaces:
             try:
                 engines = await self._client.list_all(kinds.ENGINE, namespace)
@@ -78,12 +86,13 @@ class Turns:
                 continue  # nothing can be done there, so nothing is under way either
             except ApiError as error:
                 logger.warning("engines of %s are not known: %s", namespace, error.message)
-                return {(namespace, "*"): "unknown"}
+                unknown[namespace] = f"code {error.status}" if error.status else "no answer"
+                continue
             for engine in engines:
                 what = _what(engine)
                 if what:
                     found[namespace, engine["metadata"]["name"]] = what
-        return found
+        return found, unknown
 
 
 def _what(engine: Mapping[str, Any]) -> str:

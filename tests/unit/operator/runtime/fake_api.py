@@ -86,6 +86,9 @@ class FakeApi:
         if old is not None and old.get("immutable") and old.get("data") != manifest.get("data"):
             raise ApiError(422, "Invalid", f"{name}: field is immutable")
         sent = {"status": manifest["status"]} if subresource == "status" else _copy(manifest)
+        expected = sent.get("metadata", {}).pop("resourceVersion", None)
+        if expected is not None and (old is None or old["metadata"]["resourceVersion"] != expected):
+            raise ConflictError(409, "Conflict", f"{name}: the object has been modified")
         merged = _merge(_copy(old) if old is not None else {}, sent)
         if subresource == "status":
             merged["status"] = _copy(manifest["status"])

@@ -6,15 +6,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from tradingengine_operator.builders import names
+from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.errors import LeaseLostError
 from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.observe.secrets import SecretReader
 from tradingengine_operator.runtime.parts.deletion import apply_deletion_policy
 from tradingengine_operator.runtime.process import engines as engines_module
 from tradingengine_operator.runtime.process.engines import STUCK_SECONDS, Engines
+from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
 
 from tests.waiting import until
 
@@ -133,3 +137,38 @@ async def test_an_engine_is_looked_after_on_when_the_lease_was_away(caplog: pyte
         assert away.is_set()
         assert count(bench, "reconcile_total", {**DESK, "result": "lease-lost"}) == 1
     assert "Traceback" not in caplog.text
+
+
+async def test_an_engine_of_the_same_name_begins_with_no_secret_of_the_one_before() -> None:
+    """Though a pass was reading them in the moment of its deletion."""
+    bench = Bench(deletionPolicy="delete")
+    await bench.settle()
+    tools = replace(bench.engine._tools, secrets=SecretReader(cast(KubernetesClient, bench.api)))
+    bench.engine = EngineReconciler(tools, NAMESPACE, "desk")
+    reading, go_on, plain = asyncio.Event(), asyncio.Event(), bench.api.get
+
+    async def get(kind: kinds.Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        found = await plain(kind, namespace, name)
+        if kind == kinds.SECRET:
+            reading.set()
+            await go_on.wait()
+        return found
+
+    async with tended(bench) as (engines, _):
+        before = bench.api.objects[kinds.SECRET.kind, "desk-database-access"]["data"]["password"]
+        engine = bench.api.objects[kinds.ENGINE.kind, "desk"]
+        bench.api.get = get  # type: ignore[method-assign]
+        engines.engine_event({"metadata": {**engine["metadata"], "annotations": {"look": "again"}}})
+        await reading.wait()
+        engine["metadata"]["deletionTimestamp"] = "2026-11-21T09:00:00Z"
+        engines.engine_event(engine)
+        go_on.set()
+        await engines.delete(engine)
+        bench.api.end(kinds.ENGINE, "desk")
+        engines.engine_event(engine, gone=True)
+        assert (kinds.SECRET.kind, "desk-database-access") not in bench.api.objects
+        bench.api.put({**engine, "metadata": {"name": "desk", "generation": 1}, "status": {}})
+        engines.engine_event(bench.api.objects[kinds.ENGINE.kind, "desk"])
+        await until(lambda: (kinds.SECRET.kind, "desk-database-access") in bench.api.objects)
+        assert bench.api.objects[kinds.SECRET.kind, "desk-database-access"]["data"]["password"] != before
+    assert not tools.secrets._known, "nothing is kept of engines that nobody looks after"

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from tradingengine_operator.api import KIND
 from tradingengine_operator.builders.store_access import STORES, Store, parse_access
+from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.flows.rotation import MOUNT_SECONDS, SPREAD_SECONDS
 from tradingengine_operator.plan import kinds
+from tradingengine_operator.runtime.observe.secrets import SecretReader
+from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
 
+from .fake_api import NAMESPACE
 from .rig import Bench
 from .test_reconciler import running
 
@@ -173,6 +179,58 @@ async def test_a_job_that_fails_takes_the_change_back(store: Store) -> None:
     said = bench.condition("SecretsReady")
     assert said["reason"] == "PasswordPutBack"
     assert f"see that desk-{store} runs" in said["message"]
+
+
+def cached(bench: Bench) -> SecretReader:
+    """Lets the operator keep Secrets as long as it does in a cluster."""
+    client = cast(KubernetesClient, bench.api)
+    tools = replace(bench.tools(), secrets=SecretReader(client, monotonic=lambda: bench.now.timestamp()))
+    bench.engine = EngineReconciler(tools, NAMESPACE, "desk")
+    return tools.secrets
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_a_second_change_beside_the_first_is_followed_after_it(store: Store) -> None:
+    bench = await running()
+    secrets, server = cached(bench), Server(bench, store)
+    edit(bench, store, {"password": NEW})
+    secrets.forget(bench.api.objects[KIND, "desk"]["metadata"]["uid"])  # as an annotation does
+    await bench.turn()
+    server.work(bench)
+    while values(bench, f"desk-{store}-access")["stage"] == "accepting":
+        edit(bench, store, {"password": "and-once-more-another"})
+        bench.now += timedelta(seconds=20)
+        await bench.turn()
+        server.work(bench)
+    assert values(bench, f"desk-{store}-access")["password"] == NEW
+    assert values(bench, f"desk-{store}")["password"] == "and-once-more-another"
+    assert values(bench, f"desk-{store}")["uri"] == values(bench, f"desk-{store}-access")["uri"]
+    await go_on(bench, server, 4 * MOUNT_SECONDS + 2 * SPREAD_SECONDS + 1000)
+    access = values(bench, f"desk-{store}-access")
+    assert (access["turn"], access["stage"], access["password"]) == ("2", "settled", "and-once-more-another")
+    assert values(bench, f"desk-{store}")["password"] == "and-once-more-another"
+
+
+@pytest.mark.parametrize("before", [NEW, "with a blank"])
+async def test_a_change_in_the_moment_of_writing_is_not_written_over(before: str) -> None:
+    bench = await running()
+    cached(bench)
+    server = Server(bench, "database")
+    edit(bench, "database", {"password": before})
+    last: list[str] = []
+
+    def meanwhile(write: str) -> None:
+        if write == "apply Secret/desk-database" and not last:
+            last.append("written-at-the-same-time")
+            edit(bench, "database", {"password": last[0]})
+
+    bench.api.before_write = meanwhile
+    await go_on(bench, server, 4 * MOUNT_SECONDS + 2 * SPREAD_SECONDS + 1000)
+    assert last, "there was such a write"
+    access = values(bench, "desk-database-access")
+    assert (access["stage"], access["password"]) == ("settled", last[0])
+    assert values(bench, "desk-database")["password"] == last[0]
+    assert bench.condition("Ready")["status"] == "True"
 
 
 async def test_a_wish_that_was_there_first_is_the_first_password() -> None:

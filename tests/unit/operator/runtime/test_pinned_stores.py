@@ -170,8 +170,27 @@ async def test_an_update_that_would_lose_the_database_is_refused() -> None:
     annotate(bench, "now")
     for _ in range(3):
         await bench.turn()
+    told = len([write for write in bench.api.writes if write.startswith("create Event")])
     assert templates(bench) == before
     assert "StoresUpdateRefused" in warnings(bench)
+    for _ in range(2):
+        progress = bench.condition("Progressing")
+        assert (progress["status"], progress["reason"]) == ("False", "StoresUpdateRefused")
+        assert "update now of the stores is refused: Postgres 18 does not read" in progress["message"]
+        bench.engine = bench.operator()
+        await bench.turn()
+    assert len([write for write in bench.api.writes if write.startswith("create Event")]) == told
+    bench.images = replace(bench.images, postgres="registry.test/postgres:17.3")
+    bench.engine = bench.operator()
+    await bench.turn()
+    assert templates(bench) == before, "a refused update is not done later, when nobody expects it"
+    assert bench.condition("Progressing")["reason"] == "StoresUpdateRefused"
+    del bench.api.objects[KIND, "desk"]["metadata"]["annotations"]["tradingengine.io/update-stores"]
+    await bench.turn()
+    assert bench.condition("Progressing")["reason"] == "Settled"
+    annotate(bench, "again")
+    await bench.turn()
+    assert bench.condition("Progressing")["reason"] == "StoresUpdating"
 
 
 async def test_prometheus_follows_the_specification_with_the_image_it_has() -> None:

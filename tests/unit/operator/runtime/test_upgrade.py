@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tradingengine_operator.api import API_VERSION, KIND
 from tradingengine_operator.builders import Manifest
-from tradingengine_operator.errors import ApiError, ForbiddenError
+from tradingengine_operator.errors import ApiError, ForbiddenError, NotFoundError
 from tradingengine_operator.flows.state import Stage
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.release.turns import GIVEN_SECONDS, READ_SECONDS, Turns
@@ -247,7 +247,14 @@ async def test_a_turn_is_not_held_up_by_what_is_no_release() -> None:
     assert await turns.ask(("a", "three")) == ""
     time[0] += GIVEN_SECONDS
     listed.engines["b"] = ApiError(503, "Unavailable", "later")
-    assert "b/*" in await turns.ask(("a", "three")), "nobody knows what is under way there"
+    for releases in (True, False):
+        said = await turns.ask(("a", "three"), releases=releases)
+        assert "under way in namespace b is not known" in said, "for stores, too"
+        assert "code 503" in said
+        assert "To mend: see why" in said
+    time[0] += READ_SECONDS
+    listed.engines["b"] = NotFoundError(404, "NotFound", "gone")
+    assert await turns.ask(("a", "three"), releases=False) == "", "the operator acts there no more"
 
 
 async def test_stores_wait_for_stores_alone() -> None:

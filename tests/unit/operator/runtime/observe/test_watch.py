@@ -242,14 +242,14 @@ async def test_secrets_are_read_seldom_and_at_once_when_there_is_a_reason() -> N
         now[0] = moment
         assert await reader.get(NAMESPACE, "desk", "x") is not None
         assert api.asked == asked, moment
-    reader.forget(NAMESPACE, "other")
+    reader.forget("other")
     await reader.get(NAMESPACE, "desk", "x")
     assert api.asked == 2, "another engine's change is none of ours"
-    reader.forget(NAMESPACE, "desk")
+    reader.forget("desk")
     api.there = False
     for asked in (3, 4):
         assert await reader.get(NAMESPACE, "desk", "x") is None
         assert api.asked == asked, "one that is not there is asked for each time"
-    reader.wrote(NAMESPACE, "desk", {"metadata": {"name": "x"}})
+    reader.wrote("desk", {"metadata": {"name": "x"}})
     assert await reader.get(NAMESPACE, "desk", "x") is not None
     assert api.asked == 4
