@@ -16,6 +16,11 @@ from te_devcluster.commands import wait_until
 from te_devcluster.errors import CommandError, DevclusterError
 from te_devcluster.kubectl import Kubectl
 from te_devcluster.tools import KUBERNETES_VERSION
+from tradingengine_operator.clients.applier import Applier
+from tradingengine_operator.errors import ConflictError
+from tradingengine_operator.plan import kinds
+
+from .operator_rig import Rig
 
 pytestmark = pytest.mark.cluster
 
@@ -50,6 +55,18 @@ def test_applies_objects_and_serves_the_kubeconfig_to_root_only(api_server: ApiS
     api_server.apply([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "data": {"key": "value"}}])
     assert api_server.get("configmap", "one")["data"] == {"key": "value"}
     assert api_server.kubeconfig.stat().st_mode & 0o077 == 0
+
+
+async def test_an_apply_by_force_still_writes_over_one_version_alone(rig: Rig) -> None:
+    metadata = {"name": "versioned", "namespace": rig.namespace}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"key": "value"}}
+    applier = Applier(rig.client)
+    first, _ = await applier.ensure(secret, None)
+    version = first["metadata"]["resourceVersion"]
+    second, _ = await applier.ensure({**secret, "stringData": {"key": "other"}}, first, only_over=version)
+    with pytest.raises(ConflictError):
+        await applier.ensure({**secret, "stringData": {"key": "late"}}, first, only_over=version)
+    assert (await rig.client.get(kinds.SECRET, rig.namespace, "versioned") or {})["data"] == second["data"]
 
 
 def test_garbage_is_collected_when_there_are_controllers(controlled_api_server: ApiServer) -> None:

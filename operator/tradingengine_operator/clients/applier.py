@@ -39,7 +39,7 @@ class Applier:
     ) -> tuple[Manifest, bool]:
         """The object as it is, and whether it was written. `observed` is what was just read, None when absent.
 
-        With a resource version `only_over`, ConflictError when the object is another one by now.
+        With a resource version `only_over`, ConflictError when somebody changed it since; what is gone is made anew.
         """
         if observed is not None and self.holds(manifest, observed, subresource=subresource):
             return dict(observed), False
