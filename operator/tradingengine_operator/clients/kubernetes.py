@@ -304,8 +304,7 @@ class KubernetesClient:
             raise ApiError(0, "Unreachable", f"{method} {path}: {type(error).__name__}") from error
         if response.status >= 400:
             raise _refusal(method, path, response.status, text, response.headers.get("Retry-After"))
-        answer: Manifest = json.loads(text)
-        return answer
+        return _manifest(method, path, text)
 
 
 def _at(manifest: Any, path: str) -> Any:
@@ -317,6 +316,17 @@ def _at(manifest: Any, path: str) -> Any:
         else:
             manifest = manifest.get(key) if isinstance(manifest, dict) else None
     return manifest
+
+
+def _manifest(method: str, path: str, text: bytes) -> Manifest:
+    """The object of an answer; one that is cut short, or comes from something in between, is as good as none."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise ApiError(0, "NoJson", f"{method} {path}: the answer is no JSON object")
+    return answer
 
 
 def _refusal(method: str, path: str, status: int, text: bytes, retry_after: str | None) -> ApiError:

@@ -11,7 +11,6 @@ every look; an operator that is gone, paused or refused never keeps the edge clo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from enum import StrEnum
 
 DRAIN_SECONDS = 60.0
@@ -57,10 +56,10 @@ class EdgeObservation:
 
 @dataclass(frozen=True)
 class EdgeMemory:
-    """The attempt to drain that runs, and when the next one may begin."""
+    """The attempt to drain that runs, and when the next one may begin, in ticks of a clock that never jumps."""
 
-    draining_since: datetime | None = None
-    not_before: datetime | None = None
+    draining_since: float | None = None
+    not_before: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,8 @@ class EdgeDecision:
     postponed: bool = False
 
 
-def edge_step(memory: EdgeMemory, seen: EdgeObservation, now: datetime) -> EdgeDecision:
-    """One look at the edge."""
+def edge_step(memory: EdgeMemory, seen: EdgeObservation, now: float) -> EdgeDecision:
+    """One look at the edge; `now` are seconds of a clock that never jumps."""
     if seen.leaving:
         return _leave(memory, seen, now)
     if seen.wanted is None:
@@ -105,7 +104,7 @@ def _stay(seen: EdgeObservation) -> EdgeDecision:
     return EdgeDecision(EdgeMemory(), acts, UNREADY_POLL_SECONDS, postponed=True)
 
 
-def _leave(memory: EdgeMemory, seen: EdgeObservation, now: datetime) -> EdgeDecision:
+def _leave(memory: EdgeMemory, seen: EdgeObservation, now: float) -> EdgeDecision:
     """The edge is switched off: its StatefulSet goes first, or it would make the pod again."""
     if not seen.workload_exists and not seen.pod_exists:
         return EdgeDecision(EdgeMemory())
@@ -134,23 +133,23 @@ def _keep(seen: EdgeObservation) -> EdgeDecision:
     return EdgeDecision(EdgeMemory(), acts, None if settled else UNREADY_POLL_SECONDS)
 
 
-def _drained(memory: EdgeMemory, seen: EdgeObservation, now: datetime, then: tuple[Act, ...]) -> EdgeDecision:
+def _drained(memory: EdgeMemory, seen: EdgeObservation, now: float, then: tuple[Act, ...]) -> EdgeDecision:
     """Drain, bounded, and `then` once it is idle. An edge that does not answer may be trading: it is waited for."""
     if not seen.reachable:
         return EdgeDecision(replace(memory, draining_since=None), recheck=UNREADY_POLL_SECONDS, postponed=True)
     if memory.not_before is not None and now < memory.not_before:
-        wait = (memory.not_before - now).total_seconds()
+        wait = memory.not_before - now
         acts = (Act.RESUME,) if seen.draining else ()
         return EdgeDecision(memory, acts, max(POLL_SECONDS, wait), postponed=True)
     if not seen.draining:
         return EdgeDecision(EdgeMemory(draining_since=now), (Act.DRAIN,), POLL_SECONDS)
-    since = memory.draining_since or now
-    if (now - since).total_seconds() >= DRAIN_SECONDS:
+    since = memory.draining_since if memory.draining_since is not None else now
+    if now - since >= DRAIN_SECONDS:
         return EdgeDecision(refused(now), (Act.RESUME,), RETRY_SECONDS, postponed=True)
     # Renewed before anything is written too, so that the edge stays closed until its pod is gone.
     return EdgeDecision(EdgeMemory(draining_since=since), (Act.DRAIN, *(then if seen.idle else ())), POLL_SECONDS)
 
 
-def refused(now: datetime) -> EdgeMemory:
+def refused(now: float) -> EdgeMemory:
     """The memory after an attempt that led to nothing."""
-    return EdgeMemory(not_before=now + timedelta(seconds=RETRY_SECONDS))
+    return EdgeMemory(not_before=now + RETRY_SECONDS)

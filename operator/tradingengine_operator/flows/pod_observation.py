@@ -71,6 +71,25 @@ class DrainObservation:
     withdrawn: bool = False
 
 
+class PodAges:
+    """How old pods are: by their own time when they are first seen, and from then on by a clock that never jumps."""
+
+    def __init__(self) -> None:
+        self._born: dict[str, float] = {}
+
+    def look(self, pods: Iterable[Manifest], now: datetime, tick: float) -> dict[str, float]:
+        """Seconds by uid. One that was made ahead of this clock is as new as can be."""
+        born: dict[str, float] = {}
+        for pod in pods:
+            uid, created = pod["metadata"]["uid"], pod["metadata"].get("creationTimestamp")
+            if uid in self._born:
+                born[uid] = self._born[uid]
+            elif created is not None:
+                born[uid] = tick - max(0.0, (now - parse_time(created)).total_seconds())
+        self._born = born
+        return {uid: tick - begin for uid, begin in born.items()}
+
+
 def labels_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:
     """Labels of an object."""
     return manifest["metadata"].get("labels") or {}
@@ -211,13 +230,18 @@ def first_trouble(pods: Iterable[Manifest], now: datetime) -> Trouble | None:
 
 
 def observe_slot(
-    slot: Slot, deployments: Mapping[str, Manifest], pods: Sequence[Manifest], drained: DrainObservation, now: datetime
+    slot: Slot,
+    deployments: Mapping[str, Manifest],
+    pods: Sequence[Manifest],
+    drained: DrainObservation,
+    now: datetime,
+    ages: Mapping[str, float],
 ) -> SlotObservation:
-    """A slot over its components; `deployments` by component."""
+    """A slot over its components; `deployments` by component, `ages` of its pods in seconds by uid."""
     own = [pod for component in names.SLOT_COMPONENTS for pod in of_component(pods, component, slot)]
     release = _common_release(deployments, own)
     components: dict[str, ComponentObservation] = {
-        part: _observe_component(deployments.get(part), _all_of(pods, part, slot), release, now)
+        part: _observe_component(deployments.get(part), _all_of(pods, part, slot), release, ages)
         for part in names.SLOT_COMPONENTS
     }
     trouble = slot_trouble(deployments.values(), own, now)
@@ -265,25 +289,25 @@ def _common_release(deployments: Mapping[str, Manifest], pods: Sequence[Manifest
 
 
 def _observe_component(
-    deployment: Mapping[str, Any] | None, pods: Sequence[Manifest], release: int | None, now: datetime
+    deployment: Mapping[str, Any] | None, pods: Sequence[Manifest], release: int | None, ages: Mapping[str, float]
 ) -> ComponentObservation:
     """One component's pods, of the release alone."""
     own = [pod for pod in pods if release is not None and release_of(pod) == release and not is_over(pod)]
     there = [pod for pod in own if not pod["metadata"].get("deletionTimestamp")]
     return ComponentObservation(
         ready=sum(is_ready(pod) for pod in there),
-        starting=sum(not is_ready(pod) and _in_startup(pod, now) for pod in there),
+        starting=sum(not is_ready(pod) and _in_startup(pod, ages) for pod in there),
         wanted=int(deployment["spec"].get("replicas", 1)) if deployment is not None else 0,
         pods=len(there),
         ending=len(own) - len(there),
     )
 
 
-def _in_startup(pod: Mapping[str, Any], now: datetime) -> bool:
-    created = pod["metadata"].get("creationTimestamp")
-    if created is None or restarts_of(pod) > 0:
+def _in_startup(pod: Mapping[str, Any], ages: Mapping[str, float]) -> bool:
+    age = ages.get(pod["metadata"]["uid"])
+    if age is None or restarts_of(pod) > 0:
         return False
-    return not _was_ready(pod) and (now - parse_time(created)).total_seconds() < STARTING_SECONDS
+    return not _was_ready(pod) and age < STARTING_SECONDS
 
 
 def _was_ready(pod: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ killed anywhere asks for the same again.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from tradingengine_operator.builders.store_access import Store, StoreAccess, next_login
@@ -21,6 +21,8 @@ MOUNT_SECONDS = 150.0
 SPREAD_SECONDS = 300.0
 #: A Job that failed to close the old password is made again after so long; seconds.
 RETRY_SECONDS = 60.0
+#: The wall clock goes apart from the ticks by so little without being set; seconds.
+GRAIN_SECONDS = 2.0
 SHORTEST, LONGEST = 8, 128
 
 Act = Literal["accept", "close"]
@@ -40,6 +42,27 @@ class Turn:
     put_back: bool = False
     again: bool = False
     seconds: float | None = None
+
+
+@dataclass
+class StageTime:
+    """Counts how long a stage lasts by a clock that never jumps: `since` goes along when the wall clock is set.
+
+    A process that was just started can only believe `since`, unless that lies ahead.
+    """
+
+    stage: tuple[int, str] | None = None
+    began: float = 0.0
+
+    def follow(self, access: StoreAccess, now: datetime, tick: float) -> StoreAccess:
+        """The access with a `since` of this wall clock."""
+        if access.since is None:
+            return access
+        stage = (access.turn, access.stage)
+        if stage != self.stage:
+            self.stage, self.began = stage, tick - max(0.0, (now - access.since).total_seconds())
+        since = now - timedelta(seconds=tick - self.began)
+        return replace(access, since=since) if abs((since - access.since).total_seconds()) > GRAIN_SECONDS else access
 
 
 def step(store: Store, access: StoreAccess, wish: str | None, job: JobState, now: datetime) -> Turn:

@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
@@ -38,6 +38,13 @@ class Streams(Protocol):
         ...
 
 
+class _Retry(NamedTuple):
+    """How often in a row the list of a kind failed, and when it is tried again, by the monotonic clock."""
+
+    failures: int = 0
+    at: float = 0.0
+
+
 class NamespaceWatch:
     """Supervises everything that is watched in one namespace."""
 
@@ -50,7 +57,19 @@ class NamespaceWatch:
         self._rng = rng or random.Random()  # noqa: S311 - jitter
 
     async def run(self, stopped: asyncio.Event) -> None:
-        """Watches until `stopped`."""
+        """Watches until `stopped`. What nobody expected is logged, and the whole begins anew after a growing pause."""
+        failures = 0
+        while not stopped.is_set():
+            began = time.monotonic()
+            try:
+                await self._run(stopped)
+            except Exception:
+                self._restarted("failed")
+                logger.exception("namespace %s: watching broke, and begins anew", self._feed.namespace)
+                failures = failures + 1 if time.monotonic() - began < CALM_SECONDS else 1
+                await first_of(self._pause(failures), stopped)
+
+    async def _run(self, stopped: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             for watched in GROUPS:
                 group.create_task(self._keep_watching(watched, stopped))
@@ -108,19 +127,26 @@ class NamespaceWatch:
     async def _keep_listing(self, stopped: asyncio.Event) -> None:
         """Lists a kind when its watch was begun anew, and every kind at each resync."""
         resync = time.monotonic() + RESYNC_SECONDS * self._rng.uniform(0.9, 1.0)
+        retries: dict[kinds.Kind, _Retry] = {}
         while not stopped.is_set():
-            await first_of(resync - time.monotonic(), stopped, self._feed.more)
+            soonest = min([resync, *(retry.at for retry in retries.values())])
+            await first_of(soonest - time.monotonic(), stopped, self._feed.more)
             await first_of(SETTLE_SECONDS, stopped)
-            due = self._feed.take_due()
+            due, now = self._feed.take_due(), time.monotonic()
             if due:
                 self._restarted("relisted")
-            if time.monotonic() >= resync:
-                resync = time.monotonic() + RESYNC_SECONDS
+            due |= set(retries)
+            if now >= resync:
+                resync = now + RESYNC_SECONDS
                 due |= {kind for group in GROUPS for kind in group}
             for kind in due:
-                if not stopped.is_set() and await self._feed.relist(kind) is Listed.FAILED:
-                    self._feed.relist_soon(kind)
-                    await first_of(PAUSE_FIRST, stopped)
+                before = retries.get(kind, _Retry())
+                if stopped.is_set() or before.at > now:
+                    continue  # one that just failed has its pause, whoever asks for it
+                retries.pop(kind, None)
+                if await self._feed.relist(kind) is Listed.FAILED:
+                    failures = before.failures + 1
+                    retries[kind] = _Retry(failures, time.monotonic() + self._pause(failures))
 
     def _restarted(self, reason: str) -> None:
         self._metrics.watch_restarts.labels(self._feed.namespace, reason).inc()

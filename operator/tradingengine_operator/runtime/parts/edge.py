@@ -78,7 +78,7 @@ class EdgeRunner:
     async def run(self, p: Pass, stable: Placed | None, record: ReleaseRecord | None) -> Findings:
         """One look, and what follows from it; `record` is that of the stable release."""
         look = await _with_needs(p, await self._look(p, stable, record), record)
-        decision = edge_step(self._memory, look.seen, p.tools.clock())
+        decision = edge_step(self._memory, look.seen, p.tools.ticks())
         self._memory = decision.memory
         findings = Findings()
         findings.keep(*_kept(p, look.seen))
@@ -86,7 +86,7 @@ class EdgeRunner:
             for act in decision.acts:
                 await self._act(p, act, record, look.pod)
         if findings.failure is not None and look.seen.draining:
-            self._memory = refused(p.seen.at)
+            self._memory = refused(p.tools.ticks())
             await _tell(p, Act.RESUME, look.pod)
         self._tell_people(p, look, findings, postponed=decision.postponed)
         findings.look_again(decision.recheck)

@@ -30,6 +30,7 @@ from tradingengine_operator.flows.rotation import (
     RETRY_SECONDS,
     SHORTEST,
     JobState,
+    StageTime,
     Turn,
     problem_of,
     progress,
@@ -67,10 +68,12 @@ def is_ours(spec: TradingEngineSpec, store: Store) -> bool:
     return (spec.database if store == "database" else spec.cache).type == "embedded"
 
 
-async def ensure_login(p: Pass, store: Store, known: dict[str, Mapping[str, str]], findings: Findings) -> Said | None:
+async def ensure_login(
+    p: Pass, store: Store, known: dict[str, Mapping[str, str]], stage: StageTime, findings: Findings
+) -> Said | None:
     """Keeps both Secrets of a store of ours, and takes a changed password one step further; None when all is settled.
 
-    The access is stored before anything follows from it, and `known` holds what was.
+    The access is stored before anything follows from it, and `known` holds what was. `stage` counts its time.
     """
     wish_name, access_name = names.store(p.ctx.name, store), names.store_access(p.ctx.name, store)
     wish_secret = await p.tools.secrets.get(p.namespace, p.ctx.uid, wish_name)
@@ -81,7 +84,9 @@ async def ensure_login(p: Pass, store: Store, known: dict[str, Mapping[str, str]
         return Said("SecretsReady", "False", "CredentialsLost", await _lost(p, store))
     wish = wished.get("password", "") if wish_secret is not None else access.now.password
     for _ in range(_STEPS):
-        turn = step(store, access, wish, _job_state(p, store, access), p.seen.at)
+        now = p.tools.clock()
+        access = stage.follow(access, now, p.tools.ticks())
+        turn = step(store, access, wish, _job_state(p, store, access), now)
         access = turn.access
         secret = await write_secret(p, build_store_access(p.ctx, store, access), secret)
         known[access_name] = access_values(p.ctx, store, access)
@@ -205,10 +210,11 @@ async def _job(p: Pass, store: Store, turn: Turn, findings: Findings) -> None:
 
 
 def _failed_for(p: Pass, job: Manifest) -> float:
-    """Seconds since a Job failed; for ever when it does not say."""
+    """Seconds since a Job failed; long enough when it does not say, or by this clock has yet to."""
     for condition in job["status"].get("conditions") or ():
         if condition["type"] == "Failed" and condition.get("lastTransitionTime"):
-            return (p.seen.at - parse_time(condition["lastTransitionTime"])).total_seconds()
+            seconds = (p.seen.at - parse_time(condition["lastTransitionTime"])).total_seconds()
+            return seconds if seconds >= 0 else RETRY_SECONDS
     return RETRY_SECONDS
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from tradingengine_operator.builders import names
 from tradingengine_operator.builders.secrets import build_control_secret
-from tradingengine_operator.builders.store_access import STORES
+from tradingengine_operator.builders.store_access import STORES, Store
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.flows.conditions import Said, explain
+from tradingengine_operator.flows.rotation import StageTime
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.reconcile.context import Pass, Secrets
 from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
@@ -18,7 +19,7 @@ from tradingengine_operator.runtime.reconcile.values import decoded
 from .passwords import ensure_login, is_ours, write_secret
 
 
-async def ensure_secrets(p: Pass) -> tuple[Secrets, Findings]:
+async def ensure_secrets(p: Pass, stages: Mapping[Store, StageTime]) -> tuple[Secrets, Findings]:
     """Generated and referenced Secrets: their values, and SecretsReady, which is False when a person has to act first.
 
     A Secret of ours that was deleted is put back as it was, since programs and volumes go on with its values. When no
@@ -31,7 +32,8 @@ async def ensure_secrets(p: Pass) -> tuple[Secrets, Findings]:
         await _ensure_token(p, known)
     for store in STORES:
         with findings.attempt():
-            said.append(await ensure_login(p, store, known, findings) if is_ours(p.ctx.spec, store) else None)
+            ours = is_ours(p.ctx.spec, store)
+            said.append(await ensure_login(p, store, known, stages[store], findings) if ours else None)
     with findings.attempt():
         said.append(await _referenced_secrets(p, known))
     ready = Said("SecretsReady", "True", "Ready", "")

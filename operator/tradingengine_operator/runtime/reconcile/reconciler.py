@@ -10,7 +10,9 @@ from typing import Any
 
 from tradingengine_operator.api import TradingEngineSpec
 from tradingengine_operator.builders import EngineContext, Manifest, names
+from tradingengine_operator.builders.store_access import STORES
 from tradingengine_operator.errors import ApiServerSlowError, LeaseLostError, OperatorError
+from tradingengine_operator.flows.rotation import StageTime
 from tradingengine_operator.flows.state import Placed
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.desired import Desired
@@ -50,6 +52,7 @@ class EngineReconciler:
         self._documents = DocumentPusher()
         self._reached = Reached()
         self._secrets: Secrets = {}
+        self._stages = {store: StageTime() for store in STORES}
         self._desired: Desired | None = None
         self._last_valid: TradingEngineSpec | None = None
         # Until the stored state is known, a release may have weight.
@@ -161,7 +164,7 @@ class EngineReconciler:
                 with turn.attempt():
                     await write_applied(p, status.state)
                 with turn.attempt():
-                    self._secrets, secrets = await ensure_secrets(p)
+                    self._secrets, secrets = await ensure_secrets(p, self._stages)
                     turn.add(secrets)
                     p = replace(p, seen=replace(p.seen, secrets=self._secrets))
                 if status.state.serial > 0 or turn.said("SecretsReady") == "True":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from tradingengine_operator.api import TradingEngineSpec
 from tradingengine_operator.builders import Manifest, names
-from tradingengine_operator.errors import ForbiddenError, NotFoundError
+from tradingengine_operator.errors import ApiError, ForbiddenError, NotFoundError
 from tradingengine_operator.flows.references import RouteIntent, Unresolved
 from tradingengine_operator.flows.state import parse_time
 from tradingengine_operator.plan import kinds
@@ -27,13 +29,14 @@ from tradingengine_operator.runtime.reconcile.findings import Findings
 
 #: A Gateway that does not answer to a changed route for longer than this does not listen to it.
 SILENT_SECONDS = 15.0
-#: A Gateway whose word is good is looked up this often: its word stays on the route when it is gone.
-LOOK_EVERY = timedelta(seconds=240)
+#: A Gateway whose word is good is looked up every so many seconds: its word stays on the route when it is gone.
+LOOK_EVERY = 240.0
 #: One that is missing or silent, this often at most.
-LOOK_AGAIN = timedelta(seconds=2)
+LOOK_AGAIN = 2.0
 #: Times of writes are kept in whole seconds.
 CLOCK_GRAIN = timedelta(seconds=1)
 _WAITING = frozenset({"GatewaySilent", PENDING})
+logger = logging.getLogger(__name__)
 
 
 class RouteWatch:
@@ -41,15 +44,20 @@ class RouteWatch:
 
     def __init__(self) -> None:
         self._target: Target | None = None
-        self._looked: datetime | None = None
+        self._looked: float | None = None
         self._found: Unresolved | None = None
         self._readable = True
+        self._answered = True
 
-    async def look(self, p: Pass, findings: Findings) -> RouteIntent:
-        """What the specification asks for, and whether it can be followed now."""
+    async def look(self, p: Pass, findings: Findings, *, bound: float | None = None) -> RouteIntent:
+        """What the specification asks for, and whether it can be followed now.
+
+        With a `bound` no question to the API server takes more seconds than that, and one without an answer fails
+        nothing: what was known of the Gateway and of other engines' hosts goes on to count.
+        """
         target, route = target_of(p.ctx.spec), p.children.route
-        found = await self._gateway(p, target)
-        taken, yields = await _taken(p, target)
+        found = await self._gateway(p, target, bound)
+        taken, yields = await _taken(p, target, bound)
         pause = timedelta(seconds=2 * p.ctx.spec.gateway.throttle_seconds) + CLOCK_GRAIN
         left = pause - (p.tools.clock() - last_write(route)) if route is not None else timedelta(0)
         if route is not None and left > timedelta(0) and len(gateways_of(route)) + len(hosts_of(route)) > 2:
@@ -67,28 +75,40 @@ class RouteWatch:
             findings.look_again(left)
         return replace(seen, reason=PENDING if left > 0 else "GatewaySilent")
 
-    async def _gateway(self, p: Pass, target: Target) -> Unresolved | None:
+    async def _gateway(self, p: Pass, target: Target, bound: float | None) -> Unresolved | None:
         """What is wrong with the Gateway, as just looked up or as known."""
         silent = observe_route(p).reason in _WAITING
-        every = LOOK_AGAIN if silent or self._found is not None else LOOK_EVERY
-        now = p.tools.clock()
+        every = LOOK_AGAIN if silent or self._found is not None or not self._answered else LOOK_EVERY
+        now = p.tools.ticks()
         if target == self._target and self._looked is not None and now - self._looked < every:
             return self._found
+        if target != self._target:
+            self._found = None
+        try:
+            async with asyncio.timeout(bound):
+                self._found = await self._judge(p, target)
+            self._answered = True
+        except (ApiError, TimeoutError) as error:
+            if bound is None:
+                raise
+            if self._answered:
+                logger.warning("Gateway %s is not known now: %s", target.gateway, str(error) or "no answer in time")
+            self._answered = False
         self._target, self._looked = target, now
+        return self._found
+
+    async def _judge(self, p: Pass, target: Target) -> Unresolved | None:
+        """What is wrong with the Gateway as it is now."""
         try:
             gateway = await p.tools.client.get(kinds.GATEWAY, *target.gateway)
-            self._readable = True
         except ForbiddenError:
             # Without the right to read Gateways only their word on the route can be told.
-            self._readable, self._found = False, None
+            self._readable = False
             return None
-        if gateway is None and await _knows_routes(p):
-            self._found = _missing(target, p.children.route)
-        elif gateway is not None and not admits(gateway, target.host, p.namespace):
-            self._found = _no_listener(target)
-        else:
-            self._found = None
-        return self._found
+        self._readable = True
+        if gateway is None:
+            return _missing(target, p.children.route) if await _knows_routes(p) else None
+        return None if admits(gateway, target.host, p.namespace) else _no_listener(target)
 
 
 def target_of(spec: TradingEngineSpec) -> Target:
@@ -123,7 +143,7 @@ async def _knows_routes(p: Pass) -> bool:
     return True
 
 
-async def _taken(p: Pass, target: Target) -> tuple[Unresolved | None, bool]:
+async def _taken(p: Pass, target: Target, bound: float | None) -> tuple[Unresolved | None, bool]:
     """What another engine has of what is asked for, and whether it has what is in force too."""
     own, route, book = (p.namespace, p.ctx.name), p.children.route, p.tools.hosts
     book.saw_engine(p.seen.engine)
@@ -131,16 +151,16 @@ async def _taken(p: Pass, target: Target) -> tuple[Unresolved | None, bool]:
     if route is not None:
         book.saw_route(route)
         old = in_force(route, target)
-    wanted, now = Place(target.gateway, target.host), p.tools.clock()
+    wanted, now = Place(target.gateway, target.host), p.tools.ticks()
     # While both are carried the new host hangs on the old Gateway too, and the old host on the new one.
     both = Attachment(
         (*old.parents, {"namespace": target.gateway.namespace, "name": target.gateway.name}), (*old.hosts, target.host)
     )
     beside = sorted(places_of(both, p.namespace) - places_of(old, p.namespace) - {wanted})
-    rival = await book.rival(p.tools.client, own, [wanted, *beside], now)
+    rival = await book.rival(p.tools.client, own, [wanted, *beside], now, bound)
     if rival is None:
         return None, False
-    lost = await book.rival(p.tools.client, own, sorted(places_of(old, p.namespace)), now)
+    lost = await book.rival(p.tools.client, own, sorted(places_of(old, p.namespace)), now, bound)
     return _host_taken(target, *rival), lost is not None
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from tradingengine_operator.clients.kubernetes import KubernetesClient
@@ -13,10 +13,10 @@ from tradingengine_operator.errors import ApiError
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.hosts import Claim, Place, engine_of, held_places, rival_of, wanted_place
 
-#: A namespace is listed this often, in case an event was missed.
-LIST_EVERY = timedelta(seconds=600)
+#: A namespace is listed this often, in case an event was missed; one that did not answer is asked again sooner.
+LIST_EVERY, LIST_AGAIN = 600.0, 30.0
 #: A rival is looked up by name this often before it is believed.
-VERIFY_EVERY = timedelta(seconds=10)
+VERIFY_EVERY = 10.0
 Manifest = Mapping[str, Any]
 EngineKey = tuple[str, str]
 logger = logging.getLogger(__name__)
@@ -29,8 +29,8 @@ class HostBook:
         self._namespaces = frozenset(namespaces)
         self._engines: dict[EngineKey, Claim] = {}
         self._routes: dict[EngineKey, frozenset[Place]] = {}
-        self._listed: dict[str, datetime] = {}
-        self._verified: dict[EngineKey, datetime] = {}
+        self._due: dict[str, float] = {}
+        self._verified: dict[EngineKey, float] = {}
         self._wake: Callable[[str, str], None] = lambda _namespace, _name: None
 
     def listen(self, wake: Callable[[str, str], None]) -> None:
@@ -57,34 +57,43 @@ class HostBook:
         return replace(self._engines.get(key) or Claim(*key), holds=self._routes.get(key, frozenset()))
 
     async def rival(
-        self, client: KubernetesClient, own: EngineKey, places: Iterable[Place], now: datetime
+        self, client: KubernetesClient, own: EngineKey, places: Iterable[Place], now: float, bound: float | None = None
     ) -> tuple[Claim, Place] | None:
-        """Who has the better right to one of these places, and which; what is told was looked up a moment ago."""
-        await self._list(client, own[0], now)
+        """Who has the better right to one of these places, and which; what is told was looked up a moment ago.
+
+        `now` are seconds of a clock that never jumps. No namespace and no rival is waited for longer than `bound`
+        seconds: then what was known of it counts.
+        """
+        await self._list(client, own[0], now, bound)
         wanted = list(places)
         while True:
             found = rival_of(self.claim(own), map(self.claim, {*self._engines, *self._routes}), wanted)
-            if found is None or not await self._changed(client, (found[0].namespace, found[0].name), now):
+            if found is None or not await self._changed(client, (found[0].namespace, found[0].name), now, bound):
                 return found
 
-    async def _list(self, client: KubernetesClient, own: str, now: datetime) -> None:
-        for namespace in sorted({own, *self._namespaces}):
-            last = self._listed.get(namespace)
-            if last is not None and now - last < LIST_EVERY:
-                continue
-            self._listed[namespace] = now
-            try:
+    async def _list(self, client: KubernetesClient, own: str, now: float, bound: float | None) -> None:
+        """Lists the namespaces that are due, beside each other."""
+        due = [name for name in sorted({own, *self._namespaces}) if now >= self._due.get(name, now)]
+        await asyncio.gather(*(self._list_one(client, name, now, bound) for name in due))
+
+    async def _list_one(self, client: KubernetesClient, namespace: str, now: float, bound: float | None) -> None:
+        self._due[namespace] = now + LIST_EVERY
+        try:
+            async with asyncio.timeout(bound):
                 engines = await client.list_all(kinds.ENGINE, namespace)
                 routes = await client.list_all(kinds.ROUTE, namespace)
-            except ApiError as error:
-                # Told elsewhere: here it only means that nobody there can be a rival that is seen.
-                logger.info("hosts of namespace %s are not known: %s", namespace, error.reason)
-                continue
-            self._forget(namespace, engines, routes)
-            for engine in engines:
-                self.saw_engine(engine)
-            for route in routes:
-                self.saw_route(route)
+        except (ApiError, TimeoutError) as error:
+            # Told elsewhere: here it only means that nobody there can be a rival that is seen.
+            why = error.reason if isinstance(error, ApiError) else "no answer in time"
+            logger.info("hosts of namespace %s are not known: %s", namespace, why)
+            if not isinstance(error, ApiError) or error.transient:
+                self._due[namespace] = now + LIST_AGAIN
+            return
+        self._forget(namespace, engines, routes)
+        for engine in engines:
+            self.saw_engine(engine)
+        for route in routes:
+            self.saw_route(route)
 
     def _forget(self, namespace: str, engines: Iterable[Manifest], routes: Iterable[Manifest]) -> None:
         there = {entry["metadata"]["name"] for entry in engines}
@@ -94,16 +103,17 @@ class HostBook:
                 engine = self._engines.get(key) if key[1] in there else None
                 self._set(key, engine, self._routes.get(key) if key[1] in routed else None)
 
-    async def _changed(self, client: KubernetesClient, key: EngineKey, now: datetime) -> bool:
+    async def _changed(self, client: KubernetesClient, key: EngineKey, now: float, bound: float | None) -> bool:
         """Looks a rival up by name; whether it is not what was known of it, though no event said so."""
         last = self._verified.get(key)
         if last is not None and now - last < VERIFY_EVERY:
             return False
         self._verified[key] = now
         try:
-            engine = await client.get(kinds.ENGINE, *key)
-            route = await client.get(kinds.ROUTE, *key)
-        except ApiError:
+            async with asyncio.timeout(bound):
+                engine = await client.get(kinds.ENGINE, *key)
+                route = await client.get(kinds.ROUTE, *key)
+        except (ApiError, TimeoutError):
             return False
         before = self.claim(key)
         self._set(key, None, None)

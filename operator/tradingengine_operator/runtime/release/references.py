@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 from tradingengine_operator.builders import EngineContext
 from tradingengine_operator.builders.release import ReleaseRecord, render_release
 from tradingengine_operator.flows.needs import Missing, Need, fields_of, missing, needs_of
@@ -14,9 +12,9 @@ from tradingengine_operator.runtime.parts.needs import look_up
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
 
-#: What was all there is looked at again this often, what was missing more often.
-LOOK_EVERY = timedelta(seconds=240)
-LOOK_AGAIN = timedelta(seconds=WAIT_SECONDS)
+#: What was all there is looked at again this often, what was missing more often; seconds.
+LOOK_EVERY = 240.0
+LOOK_AGAIN = WAIT_SECONDS
 
 
 class ReferenceWatch:
@@ -27,7 +25,7 @@ class ReferenceWatch:
 
     def __init__(self) -> None:
         self._asked: EngineContext | None = None
-        self._looked: datetime | None = None
+        self._looked: float | None = None
         self._found: tuple[Missing, ...] = ()
 
     async def look(
@@ -41,16 +39,16 @@ class ReferenceWatch:
             needs = _new_needs(p.ctx, serving)
             found = await look_up(p.tools.client, p.namespace, needs) if needs else {}
             self._found = missing(needs, found, fields_of(p.ctx.spec))
-            self._asked, self._looked = p.ctx, p.tools.clock()
+            self._asked, self._looked = p.ctx, p.tools.ticks()
         if self._asked != p.ctx or state.candidate is not None:
             return ()
         if self._found:
-            findings.look_again(LOOK_AGAIN.total_seconds())
+            findings.look_again(LOOK_AGAIN)
         return tuple(Unresolved(entry.reason, entry.field, entry.message, entry.mend) for entry in self._found)
 
     def _due(self, p: Pass) -> bool:
         every = LOOK_AGAIN if self._found else LOOK_EVERY
-        return self._asked != p.ctx or self._looked is None or p.tools.clock() - self._looked >= every
+        return self._asked != p.ctx or self._looked is None or p.tools.ticks() - self._looked >= every
 
 
 def _new_needs(ctx: EngineContext, serving: ReleaseRecord | None) -> tuple[Need, ...]:

@@ -25,6 +25,7 @@ from tradingengine_operator.flows.observation import (
 )
 from tradingengine_operator.flows.pod_observation import (
     DrainObservation,
+    PodAges,
     observe_migration,
     observe_slot,
     of_component,
@@ -68,6 +69,8 @@ from tradingengine_operator.runtime.release.view import ReleaseView
 STEPS_PER_PASS = 8
 #: How often a release that waits for its turn asks again.
 TURN_SECONDS = 15.0
+#: While a release is judged, Gateway and other engines' hosts are waited for no longer than this.
+LOOK_SECONDS = 2.0
 #: What is done for a release whose specification is not understood.
 _ALONE = (SetRoute, CloseSlot, Announce)
 #: What a release cannot be judged without.
@@ -83,6 +86,7 @@ class ReleaseRunner:
         self._route = RouteWatch()
         self._references = ReferenceWatch()
         self._sampler = Sampler()
+        self._ages = PodAges()
         self._taken: frozenset[int] = frozenset()
 
     async def run(self, p: Pass, status: StatusWriter, *, may_start: bool, alone: bool = False) -> Findings:
@@ -95,7 +99,8 @@ class ReleaseRunner:
         policy = policy_of(p.ctx.spec) if not alone else without_end(policy_of(p.ctx.spec))
         p.children.require(*JUDGED_BY)
         looked = Findings()
-        intent = await self._route.look(p, looked)
+        bound = LOOK_SECONDS if carries_weight(status.state) else None
+        intent = await self._route.look(p, looked, bound=bound)
         for _ in range(STEPS_PER_PASS):
             p.children.require(*JUDGED_BY)
             lacks = await self._lacks(p, status.state, findings, may_start=may_start)
@@ -181,7 +186,9 @@ class ReleaseRunner:
     async def _slot(self, p: Pass, state: ReleaseState, slot: Slot, *, judging: bool) -> SlotObservation:
         leaving = judging and state.retiring is not None and state.retiring.slot == slot
         drained = await ask_drained(p, slot, self._quiet) if leaving else DrainObservation()
-        return observe_slot(slot, deployments_of(p, slot), p.children.pods, drained, p.tools.clock())
+        pods, now = p.children.pods, p.tools.clock()
+        ages = self._ages.look(pods, now, p.tools.ticks())
+        return observe_slot(slot, deployments_of(p, slot), pods, drained, now, ages)
 
     async def _act(
         self,

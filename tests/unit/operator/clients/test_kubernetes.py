@@ -338,3 +338,16 @@ async def test_applier_replaces_a_list_whose_key_somebody_changed(
         "application/merge-patch+json",
         "application/apply-patch+yaml",
     ]
+
+
+@pytest.mark.parametrize("text", ["<html>sign in</html>", '{"kind": "Serv', "", "[]", "null"])
+async def test_an_answer_that_is_no_object_is_as_good_as_none(
+    server: tuple[Server, str], api: kubernetes_client.ApiClient, text: str
+) -> None:
+    server[0].answers = [lambda: web.Response(text=text)]
+    assert (await KubernetesClient(api).get(kinds.SERVICE, "ns", "x") or {})["kind"] == "Service", "it is tried again"
+    server[0].answers = [lambda: web.Response(text=text)] * 3
+    with pytest.raises(ApiError, match="the answer is no JSON") as caught:
+        await KubernetesClient(api).get(kinds.SERVICE, "ns", "x")
+    assert caught.value.status == 0
+    assert len(server[0].asked) == 2 + 3

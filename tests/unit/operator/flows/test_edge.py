@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from tradingengine_operator.flows.edge import (
 )
 
 pytestmark = pytest.mark.unit
-NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+NOW = 1000.0
 SERVING = EdgeObservation(
     wanted=1, template=1, pod=1, pod_exists=True, workload_exists=True, reachable=True, idle=False, recovered=True
 )
@@ -46,9 +45,9 @@ def test_a_settled_edge_needs_no_second_look() -> None:
 def test_drain_then_idle_then_template_and_pod_together() -> None:
     drain = edge_step(EdgeMemory(), PROMOTED, NOW)
     assert drain.acts == (Act.DRAIN,)
-    waiting = edge_step(drain.memory, replace(PROMOTED, draining=True), NOW + timedelta(seconds=5))
+    waiting = edge_step(drain.memory, replace(PROMOTED, draining=True), NOW + 5)
     assert waiting.acts == (Act.DRAIN,), "each look renews the lease of the drain"
-    idle = edge_step(waiting.memory, replace(PROMOTED, draining=True, idle=True), NOW + timedelta(seconds=6))
+    idle = edge_step(waiting.memory, replace(PROMOTED, draining=True, idle=True), NOW + 6)
     assert idle.acts == (Act.DRAIN, Act.WRITE_TEMPLATE, Act.REPLACE_POD)
 
 
@@ -59,14 +58,14 @@ def test_idle_without_a_drain_is_not_enough() -> None:
 def test_a_drain_that_finds_no_end_is_taken_back_and_tried_later() -> None:
     draining = replace(PROMOTED, draining=True)
     memory = EdgeMemory(draining_since=NOW)
-    late = NOW + timedelta(seconds=DRAIN_SECONDS)
+    late = NOW + DRAIN_SECONDS
     decision = edge_step(memory, draining, late)
     assert decision.acts == (Act.RESUME,)
     assert decision.postponed
-    soon = edge_step(decision.memory, PROMOTED, late + timedelta(seconds=1))
+    soon = edge_step(decision.memory, PROMOTED, late + 1)
     assert soon.acts == ()
     assert soon.recheck is not None
-    again = edge_step(decision.memory, PROMOTED, late + timedelta(seconds=RETRY_SECONDS))
+    again = edge_step(decision.memory, PROMOTED, late + RETRY_SECONDS)
     assert again.acts == (Act.DRAIN,)
 
 
@@ -74,7 +73,7 @@ def test_a_drained_and_idle_edge_that_is_never_replaced_is_opened_again() -> Non
     stuck = replace(PROMOTED, draining=True, idle=True)
     memory, acts = EdgeMemory(), []
     for second in range(int(DRAIN_SECONDS) + 1):
-        decision = edge_step(memory, stuck, NOW + timedelta(seconds=second))
+        decision = edge_step(memory, stuck, NOW + second)
         memory = decision.memory
         acts.append(decision.acts)
     assert acts[0] == (Act.DRAIN, Act.WRITE_TEMPLATE, Act.REPLACE_POD)
@@ -111,7 +110,7 @@ def test_an_edge_that_is_switched_off_is_drained_and_goes_once_it_is_idle() -> N
     drain = edge_step(EdgeMemory(), OFF, NOW)
     assert drain.acts == (Act.DRAIN,)
     assert edge_step(drain.memory, replace(OFF, draining=True), NOW).acts == (Act.DRAIN,)
-    idle = edge_step(drain.memory, replace(OFF, draining=True, idle=True), NOW + timedelta(seconds=3))
+    idle = edge_step(drain.memory, replace(OFF, draining=True, idle=True), NOW + 3)
     assert idle.acts == (Act.DRAIN, Act.REMOVE)
     assert edge_step(idle.memory, replace(OFF, terminating=True, workload_exists=False), NOW).acts == ()
     gone = EdgeObservation(wanted=1, leaving=True)
@@ -120,12 +119,12 @@ def test_an_edge_that_is_switched_off_is_drained_and_goes_once_it_is_idle() -> N
 
 
 def test_an_edge_that_is_switched_off_and_never_gets_idle_is_opened_and_drained_again_later() -> None:
-    late = NOW + timedelta(seconds=DRAIN_SECONDS)
+    late = NOW + DRAIN_SECONDS
     decision = edge_step(EdgeMemory(draining_since=NOW), replace(OFF, draining=True), late)
     assert decision.acts == (Act.RESUME,)
     assert decision.postponed
-    assert edge_step(decision.memory, OFF, late + timedelta(seconds=1)).acts == ()
-    assert edge_step(decision.memory, OFF, late + timedelta(seconds=RETRY_SECONDS)).acts == (Act.DRAIN,)
+    assert edge_step(decision.memory, OFF, late + 1).acts == ()
+    assert edge_step(decision.memory, OFF, late + RETRY_SECONDS).acts == (Act.DRAIN,)
 
 
 def test_an_edge_that_is_switched_off_and_cannot_be_asked_is_left_alone_unless_it_does_not_run() -> None:

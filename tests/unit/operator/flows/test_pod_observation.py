@@ -10,6 +10,7 @@ from tradingengine_operator.builders import names
 from tradingengine_operator.flows.conditions import Conditions, Overview, explain, phase_of
 from tradingengine_operator.flows.pod_observation import (
     DrainObservation,
+    PodAges,
     life_of,
     observe_migration,
     observe_slot,
@@ -55,7 +56,9 @@ def deployments(release: int = 2, replicas: int = 1) -> dict[str, Any]:
 
 
 def observe(pods: list[Any], replicas: int = 1) -> Any:
-    return observe_slot("b", deployments(replicas=replicas), pods, DrainObservation(), NOW)
+    return observe_slot(
+        "b", deployments(replicas=replicas), pods, DrainObservation(), NOW, PodAges().look(pods, NOW, 0.0)
+    )
 
 
 def ago(seconds: float) -> str:

@@ -141,6 +141,8 @@ class Bench:
         self.cluster_role = True
         self.control = FakeControl(edge_release=self._edge_release)
         self.now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+        #: How far the operator's wall clock was set.
+        self.clock_set = timedelta(0)
         self.prometheus = FakePrometheus(dict.fromkeys(range(1, 50), "0"))
         self.pages = FakePages()
         self.metrics = OperatorMetrics()
@@ -155,6 +157,10 @@ class Bench:
         self.api.put({"apiVersion": version, "kind": kinds.STORAGE_CLASS.kind, "metadata": journal})
         self.ask(**spec)
         self.engine = self.operator()
+
+    def wall(self) -> datetime:
+        """What the operator's wall clock says."""
+        return self.now + self.clock_set
 
     def _edge_release(self) -> str:
         pod = self.api.objects.get((kinds.POD.kind, "desk-edge-0"))
@@ -204,7 +210,7 @@ class Bench:
             turns=Turns(client, (NAMESPACE,)),
             cluster_role=self.cluster_role,
             pages=cast(PageClient, self.pages),
-            clock=lambda: self.now,
+            clock=self.wall,
             ticks=lambda: self.now.timestamp(),
         )
 

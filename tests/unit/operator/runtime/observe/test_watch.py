@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -37,7 +38,7 @@ class World:
     """An API server that lists, watches that run until told, and whoever listens."""
 
     def __init__(self) -> None:
-        self.errors: dict[str, ApiError] = {}
+        self.errors: dict[str, Exception] = {}
         self.objects: dict[str, list[dict[str, Any]]] = {}
         self.version = 100
         self.lists: list[str] = []
@@ -220,6 +221,37 @@ async def test_events_are_told_once_and_echoes_are_not() -> None:
     world.feed.event(kinds.POD, pod("own", 103), gone=True)
     told = [entry for entry in world.heard if entry.startswith("Pod ")]
     assert told == ["Pod own seen", "Pod own gone"]
+
+
+async def test_what_nobody_expected_ends_no_other_namespace_and_the_own_one_begins_anew() -> None:
+    world, stopped = World(), asyncio.Event()
+    world.errors = {"Pod": ValueError("nobody thought of that")}
+    async with asyncio.TaskGroup() as group:
+        for namespace in (NAMESPACE, "other"):
+            group.create_task(NamespaceWatch(world.feed_of(namespace), world, world.metrics).run(stopped))
+        await until(lambda: world.lists.count("Pod") > 2, "it is tried again")
+        world.errors = {}
+        await until(lambda: len(world.running) == 2)
+        stopped.set()
+    assert world.figure("watch_restart_total", namespace=NAMESPACE, reason="failed") >= 2
+    assert world.figure("watch_restart_total", namespace="other", reason="failed") == 0
+
+
+async def test_a_list_that_goes_on_failing_is_tried_after_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "PAUSE_FIRST", 0.05)
+    monkeypatch.setattr(watch, "PAUSE_MOST", 60.0)
+    world = World()
+    async with watched(world):
+        await until(lambda: len(world.running) == 2)
+        world.errors = {"Pod": ApiError(500, "InternalError", "no")}
+        world.lists.clear()
+        began = time.monotonic()
+        world.feed.relist_soon(kinds.POD)
+        await until(lambda: world.lists.count("Pod") >= 6)
+        assert time.monotonic() - began >= 0.5 * 0.05 * (1 + 2 + 4 + 8 + 16)
+        world.errors = {}
+        world.objects["Pod"] = [pod("a", 500)]
+        await until(lambda: "Pod a seen" in world.heard)
 
 
 class Secrets:
