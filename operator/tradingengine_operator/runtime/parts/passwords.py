@@ -23,7 +23,7 @@ from tradingengine_operator.builders.store_access import (
     parse_access,
 )
 from tradingengine_operator.builders.templates import image_of
-from tradingengine_operator.errors import ConflictError, RecordError
+from tradingengine_operator.errors import ChildLeavingError, ConflictError, NameTakenError, RecordError
 from tradingengine_operator.flows.conditions import Said, explain
 from tradingengine_operator.flows.rotation import (
     LONGEST,
@@ -39,6 +39,7 @@ from tradingengine_operator.flows.rotation import (
 from tradingengine_operator.flows.state import parse_time
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key, key_of
+from tradingengine_operator.plan.ownership import require_ours
 from tradingengine_operator.plan.prune import job_outcome
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import Findings
@@ -79,6 +80,8 @@ async def ensure_login(
     wish_secret = await p.tools.secrets.get(p.namespace, p.ctx.uid, wish_name)
     secret = await p.tools.secrets.get(p.namespace, p.ctx.uid, access_name)
     wished = decoded(wish_secret or {})
+    for name, found in ((wish_name, wish_secret), (access_name, secret)):
+        require_secret(p, name, store, found)
     access = await _accepted(p, store, known.get(access_name, {}), decoded(secret or {}), wished)
     if access is None:
         return Said("SecretsReady", "False", "CredentialsLost", await _lost(p, store))
@@ -111,6 +114,7 @@ async def _write_wish(p: Pass, store: Store, turn: Turn, wish: str, known: Manif
     if known is not None and _same(known, manifest) and p.tools.applier.holds(manifest, known):
         return
     found = await p.tools.secrets.read(p.namespace, p.ctx.uid, manifest["metadata"]["name"])
+    require_secret(p, manifest["metadata"]["name"], store, found)
     asked = decoded(found or {}).get("password", "")
     if found is not None and asked != decoded(known or {}).get("password", ""):
         manifest = build_wish(p.ctx, store, turn.access, asked)
@@ -121,6 +125,22 @@ async def _write_wish(p: Pass, store: Store, turn: Turn, wish: str, known: Manif
     except ConflictError:
         p.tools.secrets.forget(p.ctx.uid)
         findings.look_again(SOON_SECONDS)
+
+
+def require_secret(p: Pass, name: str, component: names.Component, observed: Manifest | None) -> None:
+    """Raises unless a Secret is ours, or a person's without labels of anybody, as one that is restored by hand.
+
+    It is asked for before the values are used. NameTakenError and ChildLeavingError as for other children.
+    """
+    if observed is None:
+        return
+    metadata = p.ctx.metadata(name, component)
+    try:
+        wanted = {"apiVersion": kinds.SECRET.api_version, "kind": kinds.SECRET.kind, "metadata": metadata}
+        require_ours(observed, wanted, unlabelled=True)
+    except (NameTakenError, ChildLeavingError):
+        p.tools.secrets.forget(p.ctx.uid)  # the next pass sees at once that it went
+        raise
 
 
 async def write_secret(p: Pass, manifest: Manifest, observed: Manifest | None, *, only_over: str = "") -> Manifest:

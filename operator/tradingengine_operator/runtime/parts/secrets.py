@@ -16,7 +16,7 @@ from tradingengine_operator.runtime.reconcile.context import Pass, Secrets
 from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
 from tradingengine_operator.runtime.reconcile.values import decoded
 
-from .passwords import ensure_login, is_ours, write_secret
+from .passwords import ensure_login, is_ours, require_secret, write_secret
 
 
 async def ensure_secrets(p: Pass, stages: Mapping[Store, StageTime]) -> tuple[Secrets, Findings]:
@@ -63,6 +63,7 @@ def _urgency(said: Said) -> int:
 async def _ensure_token(p: Pass, known: dict[str, Mapping[str, str]]) -> None:
     name = names.control_secret(p.ctx.name)
     secret = await p.tools.secrets.get(p.namespace, p.ctx.uid, name)
+    require_secret(p, name, "config", secret)
     token = decoded(secret or {}).get("token") or known.get(name, {}).get("token")
     manifest = build_control_secret(p.ctx, token or secrets.token_urlsafe(24))
     await write_secret(p, manifest, secret)

@@ -71,8 +71,8 @@ class Engines:
                 await member.ended.wait()
         await EngineReconciler(self._tools, namespace, name).mark_deleting(engine)
         await apply_deletion_policy(self._tools.client, engine)
-        self._tools.metrics.forget(namespace, name)
-        self._tools.applier.forget_engine(namespace, name)
+        if (namespace, name) not in self._members:
+            self._forget(namespace, name)
 
     def engine_event(self, body: Mapping[str, Any], *, gone: bool = False) -> None:
         """An engine is new, changed or gone; echoes of our own status do not count."""
@@ -89,6 +89,8 @@ class Engines:
         if member is None or member.uid != metadata["uid"]:
             if not gone and not metadata.get("deletionTimestamp"):
                 self._start(*key, metadata["uid"], seen)
+            elif gone and member is None:
+                self._forget(*key)
         elif seen != member.seen:
             member.seen = seen
             # A person may have changed a Secret together with it, or asks for a look at one.
@@ -123,6 +125,11 @@ class Engines:
         member = self._members.get((namespace, name))
         if member is not None:
             self._wake(member, "host")
+
+    def _forget(self, namespace: str, name: str) -> None:
+        """Figures and memory of an engine that nobody looks after any more, also when no handler saw its end."""
+        self._tools.metrics.forget(namespace, name)
+        self._tools.applier.forget_engine(namespace, name)
 
     def _wake(self, member: _Member, cause: str) -> None:
         self._tools.metrics.wakes.labels(cause).inc()
@@ -167,6 +174,8 @@ class Engines:
             member.ended.set()
             if self._members.get(key) is member:
                 del self._members[key]
+                if not self._stopped.is_set():
+                    self._forget(*key)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or task.exception() is None:

@@ -101,10 +101,15 @@ class ChildWriter:
         return found
 
     async def delete(self, kind: Kind, manifest: Manifest) -> None:
-        """Deletes this very child, and what belongs to it. A pod stays seen, since it takes its time to end."""
+        """Deletes this very child, and what belongs to it. A pod stays seen, since it takes its time to end.
+
+        So does a child whose deletion was refused since another object has its name: the next pass sees what is there.
+        """
         metadata = manifest["metadata"]
         key = Key(kind.kind, metadata["name"])
-        await self._client.delete(kind, self._namespace, key.name, uid=metadata["uid"])
+        deleted = await self._client.delete(kind, self._namespace, key.name, uid=metadata["uid"])
+        if not deleted and await self._client.get(kind, self._namespace, key.name) is not None:
+            return
         self._applier.forget(self._namespace, key)
         if kind != kinds.POD:
             self.seen = self.seen.without(key)

@@ -172,3 +172,39 @@ async def test_an_engine_of_the_same_name_begins_with_no_secret_of_the_one_befor
         await until(lambda: (kinds.SECRET.kind, "desk-database-access") in bench.api.objects)
         assert bench.api.objects[kinds.SECRET.kind, "desk-database-access"]["data"]["password"] != before
     assert not tools.secrets._known, "nothing is kept of engines that nobody looks after"
+
+
+def series(bench: Bench) -> list[str]:
+    """Metrics that have something of the engine."""
+    found = bench.metrics.registry.collect()
+    return [family.name for family in found if any(sample.labels.get("engine") == "desk" for sample in family.samples)]
+
+
+async def test_an_engine_whose_finalizer_was_taken_away_leaves_nothing_behind() -> None:
+    """No handler sees its end then: it is only gone from the store."""
+    bench = Bench()
+    applier = bench.engine._tools.applier
+    async with tended(bench) as (engines, _):
+        assert series(bench)
+        assert len(applier) > 0
+        body = bench.api.objects[kinds.ENGINE.kind, "desk"]
+        bench.api.end(kinds.ENGINE, "desk")
+        engines.engine_event(body, gone=True)
+        await until(lambda: not engines._members)
+        assert series(bench) == []
+        assert len(applier) == 0
+
+
+async def test_what_its_deletion_still_wrote_goes_with_an_engine_whose_finalizer_was_taken_away() -> None:
+    bench = Bench()
+    applier = bench.engine._tools.applier
+    async with tended(bench) as (engines, _):
+        body = bench.api.objects[kinds.ENGINE.kind, "desk"]
+        body["metadata"]["deletionTimestamp"] = "2026-11-21T09:00:00Z"
+        engines.engine_event(body)
+        await until(lambda: not engines._members)
+        await bench.engine.mark_deleting(body)
+        bench.api.end(kinds.ENGINE, "desk")
+        engines.engine_event(body, gone=True)
+        assert series(bench) == []
+        assert len(applier) == 0

@@ -269,13 +269,6 @@ async def test_engine_that_is_gone_ends_the_loop() -> None:
 @pytest.mark.parametrize("policy", ["retain", "delete"])
 async def test_data_of_a_deleted_engine(policy: str) -> None:
     bench = await running(deletionPolicy=policy)
-    bench.api.put(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "data-desk-database-0", "namespace": NAMESPACE},
-        }
-    )
     await apply_deletion_policy(cast(KubernetesClient, bench.api), bench.api.objects[KIND, "desk"])
     kept = policy == "retain"
     for name in ("desk-database", "desk-database-access", "desk-cache", "desk-cache-access"):
