@@ -48,10 +48,15 @@ class StorePins(Model):
     stores: dict[str, StorePin] = Field(default_factory=dict)
 
 
-def render_pins(ctx: EngineContext) -> dict[str, StorePin]:
-    """What this operator makes of the stores that it runs."""
+def store_manifests(ctx: EngineContext) -> tuple[Manifest, ...]:
+    """What this operator makes of all stores that it runs, before anything is pinned."""
+    return (*build_database(ctx), *build_cache(ctx), *build_prometheus(ctx))
+
+
+def render_pins(ctx: EngineContext, manifests: Iterable[Manifest]) -> dict[str, StorePin]:
+    """What a pin keeps of `store_manifests`, by component."""
     found: dict[str, dict[str, Any]] = {}
-    for manifest in _store_manifests(ctx):
+    for manifest in manifests:
         entry = found.setdefault(_component(manifest), {})
         if manifest["kind"] in _WORKLOADS:
             entry["template"] = manifest["spec"]["template"]
@@ -85,10 +90,10 @@ def keep_pins(
     return base.model_copy(update={"stores": stores})
 
 
-def build_stores(ctx: EngineContext, pins: StorePins) -> list[Manifest]:
-    """Services, workloads and configuration of all stores, as they are pinned."""
+def build_stores(rendered: Iterable[Manifest], pins: StorePins) -> list[Manifest]:
+    """Services, workloads and configuration of `store_manifests`, as they are pinned."""
     manifests = []
-    for manifest in _store_manifests(ctx):
+    for manifest in rendered:
         pin = pins.stores.get(_component(manifest))
         if pin is not None and manifest["kind"] in _WORKLOADS:
             manifest = manifest | {"spec": manifest["spec"] | {"template": pin.template}}
@@ -142,10 +147,6 @@ def unreadable(pins: StorePins, rendered: Mapping[str, StorePin]) -> str:
     if len(majors) == len(images) and majors[0] != majors[1]:
         return f"Postgres {majors[1]} does not read the files of Postgres {majors[0]}"
     return ""
-
-
-def _store_manifests(ctx: EngineContext) -> Iterable[Manifest]:
-    return (*build_database(ctx), *build_cache(ctx), *build_prometheus(ctx))
 
 
 def _component(manifest: Mapping[str, Any]) -> str:

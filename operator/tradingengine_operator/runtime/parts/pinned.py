@@ -14,7 +14,6 @@ from tradingengine_operator.builders.pinned import (
     images_of,
     keep_pins,
     parse_pins,
-    render_pins,
     unreadable,
 )
 from tradingengine_operator.flows.conditions import explain
@@ -36,7 +35,7 @@ logger = logging.getLogger(__name__)
 async def pinned_stores(p: Pass, findings: Findings) -> StorePins:
     """The pins in force, written down before anything follows them; UnreadError when they cannot be known."""
     known = _read(p.children)
-    rendered = render_pins(p.ctx)
+    rendered = p.desired.pins
     asked = str((p.seen.engine["metadata"].get("annotations") or {}).get(ANNOTATION_UPDATE) or "")[:MOST_ID]
     pins = keep_pins(p.ctx, known, rendered, _live_images(p.children))
     if known is None:

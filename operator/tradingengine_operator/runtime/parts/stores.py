@@ -49,7 +49,7 @@ async def ensure_foundation(p: Pass, reached: Reached) -> Findings:
     with findings.attempt():
         await p.ensure_all(p.desired.foundation)
     with findings.attempt():
-        await p.ensure_all(build_stores(p.ctx, await pinned_stores(p, findings)))
+        await p.ensure_all(build_stores(p.desired.stores, await pinned_stores(p, findings)))
     with findings.attempt():
         await _ask_pods(p, reached)
     with findings.attempt():

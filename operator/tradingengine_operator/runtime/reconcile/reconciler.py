@@ -102,7 +102,7 @@ class EngineReconciler:
         spec = stand_in(record, p.children) if record is not None and p.children.knows(*JUDGED_BY) else None
         if candidate is not None and spec is not None:
             ctx = replace(p.ctx, spec=spec)
-            desired = Desired(ctx, (), candidate.template_hash, candidate.requested)
+            desired = Desired(ctx, candidate.template_hash, candidate.requested)
             alone = replace(p, ctx=ctx, desired=desired)
             status.follow(alone)
             await self._turn(status, found, self._releases.run(alone, status, may_start=False, alone=True))
