@@ -140,6 +140,8 @@ class KubernetesClient:
         asked = dict(query)
         while True:
             page = await self._counted("list", kind, self._call("GET", kind.path(namespace), query=asked))
+            if "items" not in page:  # by something in between: read as an empty list, all would count as gone
+                raise ApiError(0, "NoList", f"GET {kind.path(namespace)}: the answer is no list")
             found += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page.get("items") or ()]
             metadata = page.get("metadata") or {}
             token = metadata.get("continue")

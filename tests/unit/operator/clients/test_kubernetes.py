@@ -351,3 +351,13 @@ async def test_an_answer_that_is_no_object_is_as_good_as_none(
         await KubernetesClient(api).get(kinds.SERVICE, "ns", "x")
     assert caught.value.status == 0
     assert len(server[0].asked) == 2 + 3
+
+
+async def test_an_answer_without_items_is_no_empty_list(
+    server: tuple[Server, str], api: kubernetes_client.ApiClient
+) -> None:
+    server[0].answers = [lambda: web.json_response({"status": "ok"})]
+    with pytest.raises(ApiError, match="the answer is no list"):
+        await KubernetesClient(api).list_all(kinds.SERVICE, "ns")
+    server[0].answers = [lambda: web.json_response({"kind": "ServiceList", "items": None})]
+    assert await KubernetesClient(api).list_all(kinds.SERVICE, "ns") == []
