@@ -19,35 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import yaml
 from te_devcluster.api_server import ApiServer
-from te_devcluster.commands import run
 from te_devcluster.errors import DevclusterError
 from te_devcluster.paths import checkout
 from te_devcluster.ports import free_port
-from te_devcluster.tools import KUBERNETES_VERSION, require
 from tradingengine_operator.api import API_VERSION, KIND
 from tradingengine_operator.clients.kubernetes import KubernetesClient, api_client
 from tradingengine_operator.plan import kinds
 
+from tests.cluster.chart_account import ACCOUNT, chart_account
 from tests.cluster.operator_rig import prepare
 from tests.cluster.operator_stage import Stage, StagedPod
 
 MANY, TIGHT, DOOMED = "bench-many", "bench-tight", "bench-doomed"
 NAMESPACES = (MANY, TIGHT, DOOMED)
-CHART, ACCOUNT = "te", "te-tradingengine"
 USER = f"system:serviceaccount:{MANY}:{ACCOUNT}"
-_RIGHTS = frozenset(
-    {
-        "ServiceAccount",
-        "Role",
-        "RoleBinding",
-        "ClusterRole",
-        "ClusterRoleBinding",
-        "ValidatingAdmissionPolicy",
-        "ValidatingAdmissionPolicyBinding",
-    }
-)
 Manifest = dict[str, Any]
 
 
@@ -154,7 +140,7 @@ async def field_up() -> AsyncIterator[Field]:
     with ApiServer(controllers=True) as server, tempfile.TemporaryDirectory(prefix="te-bench-") as made:
         prepare(server)
         server.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in NAMESPACES])
-        account = _chart_account(server)
+        account = chart_account(server, MANY, NAMESPACES, cluster_role=True)
         with _logged_in(server.kubeconfig):
             async with api_client() as api:
                 client, port = KubernetesClient(api), free_port()
@@ -179,16 +165,6 @@ def _logged_in(kubeconfig: Path) -> Iterator[None]:
         os.environ.pop("KUBECONFIG")
         if before is not None:
             os.environ["KUBECONFIG"] = before
-
-
-def _chart_account(server: ApiServer) -> Path:
-    """A kubeconfig with exactly the rights that the chart gives, those outside the namespaces included."""
-    chart = str(checkout() / "helm" / "tradingengine")
-    watched = f"watchNamespaces={{{','.join(NAMESPACES)}}}"
-    options = ["-n", MANY, f"--kube-version={KUBERNETES_VERSION}", "--set", watched]
-    text = run([require("helm"), "template", CHART, chart, *options]).stdout
-    server.apply([document for document in yaml.safe_load_all(text) if document and document["kind"] in _RIGHTS])
-    return server.service_account_kubeconfig(MANY, ACCOUNT)
 
 
 @asynccontextmanager

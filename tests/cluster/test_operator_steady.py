@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import yaml
-from te_devcluster.commands import run
-from te_devcluster.paths import checkout
 from te_devcluster.ports import free_port
-from te_devcluster.tools import KUBERNETES_VERSION, require
 from tradingengine_operator.builders import names
 from tradingengine_operator.plan import kinds
 
+from .chart_account import ACCOUNT, chart_account
 from .operator_rig import Rig
 
 pytestmark = pytest.mark.cluster
 STORE_SECRETS = ("desk-database", "desk-database-access", "desk-cache", "desk-cache-access")
-ACCOUNT = "te-tradingengine"
-
-
-def chart_account(rig: Rig) -> Path:
-    """A kubeconfig with exactly the rights that the chart gives."""
-    chart = str(checkout() / "helm" / "tradingengine")
-    options = ["-n", rig.namespace, f"--kube-version={KUBERNETES_VERSION}", "--set", "clusterRole.enabled=false"]
-    text = run([require("helm"), "template", "te", chart, *options]).stdout
-    wanted = {"ServiceAccount", "Role", "RoleBinding"}
-    rig.server.apply([document for document in yaml.safe_load_all(text) if document and document["kind"] in wanted])
-    return rig.server.service_account_kubeconfig(rig.namespace, ACCOUNT)
 
 
 def requests_of(rig: Rig) -> list[dict[str, Any]]:
@@ -80,7 +65,7 @@ async def settled(rig: Rig) -> None:
 
 
 async def test_chart_rights_suffice_and_a_steady_state_writes_nothing(rig: Rig) -> None:
-    account, port = chart_account(rig), free_port()
+    account, port = chart_account(rig.server, rig.namespace), free_port()
     await rig.apply()
     async with rig.operator(kubeconfig=account, metrics_port=port) as process:
         await settled(rig)

@@ -9,10 +9,9 @@ from collections.abc import Callable
 import pytest
 from tradingengine_operator.plan import kinds
 
+from tests.cluster.chart_account import chart_account
 from tests.cluster.operator_rig import Rig
 from tests.cluster.test_operator_steady import settled
-
-from .chart import chart_account
 
 pytestmark = pytest.mark.suite
 NAMESPACE_SECONDS, ENGINE_SECONDS = 60.0, 10.0
@@ -35,7 +34,7 @@ async def until_gone(rig: Rig, began: float, seconds: float) -> float:
 @pytest.mark.parametrize("policy", ["retain", "delete"])
 async def test_a_namespace_goes_with_an_engine_in_it(rig: Rig, policy: str, record_property: Record) -> None:
     home = f"{rig.namespace}-home"
-    account = chart_account(rig, home)
+    account = chart_account(rig.server, home, [rig.namespace], cluster_role=True)
     await rig.apply(deletionPolicy=policy)
     async with rig.operator(kubeconfig=account, home=home):
         await settled(rig)
@@ -47,7 +46,7 @@ async def test_a_namespace_goes_with_an_engine_in_it(rig: Rig, policy: str, reco
 @pytest.mark.parametrize("cluster_role", [True, False], ids=["with", "without"])
 async def test_a_namespace_goes_after_a_kill(rig: Rig, cluster_role: bool, record_property: Record) -> None:
     home = f"{rig.namespace}-home"
-    account = chart_account(rig, home, cluster_role=cluster_role)
+    account = chart_account(rig.server, home, [rig.namespace], cluster_role=cluster_role)
     await rig.apply()
     async with rig.operator(kubeconfig=account, home=home) as first:
         await settled(rig)
@@ -72,7 +71,7 @@ async def test_a_namespace_goes_after_a_kill(rig: Rig, cluster_role: bool, recor
 
 async def test_an_engine_goes_at_once_and_leaves_its_data(rig: Rig, record_property: Record) -> None:
     home = f"{rig.namespace}-home"
-    account = chart_account(rig, home)
+    account = chart_account(rig.server, home, [rig.namespace], cluster_role=True)
     await rig.apply()
     async with rig.operator(kubeconfig=account, home=home):
         await settled(rig)

@@ -7,30 +7,16 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-import yaml
-from te_devcluster.commands import run
-from te_devcluster.paths import checkout
 from te_devcluster.ports import free_port
-from te_devcluster.tools import KUBERNETES_VERSION, require
 from tradingengine_operator.api import API_VERSION, KIND
 from tradingengine_operator.plan import kinds
 
+from tests.cluster.chart_account import ACCOUNT, chart_account
 from tests.cluster.operator_rig import Rig
 
 from .canary import holding, operated, withdrawn_after_errors
 
 pytestmark = pytest.mark.suite
-ACCOUNT = "te-tradingengine"
-
-
-def account_of(rig: Rig, *namespaces: str) -> Path:
-    """A kubeconfig with the rights that the chart gives in these namespaces."""
-    options = ["-n", rig.namespace, f"--kube-version={KUBERNETES_VERSION}", "--set", "clusterRole.enabled=false"]
-    options += ["--set", f"watchNamespaces={{{','.join(namespaces)}}}"]
-    text = run([require("helm"), "template", "te", str(checkout() / "helm" / "tradingengine"), *options]).stdout
-    wanted = {"ServiceAccount", "Role", "RoleBinding"}
-    rig.server.apply([document for document in yaml.safe_load_all(text) if document and document["kind"] in wanted])
-    return rig.server.service_account_kubeconfig(rig.namespace, ACCOUNT)
 
 
 async def figures(port: int) -> dict[str, float]:
@@ -57,7 +43,7 @@ async def seen_generation(rig: Rig, namespace: str) -> bool:
 async def test_a_removed_role_binding_blinds_for_that_namespace_alone(rig: Rig) -> None:
     other, port = f"{rig.namespace}-b", free_port()
     rig.server.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}}])
-    account = account_of(rig, rig.namespace, other)
+    account = chart_account(rig.server, rig.namespace, [rig.namespace, other])
     binding = rig.server.get("rolebinding", ACCOUNT, "-n", other)
     await engine_in(rig, other, "0.1.0")
     async with rig.operator(kubeconfig=account, others=[other], metrics_port=port) as operator:

@@ -8,9 +8,8 @@ import pytest
 from tradingengine_operator.builders import names
 from tradingengine_operator.plan import kinds
 
+from tests.cluster.chart_account import chart_account
 from tests.cluster.operator_rig import Rig
-
-from .chart import chart_account
 
 pytestmark = pytest.mark.suite
 SOON_SECONDS = 10.0
@@ -55,7 +54,7 @@ async def counted(rig: Rig) -> None:
 
 
 async def test_a_quota_is_named_for_stores_job_and_release_in_turn(rig: Rig) -> None:
-    account = chart_account(rig, f"{rig.namespace}-home")
+    account = chart_account(rig.server, f"{rig.namespace}-home", [rig.namespace], cluster_role=True)
     rig.server.apply([quota(rig, 0)])
     await counted(rig)
     async with rig.operator(kubeconfig=account, home=f"{rig.namespace}-home"):
@@ -86,7 +85,7 @@ async def test_a_limit_range_is_said_in_the_servers_words(rig: Rig) -> None:
     limits = {"limits": [{"type": "Container", "max": {"memory": "64Mi"}}]}
     metadata = {"name": "tiny", "namespace": rig.namespace}
     rig.server.apply([{"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": limits}])
-    account = chart_account(rig, f"{rig.namespace}-home")
+    account = chart_account(rig.server, f"{rig.namespace}-home", [rig.namespace], cluster_role=True)
     async with rig.operator(kubeconfig=account, home=f"{rig.namespace}-home"):
         await leads(rig)
         await rig.apply()
