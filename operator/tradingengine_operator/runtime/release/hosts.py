@@ -17,7 +17,7 @@ from tradingengine_operator.plan.hosts import Claim, Place, engine_of, held_plac
 LIST_EVERY, LIST_AGAIN = 600.0, 30.0
 #: A rival is looked up by name this often before it is believed.
 VERIFY_EVERY = 10.0
-Manifest = Mapping[str, Any]
+Seen = Mapping[str, Any]
 EngineKey = tuple[str, str]
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class HostBook:
         """Sets what is called with namespace and name of each engine that a change of another one may concern."""
         self._wake = wake
 
-    def saw_engine(self, engine: Manifest, *, gone: bool = False) -> None:
+    def saw_engine(self, engine: Seen, *, gone: bool = False) -> None:
         """An engine as an event or a pass shows it."""
         metadata, place = engine["metadata"], wanted_place(engine)
         key = (metadata["namespace"], metadata["name"])
@@ -45,7 +45,7 @@ class HostBook:
         claim = Claim(*key, str(metadata.get("creationTimestamp", "")), str(metadata.get("uid", "")), wants)
         self._set(key, None if gone else claim, self._routes.get(key))
 
-    def saw_route(self, route: Manifest, *, gone: bool = False) -> None:
+    def saw_route(self, route: Seen, *, gone: bool = False) -> None:
         """A route as an event or a pass shows it; other people's are left out."""
         name = engine_of(route)
         if name:
@@ -95,7 +95,7 @@ class HostBook:
         for route in routes:
             self.saw_route(route)
 
-    def _forget(self, namespace: str, engines: Iterable[Manifest], routes: Iterable[Manifest]) -> None:
+    def _forget(self, namespace: str, engines: Iterable[Seen], routes: Iterable[Seen]) -> None:
         there = {entry["metadata"]["name"] for entry in engines}
         routed = {engine_of(entry) for entry in routes}
         for key in {*self._engines, *self._routes}:
