@@ -9,6 +9,20 @@ from tradingengine_operator.api import Slot
 from tradingengine_operator.plan.routes import RouteObservation
 from tradingengine_operator.samples import OwnAnswer, Sample
 
+from .state import Schema
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is known of a record: what it is made of (empty when it cannot be read), for which wish, and its schema.
+
+    `schema` is None for one whose migrations never told.
+    """
+
+    template_hash: str
+    requested: str = ""
+    schema: Schema | None = None
+
 
 @dataclass(frozen=True)
 class MigrationObservation:
@@ -115,7 +129,7 @@ class ReleaseObservation:
 
     `template_hash` is what this operator renders of what is asked for, which is `requested`. `turn` says that a release
     for the rendering's sake alone may start. `taken` are numbers whose records' names somebody else's objects have.
-    Unless `records_known`, the records are those that were there last.
+    Unless `records_known`, the records are those that were there last. `kept` is what they say.
     """
 
     template_hash: str
@@ -134,3 +148,4 @@ class ReleaseObservation:
     turn: bool = True
     taken: frozenset[int] = frozenset()
     records_known: bool = True
+    kept: Mapping[int, Kept] = field(default_factory=dict)

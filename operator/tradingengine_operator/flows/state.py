@@ -52,6 +52,35 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Schema:
+    """What a release's migrations said of the database's schema; revisions grow as text.
+
+    `revision` is what it expands to. `contract` is the newest revision that takes an old form away and that this
+    release can do without; empty when it knows none.
+    """
+
+    revision: str = ""
+    contract: str = ""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A record that a person went back to: it stands for the wish until that changes.
+
+    `overruled` is the hash of the wish that does not count meanwhile; `template_hash` and `requested` are the record's.
+    `left` is the release that served when it was asked.
+    """
+
+    record: int
+    template_hash: str
+    requested: str
+    overruled: str
+    at: datetime
+    reason: str = ""
+    left: int = 0
+
+
+@dataclass(frozen=True)
 class Candidate:
     """The release that is on its way up; `weight` is the intent, in tenths of a percent.
 
@@ -116,7 +145,7 @@ class ReleaseState:
 
     `serial` grows with every change, so that the newest of two copies is known; `last` is the highest number that was
     ever given, since a cookie may still name it; `stable_hash` is what the stable release is made of, known even when
-    its record is lost, and `stable_requested` what was asked for.
+    its record is lost, and `stable_requested` what was asked for; `pin` is what a person went back to.
     """
 
     serial: int = 0
@@ -128,6 +157,7 @@ class ReleaseState:
     finished_at: datetime | None = None
     stable_hash: str = ""
     stable_requested: str = ""
+    pin: Pin | None = None
 
     def weights(self) -> dict[Slot, int]:
         """Intended weights of both slots, in tenths of a percent; both 0 before anything serves."""
@@ -148,9 +178,10 @@ class ReleaseState:
         return tuple(placed)
 
     def referenced(self) -> frozenset[int]:
-        """Numbers of the records that a slot is made from."""
+        """Numbers of the records that a slot is made from, or is to be."""
         placed = (self.stable, self.candidate, self.retiring)
-        return frozenset(entry.release for entry in placed if entry is not None)
+        pinned = {self.pin.record} if self.pin is not None else set()
+        return frozenset(entry.release for entry in placed if entry is not None) | pinned
 
 
 def render_time(moment: datetime) -> str:

@@ -1,0 +1,80 @@
+"""Going back to a record by hand: what is refused, and what stands for the wish until that changes. Pure.
+
+The flow then goes on as with any other wish: into the warm slot at once, else by a run of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from .observation import Kept, ReleaseObservation
+from .state import Pin, ReleaseState, advanced
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a command is not followed: one word, and what to do."""
+
+    reason: str
+    message: str
+
+
+def rollback(
+    state: ReleaseState, to: int | None, seen: ReleaseObservation, now: datetime, reason: str = ""
+) -> ReleaseState | Refused:
+    """The state in which record `to` stands for the wish; None is the release before the one that serves.
+
+    `seen` is the observation with the wish as it is (`requested`), not as a pin makes it. Where the record is just what
+    is asked for anyway, an older pin is taken away, and nothing stands in for the wish any more.
+    """
+    if state.stable is None:
+        return Refused("NothingServes", "nothing serves yet, so there is nothing to go back from")
+    number = before(state, seen) if to is None else to
+    if number is None:
+        return Refused("UnknownRecord", f"no record is older than release {state.stable.release}, which serves")
+    kept = seen.kept.get(number)
+    refusal = _refusal(state, number, kept, seen)
+    if refusal is not None or kept is None:
+        return refusal or Refused("UnknownRecord", f"there is no record of release {number}")
+    if kept.template_hash == seen.template_hash:
+        return advanced(state, pin=None, withdrawn=None)
+    pin = Pin(number, kept.template_hash, kept.requested, seen.requested, now, reason[:256], state.stable.release)
+    return advanced(state, pin=pin, withdrawn=None)
+
+
+def before(state: ReleaseState, seen: ReleaseObservation) -> int | None:
+    """The release to go back to when none is named: the warm one, else the newest older record that served."""
+    if state.stable is None:
+        return None
+    leaving = state.retiring
+    if leaving is not None and leaving.until is not None:
+        return leaving.release
+    older = (number for number, kept in seen.kept.items() if number < state.stable.release and kept.template_hash)
+    return max(older, default=None)
+
+
+def pinned(state: ReleaseState, seen: ReleaseObservation) -> tuple[ReleaseState, ReleaseObservation]:
+    """State and observation with what a pin makes of the wish; a pin ends with the wish that it overruled.
+
+    What follows from a person's word waits for no turn.
+    """
+    pin = state.pin
+    if pin is None:
+        return state, seen
+    if seen.requested != pin.overruled:
+        return advanced(state, pin=None), seen
+    return state, replace(seen, template_hash=pin.template_hash, requested=pin.requested, turn=True)
+
+
+def _refusal(state: ReleaseState, number: int, kept: Kept | None, seen: ReleaseObservation) -> Refused | None:
+    if state.stable is not None and number == state.stable.release and state.pin is None:
+        return Refused("AlreadyServes", f"release {number} is the one that serves")
+    if state.pin is not None and number == state.pin.record:
+        return Refused("AlreadyAsked", f"release {number} is what was gone back to already")
+    if kept is None:
+        known = ", ".join(str(entry) for entry in sorted(seen.kept)) or "none"
+        return Refused("UnknownRecord", f"there is no record of release {number}; known are {known}")
+    if not kept.template_hash:
+        return Refused("UnreadableRecord", f"the record of release {number} cannot be read")
+    return None
