@@ -14,6 +14,7 @@ from tradingengine.api.alerts.endpoints import router as alerts
 from tradingengine.api.candles.endpoints import router as candles
 from tradingengine.api.halt.endpoints import router as halt
 from tradingengine.api.instruments.endpoints import router as instruments
+from tradingengine.api.metrics import ApiMetrics
 from tradingengine.api.openapi import openapi_document
 from tradingengine.api.orders.endpoints import router as orders
 from tradingengine.api.parameters import known_parameters
@@ -46,11 +47,12 @@ DESCRIPTION: Final = (
 
 
 def create_app(control: ControlState) -> FastAPI:
-    """The application of one pod; everything it holds is made in its lifespan."""
+    """The application of one pod; everything it holds but its metrics is made in its lifespan."""
+    metrics = ApiMetrics(control.metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[LifespanState]:
-        async with running_state(control) as state:
+        async with running_state(control, metrics) as state:
             yield {"api": state}
 
     app = FastAPI(
@@ -71,6 +73,7 @@ def create_app(control: ControlState) -> FastAPI:
     )
     for router in ROUTERS:
         app.include_router(router)
+    app.state.metrics = metrics
     app.state.routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
     app.include_router(_documents(app))
     add_handlers(app)

@@ -74,7 +74,7 @@ class LifespanState(TypedDict):
 
 
 @contextlib.asynccontextmanager
-async def running_state(control: ControlState) -> AsyncGenerator[ApiState]:
+async def running_state(control: ControlState, metrics: ApiMetrics) -> AsyncGenerator[ApiState]:
     """Connect lazily, start relay, projector and hub; stop them in the reverse order."""
     settings = control.settings
     database = Database(settings.database, application_name=f"te-api {settings.pod}", size=POOL_SIZE)
@@ -83,7 +83,6 @@ async def running_state(control: ControlState) -> AsyncGenerator[ApiState]:
     reader = streams.blocking_client(settings.cache, block_seconds=BLOCK_SECONDS, name=f"{name}-events")
     subscriber = streams.subscriber_client(settings.cache, name=f"{name}-live")
     await database.open()
-    metrics = ApiMetrics(control.metrics.registry)
     reads = Reads(database, cache, settings.engine)
     hub = Hub(control, reads, subscriber, metrics)
     relay = Relay(database, cache, control.metrics)

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from tradingengine.control.state import ControlState
 from tradingengine.errors import ConflictError, TradingEngineError
-from tradingengine.telemetry.middleware import ASGIApp, Message, Receive, Scope, Send
 from tradingengine.telemetry.request_id import stamp
+from tradingengine.telemetry.types import ASGIApp, Message, Receive, Scope, Send
 
 RELEASE_HEADER: Final = b"x-te-release"
 MAX_BODY_BYTES: Final = 64 * 1024

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
 
-from tradingengine.telemetry.middleware import ASGIApp, Message, Receive, Scope, Send
+from tradingengine.telemetry.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER: Final = "X-Request-Id"
 PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{7,63}$"

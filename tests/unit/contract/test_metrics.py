@@ -37,12 +37,12 @@ def exported(registries: Iterable[CollectorRegistry]) -> Iterator[tuple[str, str
 
 def registries() -> list[CollectorRegistry]:
     """Registries of all programs, filled as the programs fill them."""
-    shared, api, edge = Metrics(component="api"), CollectorRegistry(), CollectorRegistry()
+    shared, edge = Metrics(component="api"), CollectorRegistry()
     nothing: Any = None  # a projector reads and writes only when it runs
     Projector(nothing, client=nothing, reader=nothing, metrics=shared)
-    ApiMetrics(api)
+    ApiMetrics(shared)
     EdgeMetrics(edge)
-    return [shared.registry, api, edge, OperatorMetrics().registry]
+    return [shared.registry, edge, OperatorMetrics().registry]
 
 
 def test_what_is_exported_is_listed_as_it_is() -> None:

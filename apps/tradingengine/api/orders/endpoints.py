@@ -6,6 +6,7 @@ from fastapi import APIRouter, Body, Query
 from starlette.responses import Response
 
 from tradingengine.api.auth import Reader, Trader
+from tradingengine.api.orders.counting import OrderRoute
 from tradingengine.api.orders.schemas import NEW_ORDER_EXAMPLES, NewOrder, Order, OrderPage
 from tradingengine.api.orders.service import OrderService
 from tradingengine.api.parameters import REDUCES_RISK, IdempotencyKey, Limit, OrderIdInPath
@@ -24,7 +25,7 @@ from tradingengine.api.state import State
 from tradingengine.domain.ids import ID_PATTERN, is_id
 from tradingengine.errors import NotFoundError
 
-router = APIRouter(prefix="/v1/orders", tags=["orders"])
+router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=OrderRoute)
 
 LOCATION: Final[dict[str, Any]] = {
     "Location": {"description": "The order's path.", "required": True, "schema": {"type": "string"}}

@@ -252,10 +252,9 @@ class OrderService:
         return order_document(stored, [row])
 
     async def announce(self, document: dict[str, Any], *, sent: bool) -> None:
-        """After the commit: send the command, tell the browsers, count."""
+        """After the commit: send the command, tell the browsers."""
         if sent:
             self._state.relay.wake()
-        self._state.metrics.orders.labels("taken" if sent else "refused", "" if sent else "edge_unreachable").inc()
         self._state.hub.tell_order(document)
         await self._state.wake_others(("order", document["id"]))
 

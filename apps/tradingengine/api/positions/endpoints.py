@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from tradingengine.api.auth import Reader, Trader
+from tradingengine.api.orders.counting import OrderRoute
 from tradingengine.api.orders.endpoints import LOCATION
 from tradingengine.api.orders.schemas import Order
 from tradingengine.api.parameters import MAX_PAGE, REDUCES_RISK, IdempotencyKey, Limit, TextCursor
@@ -21,7 +22,7 @@ from tradingengine.domain.reasons import ReasonCode
 from tradingengine.storage import paging
 from tradingengine.storage.documents import position_order
 
-router = APIRouter(prefix="/v1/positions", tags=["positions"])
+router = APIRouter(prefix="/v1/positions", tags=["positions"], route_class=OrderRoute)
 
 
 @router.get("", response_model=PositionList, summary="List positions")

@@ -11,7 +11,7 @@ from tradingengine.api.auth import check_origin, session_user
 from tradingengine.api.problems import CrossOriginError
 from tradingengine.api.state import ApiState
 from tradingengine.api.stream.client import Client, SlowClientError
-from tradingengine.api.stream.hub import NOT_LOGGED_IN, RELEASE_GONE, RESTART, Hub
+from tradingengine.api.stream.hub import FAILED, NOT_LOGGED_IN, RELEASE_GONE, RESTART, Hub
 from tradingengine.security import sessions
 from tradingengine.security.roles import Permission, allowed
 
@@ -75,9 +75,10 @@ def _close_code(pump: "asyncio.Task[int]") -> int:
     error = pump.exception()
     if error is None:
         return pump.result()
-    if not isinstance(error, SlowClientError | WebSocketDisconnect | RuntimeError):
-        log.error("a WebSocket failed", exc_info=error)
-    return RESTART
+    if isinstance(error, SlowClientError | WebSocketDisconnect | RuntimeError):
+        return RESTART  # the client's doing: it takes nothing, or is gone
+    log.error("a WebSocket failed", exc_info=error)
+    return FAILED
 
 
 async def _listen(hub: Hub, websocket: WebSocket, client: Client) -> None:

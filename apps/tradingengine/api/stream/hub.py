@@ -29,6 +29,8 @@ POLL_SECONDS: Final = 5.0
 DERIVED_SECONDS: Final = 1.0
 SESSION_SECONDS: Final = 30.0
 RESTART: Final = 1012
+FAILED: Final = 1011
+"""An error of ours; such a socket counts as dropped."""
 NOT_LOGGED_IN: Final = 4401
 RELEASE_GONE: Final = 4409
 _OVERLAP: Final = timedelta(seconds=10)

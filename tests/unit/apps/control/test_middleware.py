@@ -16,7 +16,7 @@ from tradingengine.control.middleware import (
     is_safe,
 )
 from tradingengine.control.state import ControlState
-from tradingengine.telemetry.middleware import Message, Receive, Scope, Send
+from tradingengine.telemetry.types import Message, Receive, Scope, Send
 
 from tests.unit.apps.control.conftest import client_of, make_state
 
