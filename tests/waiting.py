@@ -10,19 +10,24 @@ from typing import Any
 
 
 async def until(
-    condition: Callable[[], Any], what: str = "a condition", *, timeout: float = 20.0, every: float = 0.005
+    condition: Callable[[], Any],
+    what: str = "a condition",
+    *,
+    timeout: float = 20.0,
+    every: float = 0.005,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Any:
     """The first true value of `condition`, plain or awaited, asked each `every` seconds.
 
     AssertionError names `what` and the last value after `timeout` seconds, which are there to end and not to measure.
     """
-    end, last = time.monotonic() + timeout, None
+    end, last = clock() + timeout, None
     while True:
         last = condition()
         if inspect.isawaitable(last):
             last = await last
         if last:
             return last
-        if time.monotonic() > end:
+        if clock() > end:
             raise AssertionError(f"{what}: not within {timeout:g} s; last: {last!r}")
         await asyncio.sleep(every)

@@ -8,14 +8,16 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from te_devcluster.api_server import ApiServer
+from te_devcluster.ports import free_port
 from te_devcluster.tools import gateway_crds
 from tradingengine_operator.api import API_VERSION, KIND
 from tradingengine_operator.api.crd import build_crd
@@ -33,6 +35,22 @@ WAIT_SECONDS = 60.0
 Manifest = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a rig's pods answer, so that one operator can look after those of two rigs.
+
+    `control_port` is the port of all pods, 0 for one of its own; `network` the second byte of their addresses. Its
+    operators look after the namespaces `beside`, too.
+    """
+
+    control_port: int = 0
+    network: int = 77
+    beside: tuple[str, ...] = ()
+
+
+ALONE = Place()
+
+
 @dataclass
 class Rig:
     """One engine `desk` in a namespace of its own, on a played cluster."""
@@ -42,6 +60,10 @@ class Rig:
     stage: Stage
     server: ApiServer
     log: Path
+    #: Namespaces that every operator of this rig looks after, too.
+    beside: tuple[str, ...] = ()
+    #: Whose seconds bounds are counted in.
+    clock: Callable[[], float] = time.monotonic
 
     async def apply(self, **spec: Any) -> None:
         """Applies the engine as a person would."""
@@ -81,7 +103,7 @@ class Rig:
     async def until(self, what: str, check: Callable[[], Awaitable[bool]], timeout: float = WAIT_SECONDS) -> None:
         """Waits for a condition; on failure shows status and the operator's last words."""
         with contextlib.suppress(AssertionError):
-            await waiting.until(check, what, timeout=timeout, every=0.25)
+            await waiting.until(check, what, timeout=timeout, every=0.25, clock=self.clock)
             return
         status = json.dumps((await self.engine()).get("status"), indent=1)
         words = self.log.read_text()[-3000:] if self.log.exists() else ""
@@ -121,9 +143,12 @@ class Rig:
 
 @dataclass
 class OperatorProcess:
-    """A running operator."""
+    """A running operator, and how it was started."""
 
     process: asyncio.subprocess.Process
+    command: Sequence[str] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    log: Path = Path(os.devnull)
 
     @classmethod
     async def start(
@@ -136,7 +161,9 @@ class OperatorProcess:
         environment: Mapping[str, str] | None = None,
     ) -> OperatorProcess:
         """Starts it, with what is added to its environment; its log goes on in the same file."""
-        command = [sys.executable, "-m", "tradingengine_operator", "run", "--namespace", rig.namespace]
+        command = [sys.executable, "-m", "tradingengine_operator", "run"]
+        for namespace in (rig.namespace, *rig.beside):
+            command += ["--namespace", namespace]
         command += ["--control-port", str(rig.stage.control_port), "--image-registry", "localhost", *options]
         variables = {
             **measured(),
@@ -148,9 +175,12 @@ class OperatorProcess:
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
             **(environment or {}),
         }
-        with rig.log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(*command, env=variables, stdout=log, stderr=log)
-        return cls(process)
+        return cls(await _spawned(command, variables, rig.log), command, variables, rig.log)
+
+    async def again(self) -> None:
+        """SIGKILL, and the same once more: it waits until the Lease of the one that was killed is over."""
+        await self.kill()
+        self.process = await _spawned(self.command, self.variables, self.log)
 
     async def kill(self) -> None:
         """SIGKILL, as a node that loses power."""
@@ -171,6 +201,11 @@ class OperatorProcess:
             self.process.terminate()
         async with asyncio.timeout(timeout):
             return await self.process.wait()
+
+
+async def _spawned(command: Sequence[str], variables: Mapping[str, str], log: Path) -> asyncio.subprocess.Process:
+    with log.open("ab") as file:
+        return await asyncio.create_subprocess_exec(*command, env=dict(variables), stdout=file, stderr=file)
 
 
 def prepare(server: ApiServer) -> None:
@@ -210,11 +245,13 @@ def namespace_of(request: pytest.FixtureRequest) -> str:
 
 
 @asynccontextmanager
-async def rig_in(server: ApiServer, namespace: str, log: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+async def rig_in(
+    server: ApiServer, namespace: str, log: Path, monkeypatch: pytest.MonkeyPatch, *, place: Place = ALONE
+) -> AsyncIterator[Rig]:
     """A rig in a new namespace; the namespace's objects are left to the server's end."""
     monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig))
     server.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}])
     async with api_client() as api:
         client = KubernetesClient(api)
-        async with staged(client, namespace) as stage:
-            yield Rig(client, namespace, stage, server, log)
+        async with staged(client, namespace, place.control_port or free_port(), place.network) as stage:
+            yield Rig(client, namespace, stage, server, log, place.beside)

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
-from te_devcluster.ports import free_port
 from tradingengine_operator.builders import names
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.errors import ApiError
@@ -49,8 +48,9 @@ class StagedPod:
 class Stage:
     """Plays nodes, Gateway and Prometheus for one namespace."""
 
-    def __init__(self, client: KubernetesClient, namespace: str, control_port: int) -> None:
+    def __init__(self, client: KubernetesClient, namespace: str, control_port: int, network: int = 77) -> None:
         self.client = client
+        self._network = network
         self.namespace = namespace
         self.control_port = control_port
         self.pods: dict[str, StagedPod] = {}
@@ -201,7 +201,7 @@ class Stage:
     def _address(self, pod: Manifest) -> str:
         """A loopback address of its own for each pod."""
         number = self._numbers.setdefault(pod["metadata"]["uid"], len(self._numbers) + 1)
-        return f"127.77.{number // 250}.{number % 250 + 1}"
+        return f"127.{self._network}.{number // 250}.{number % 250 + 1}"
 
     async def _serve(self, pod: Manifest, component: str) -> StagedPod:
         address = self._address(pod)
@@ -309,9 +309,11 @@ def container_status(pod: Manifest, *, ready: bool, restarts: int) -> Manifest:
 
 
 @asynccontextmanager
-async def staged(client: KubernetesClient, namespace: str) -> AsyncIterator[Stage]:
+async def staged(
+    client: KubernetesClient, namespace: str, control_port: int, network: int = 77
+) -> AsyncIterator[Stage]:
     """A stage that plays for as long as the block lasts."""
-    stage = Stage(client, namespace, free_port())
+    stage = Stage(client, namespace, control_port, network)
     task = asyncio.create_task(stage.run())
     try:
         yield stage

@@ -22,12 +22,12 @@ async def spec_of(rig: Rig, **changes: Any) -> dict[str, Any]:
     return {"monitoring": {"prometheus": url}, "rollout": rollout, **changes}
 
 
-async def holding(rig: Rig) -> None:
+async def holding(rig: Rig, **changes: Any) -> None:
     """Installs release 1, and brings release 2 to its first step."""
     rig.stage.error_rates |= {"1": 0.0, "2": 0.0}
-    await rig.apply(**await spec_of(rig))
+    await rig.apply(**await spec_of(rig, **changes))
     await rig.until_phase("Running", 120)
-    await rig.apply(**await spec_of(rig, version="0.2.0"))
+    await rig.apply(**await spec_of(rig, **changes, version="0.2.0"))
 
     async def there() -> bool:
         state = await rig.state()

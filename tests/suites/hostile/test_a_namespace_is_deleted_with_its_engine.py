@@ -34,7 +34,7 @@ async def until_gone(rig: Rig, began: float, seconds: float) -> float:
 @pytest.mark.parametrize("policy", ["retain", "delete"])
 async def test_a_namespace_goes_with_an_engine_in_it(rig: Rig, policy: str, record_property: Record) -> None:
     home = f"{rig.namespace}-home"
-    account = chart_account(rig.server, home, [rig.namespace], cluster_role=True)
+    account = chart_account(rig.server, home, [rig.namespace, *rig.beside], cluster_role=True)
     await rig.apply(deletionPolicy=policy)
     async with rig.operator(kubeconfig=account, home=home):
         await settled(rig)
@@ -46,10 +46,13 @@ async def test_a_namespace_goes_with_an_engine_in_it(rig: Rig, policy: str, reco
 @pytest.mark.parametrize("cluster_role", [True, False], ids=["with", "without"])
 async def test_a_namespace_goes_after_a_kill(rig: Rig, cluster_role: bool, record_property: Record) -> None:
     home = f"{rig.namespace}-home"
-    account = chart_account(rig.server, home, [rig.namespace], cluster_role=cluster_role)
+    account = chart_account(rig.server, home, [rig.namespace, *rig.beside], cluster_role=cluster_role)
+    environment = {"TE_CLUSTER_ROLE": str(cluster_role).lower()}
     await rig.apply()
-    async with rig.operator(kubeconfig=account, home=home) as first:
+    async with rig.operator(kubeconfig=account, home=home, environment=environment) as first:
         await settled(rig)
+        said = (await rig.condition("NamespaceDeletable"))["reason"]
+        assert said == ("Allowed" if cluster_role else "EngineFirst")
         await first.kill()
     rig.server.kubectl("delete", "namespace", rig.namespace, "--wait=false")
 
@@ -59,7 +62,7 @@ async def test_a_namespace_goes_after_a_kill(rig: Rig, cluster_role: bool, recor
     await rig.until("the operator's rights in the namespace are gone", rights_gone)
     assert await rig.client.get(kinds.ENGINE, rig.namespace, "desk") is not None, "it waits for its finalizer"
     began = time.monotonic()
-    async with rig.operator(kubeconfig=account, home=home):
+    async with rig.operator(kubeconfig=account, home=home, environment=environment):
         if not cluster_role:
             await asyncio.sleep(HELD_SECONDS)
             assert await rig.client.get(kinds.ENGINE, rig.namespace, "desk") is not None, "nobody may let it go"
@@ -71,7 +74,7 @@ async def test_a_namespace_goes_after_a_kill(rig: Rig, cluster_role: bool, recor
 
 async def test_an_engine_goes_at_once_and_leaves_its_data(rig: Rig, record_property: Record) -> None:
     home = f"{rig.namespace}-home"
-    account = chart_account(rig.server, home, [rig.namespace], cluster_role=True)
+    account = chart_account(rig.server, home, [rig.namespace, *rig.beside], cluster_role=True)
     await rig.apply()
     async with rig.operator(kubeconfig=account, home=home):
         await settled(rig)

@@ -27,9 +27,10 @@ async def figures(port: int) -> dict[str, float]:
 
 
 async def engine_in(rig: Rig, namespace: str, version: str) -> None:
-    """An engine in another namespace, which nobody plays the pods of."""
+    """An engine in another namespace, with a host of its own; nobody plays its pods."""
     metadata = {"name": "desk", "namespace": namespace}
-    manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {"version": version}}
+    spec = {"version": version, "host": f"{namespace[-40:].strip('-')}.localhost"}
+    manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
     await rig.client.apply(manifest, manager="person")
 
 
@@ -43,7 +44,7 @@ async def seen_generation(rig: Rig, namespace: str) -> bool:
 async def test_a_removed_role_binding_blinds_for_that_namespace_alone(rig: Rig) -> None:
     other, port = f"{rig.namespace}-b", free_port()
     rig.server.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}}])
-    account = chart_account(rig.server, rig.namespace, [rig.namespace, other])
+    account = chart_account(rig.server, rig.namespace, [rig.namespace, *rig.beside, other])
     binding = rig.server.get("rolebinding", ACCOUNT, "-n", other)
     await engine_in(rig, other, "0.1.0")
     async with rig.operator(kubeconfig=account, others=[other], metrics_port=port) as operator:
@@ -60,6 +61,7 @@ async def test_a_removed_role_binding_blinds_for_that_namespace_alone(rig: Rig) 
         await rig.until("the figures show both", told)
         await asyncio.sleep(5)
         assert operator.process.returncode is None
+        await operator.again()
         await withdrawn_after_errors(rig)
         binding["metadata"] = {"name": ACCOUNT, "namespace": other}
         rig.server.apply([binding])

@@ -12,6 +12,7 @@ import pytest
 from tradingengine_operator.api import API_VERSION, KIND
 from tradingengine_operator.plan import kinds
 
+from tests import waiting
 from tests.cluster.operator_rig import Manifest, Rig, gateway
 
 pytestmark = pytest.mark.suite
@@ -161,6 +162,4 @@ async def condition(rig: Rig, engine: str) -> Manifest:
 
 async def waits(rig: Rig, check: Any) -> None:
     """As the rig's own wait, which looks at an engine that is gone here."""
-    async with asyncio.timeout(60):
-        while not await check():
-            await asyncio.sleep(0.25)
+    await waiting.until(check, "what is waited for", timeout=60.0, every=0.25, clock=rig.clock)

@@ -19,9 +19,10 @@ import pytest
 from te_devcluster.api_server import ApiServer
 from tradingengine_operator.clients.kubernetes import KubernetesClient, api_client
 
+from .beside import Beside
 from .states.cases import DESKS, Case, draw_case
 from .states.lane import CaseError, Lane, lane_in
-from .states.machine import MachineClock, machine_clock
+from .states.machine import MachineClock
 from .states.oracle import snapshot
 
 pytestmark = pytest.mark.suite
@@ -57,6 +58,8 @@ class Tally:
 
 async def test_any_change_and_back(
     operated_api_server: ApiServer,
+    canary_beside: Beside,
+    clock: MachineClock,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -73,12 +76,14 @@ async def test_any_change_and_back(
     say(f"\n{len(numbers)} states of seed {seed}; again: make operator-fuzz SEED={seed}")
     if any(os.environ.get(name) for name in ("SEED", "CASES", "STATES")):
         tally.say = say
-    async with api_client() as api, machine_clock() as clock, asyncio.TaskGroup() as group:
-        client, places = KubernetesClient(api), asyncio.Semaphore(int(os.environ.get("DESKS") or len(DESKS)))
-        for desk in range(len(DESKS)):
-            own = [number for number in numbers if number % len(DESKS) == desk]
-            if own:
-                group.create_task(_run_desk(client, operated_api_server, clock, tmp_path, places, desk, own, tally))
+    with canary_beside.operated():
+        async with api_client() as api, asyncio.TaskGroup() as group:
+            client, places = KubernetesClient(api), asyncio.Semaphore(int(os.environ.get("DESKS") or len(DESKS)))
+            for desk in range(len(DESKS)):
+                own = [number for number in numbers if number % len(DESKS) == desk]
+                if own:
+                    desk_run = _run_desk(client, operated_api_server, clock, tmp_path, places, desk, own, tally)
+                    group.create_task(desk_run)
     say(tally.lines(time.monotonic() - began))
     assert not tally.failures, f"seed {seed}: {len(tally.failures)} failed\n\n" + "\n\n".join(tally.failures)
     assert sum(tally.rests.values()) == len(numbers)

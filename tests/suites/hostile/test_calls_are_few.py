@@ -24,6 +24,7 @@ def counted(calls: list[Call]) -> Counter[str]:
 
 
 async def test_less_than_two_a_minute_while_a_canary_is_held(rig: Rig, tmp_path: Path) -> None:
+    rig.beside = ()  # nobody else's calls are counted
     async with operated(rig, tmp_path) as (proxy, _):
         await holding(rig)
         await asyncio.sleep(10)
@@ -37,6 +38,7 @@ async def test_less_than_two_a_minute_while_a_canary_is_held(rig: Rig, tmp_path:
 
 
 async def test_an_idle_minute_writes_nothing(rig: Rig, tmp_path: Path) -> None:
+    rig.beside = ()
     async with operated(rig, tmp_path) as (proxy, _):
         await rig.apply()
         await rig.until_phase("Running", 120)

@@ -74,13 +74,18 @@ EDITS: dict[kinds.Kind, tuple[str, dict[str, Any]]] = {
 }
 
 
-async def test_every_child_that_is_edited_is_mended(rig: Rig) -> None:
+@pytest.mark.parametrize("killed", [False, True], ids=["at once", "while nobody looks"])
+async def test_every_child_that_is_edited_is_mended(rig: Rig, killed: bool) -> None:
     await rig.apply()
-    async with rig.operator():
+    async with rig.operator() as operator:
         await settled(rig)
         before = await children(rig)
+        if killed:
+            await operator.kill()
         for kind, (name, patch) in EDITS.items():
             await rig.client.merge_patch(kind, rig.namespace, name, patch)
+        if killed:
+            await operator.again()
 
         async def mended() -> bool:
             now = await children(rig)
@@ -128,7 +133,13 @@ async def test_an_engine_with_the_longest_name_runs_and_a_longer_one_is_refused(
     with pytest.raises(CommandError, match=f"at most {MAX_NAME} characters"):
         rig.server.apply([engine(name + "d")])
     rig.server.apply([engine(name)])
-    async with rig.operator():
+    async with rig.operator() as operator:
+
+        async def begun() -> bool:
+            return bool(await rig.client.list_all(kinds.POD, rig.namespace))
+
+        await waiting.until(begun, "its first pods are there", timeout=60.0, every=0.1, clock=rig.clock)
+        await operator.again()
 
         async def runs() -> bool:
             found = await rig.client.get(kinds.ENGINE, rig.namespace, name)
@@ -136,7 +147,7 @@ async def test_an_engine_with_the_longest_name_runs_and_a_longer_one_is_refused(
             said = {entry["type"]: entry["status"] for entry in conditions}
             return said.get("Ready") == "True" and said.get("EdgeReady") == "True"
 
-        await waiting.until(runs, "the engine runs", timeout=60.0, every=0.5)
+        await waiting.until(runs, "the engine runs", timeout=60.0, every=0.5, clock=rig.clock)
     pods = await rig.client.list_all(kinds.POD, rig.namespace)
     found = {entry["metadata"]["name"] for entry in pods}
     assert {f"{name}-database-0", f"{name}-cache-0", f"{name}-edge-0"} <= found

@@ -54,7 +54,7 @@ async def counted(rig: Rig) -> None:
 
 
 async def test_a_quota_is_named_for_stores_job_and_release_in_turn(rig: Rig) -> None:
-    account = chart_account(rig.server, f"{rig.namespace}-home", [rig.namespace], cluster_role=True)
+    account = chart_account(rig.server, f"{rig.namespace}-home", [rig.namespace, *rig.beside], cluster_role=True)
     rig.server.apply([quota(rig, 0)])
     await counted(rig)
     async with rig.operator(kubeconfig=account, home=f"{rig.namespace}-home"):
@@ -85,13 +85,14 @@ async def test_a_limit_range_is_said_in_the_servers_words(rig: Rig) -> None:
     limits = {"limits": [{"type": "Container", "max": {"memory": "64Mi"}}]}
     metadata = {"name": "tiny", "namespace": rig.namespace}
     rig.server.apply([{"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": limits}])
-    account = chart_account(rig.server, f"{rig.namespace}-home", [rig.namespace], cluster_role=True)
-    async with rig.operator(kubeconfig=account, home=f"{rig.namespace}-home"):
+    account = chart_account(rig.server, f"{rig.namespace}-home", [rig.namespace, *rig.beside], cluster_role=True)
+    async with rig.operator(kubeconfig=account, home=f"{rig.namespace}-home") as operator:
         await leads(rig)
         await rig.apply()
         message = await until_said(rig, "DatabaseReady", "LimitRangeViolated")
         assert "maximum memory usage per Container is 64Mi" in message
         assert "describe limitrange" in message
+        await operator.again()
         rig.server.kubectl("delete", "limitrange", "tiny", "-n", rig.namespace)
         await rig.until_phase("Running", timeout=MENDED_SECONDS)
 
@@ -101,7 +102,7 @@ async def test_a_full_node_is_said_at_once(rig: Rig) -> None:
     words = "0/2 nodes are available: 2 Insufficient memory."
     full = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
     await rig.apply()
-    async with rig.operator():
+    async with rig.operator() as operator:
 
         async def there() -> bool:
             selector = {names.LABEL_COMPONENT: "database"}
@@ -111,5 +112,6 @@ async def test_a_full_node_is_said_at_once(rig: Rig) -> None:
         await rig.stage.set_status("desk-database-0", {"conditions": [full]})
         message = await until_said(rig, "DatabaseReady", "Unschedulable")
         assert words.rstrip(".") in message
+        await operator.again()
         rig.stage.held.discard("database")
         await rig.until_phase("Running")

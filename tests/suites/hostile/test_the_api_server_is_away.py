@@ -15,6 +15,8 @@ from .canary import holding, operated, withdrawn_after_errors
 from .proxy import proxied
 
 pytestmark = pytest.mark.suite
+#: Longer than a Lease, and than every retry of one call.
+BLIND_SECONDS = 20
 
 
 async def holder(rig: Rig) -> str:
@@ -46,6 +48,18 @@ async def test_the_same_process_judges_on(rig: Rig, tmp_path: Path, seconds: int
 
             await rig.until("a change is followed", followed)
         assert [first.process.returncode, second.process.returncode] == [0, 0]
+
+
+async def test_an_operator_that_is_killed_meanwhile_begins_without_a_server(rig: Rig, tmp_path: Path) -> None:
+    async with operated(rig, tmp_path) as (proxy, operator):
+        await holding(rig)
+        async with proxy.away():
+            await asyncio.sleep(5)
+            await operator.again()
+            await asyncio.sleep(BLIND_SECONDS)
+            assert operator.process.returncode is None, "it waits for the server, and costs no restart"
+        await withdrawn_after_errors(rig, 90)
+        assert operator.process.returncode is None
 
 
 async def test_a_server_that_is_silent_keeps_every_write_back(rig: Rig, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.cluster.operator_rig import OperatorProcess, Rig
 
 from .proxy import Call, Proxy, proxied
 
-pytestmark = [pytest.mark.suite, pytest.mark.usefixtures("canary_beside")]
+pytestmark = pytest.mark.suite
 WRITES = frozenset({"create", "update", "patch", "delete"})
 LONG = 120.0
 

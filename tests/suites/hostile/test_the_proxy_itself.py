@@ -44,7 +44,7 @@ async def test_calls_go_through_and_are_written_down(
         await client.apply(config_map(rig, "x", a="1"), manager="person")
         assert await client.get(kinds.CONFIG_MAP, rig.namespace, "x") is not None
         seen = [(call.verb, call.plural, call.name, call.status) for call in proxy.calls]
-        assert seen == [("patch", "configmaps", "x", 200), ("get", "configmaps", "x", 200)]
+        assert seen == [("patch", "configmaps", "x", 201), ("get", "configmaps", "x", 200)]
         with proxy.rule(status=403, plural="configmaps", verbs={"list"}) as rule:
             with pytest.raises(ForbiddenError):
                 await client.list_all(kinds.CONFIG_MAP, rig.namespace)

@@ -1,4 +1,7 @@
-"""Two hundred engines are made and deleted in one loop: none hangs, nothing stays, the operator stays small."""
+"""Two hundred engines are made and deleted in one loop: none hangs, nothing stays, the operator stays small.
+
+In the second hundred it is killed again and again.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ from tradingengine_operator.api import API_VERSION, KIND
 from tradingengine_operator.builders import names
 from tradingengine_operator.plan import kinds
 
-from tests.cluster.operator_rig import Rig
+from tests.cluster.operator_rig import OperatorProcess, Rig
 
-pytestmark = [pytest.mark.suite, pytest.mark.usefixtures("canary_beside")]
+pytestmark = pytest.mark.suite
 ENGINES = 200
+#: After each so many engines of the second half the operator is killed.
+KILLED_EACH = 10
 SIDE_BY_SIDE = 4
 #: An engine lives so long at most: some are deleted before the operator heard of them, some with all their children.
 LONGEST_LIFE_SECONDS = 2.0
@@ -31,23 +36,32 @@ async def test_two_hundred_engines_come_and_go(rig: Rig, capsys: pytest.CaptureF
     async with rig.operator() as operator:
         await lives(rig, [f"first-{number}" for number in range(SIDE_BY_SIDE)], rng)
         before = resident(operator.process.pid)
-        await lives(rig, [f"desk-{number}" for number in range(ENGINES)], rng)
+        await lives(rig, [f"desk-{number}" for number in range(ENGINES // 2)], rng)
         after = resident(operator.process.pid)
         assert operator.process.returncode is None
+        await lives(rig, [f"late-{number}" for number in range(ENGINES // 2)], rng, operator)
+        assert operator.process.returncode is None
     with capsys.disabled():
-        print(f"\nthe operator had {before:.0f} MiB before and {after:.0f} MiB after {ENGINES} engines")  # noqa: T201
+        words = f"the operator had {before:.0f} MiB before and {after:.0f} MiB after {ENGINES // 2} engines"
+        print(f"\n{words}")  # noqa: T201
     assert after - before < MOST_GROWTH_MIB
     assert await left(rig) == []
 
 
-async def lives(rig: Rig, engines: list[str], rng: random.Random) -> None:
-    """Makes and deletes engines, some side by side, and waits until all of them are gone."""
-    places = asyncio.Semaphore(SIDE_BY_SIDE)
+async def lives(rig: Rig, engines: list[str], rng: random.Random, killed: OperatorProcess | None = None) -> None:
+    """Makes and deletes engines, some side by side, and waits until all of them are gone.
+
+    An operator that is to be `killed` is so whenever a number of engines were made, and begins anew.
+    """
+    places, killing = asyncio.Semaphore(SIDE_BY_SIDE), asyncio.Lock()
 
     async def live(name: str, seconds: float) -> None:
         async with places:
             await rig.client.apply(manifest(rig, name), manager="person")
             await asyncio.sleep(seconds)
+            if killed is not None and engines.index(name) % KILLED_EACH == 0:
+                async with killing:
+                    await killed.again()
             await rig.client.delete(kinds.ENGINE, rig.namespace, name)
             await until_gone(rig, name)
 
@@ -81,14 +95,7 @@ async def left(rig: Rig) -> list[str]:
     for _ in range(120):
         found = [
             f"{kind.kind} {entry['metadata']['name']}"
-            for kind in (
-                kinds.DEPLOYMENT,
-                kinds.STATEFUL_SET,
-                kinds.SERVICE,
-                kinds.CONFIG_MAP,
-                kinds.SECRET,
-                kinds.CLAIM,
-            )
+            for kind in MADE
             for entry in await rig.client.list_all(kind, rig.namespace, {names.LABEL_MANAGED_BY: names.MANAGED_BY})
         ]
         if not found:

@@ -14,6 +14,8 @@ from tests.cluster.operator_rig import Rig
 from .canary import holding, operated, withdrawn_after_errors
 
 pytestmark = pytest.mark.suite
+#: With this answer the operator is killed too, and begins where it cannot watch.
+KILLED_AT = 429
 
 
 async def test_a_child_that_was_deleted_while_its_watch_was_down_is_made_again(rig: Rig, tmp_path: Path) -> None:
@@ -44,6 +46,9 @@ async def test_watches_refused_for_a_while(rig: Rig, tmp_path: Path, status: int
             proxy.cut_watches()
             await asyncio.sleep(10)
             assert operator.process.returncode is None
+            if status == KILLED_AT:
+                await operator.again()
+                await asyncio.sleep(10)
         proxy.cut_watches()
         await withdrawn_after_errors(rig, 90)
         assert operator.process.returncode is None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 #: Work that is measured, and how often: a fiftieth of one core.
 _SPIN_SECONDS = 0.02
 _EVERY_SECONDS = 1.0
 #: How fast the figure follows.
 _WEIGHT = 0.3
+#: What hangs ends, however busy the machine is.
+_MOST = 8.0
 
 
 class MachineClock:
@@ -22,21 +23,22 @@ class MachineClock:
         self.slowdown = 1.0
         self._read = time.monotonic()
         self._seconds = 0.0
+        self._reading = threading.Lock()
 
     def seconds(self) -> float:
         """Seconds since it began."""
-        now = time.monotonic()
-        self._seconds += (now - self._read) / self.slowdown
-        self._read = now
-        return self._seconds
+        with self._reading:
+            now = time.monotonic()
+            self._seconds += (now - self._read) / self.slowdown
+            self._read = now
+            return self._seconds
 
-    async def run(self) -> None:
-        """Measures until cancelled."""
-        while True:
-            found = await asyncio.to_thread(_slowdown)
+    def run(self, stop: threading.Event) -> None:
+        """Measures until `stop`."""
+        while not stop.wait(_EVERY_SECONDS):
+            found = min(_MOST, max(1.0, _slowdown()))
             self.seconds()
-            self.slowdown += _WEIGHT * (max(1.0, found) - self.slowdown)
-            await asyncio.sleep(_EVERY_SECONDS)
+            self.slowdown += _WEIGHT * (found - self.slowdown)
 
 
 def _slowdown() -> float:
@@ -47,14 +49,14 @@ def _slowdown() -> float:
     return (time.monotonic() - began) / (time.thread_time() - worked)
 
 
-@asynccontextmanager
-async def machine_clock() -> AsyncIterator[MachineClock]:
-    """A clock that measures for as long as the block lasts."""
-    clock = MachineClock()
-    task = asyncio.create_task(clock.run())
+@contextmanager
+def machine_clock() -> Iterator[MachineClock]:
+    """A clock that measures, in a thread of its own, for as long as the block lasts."""
+    clock, stop = MachineClock(), threading.Event()
+    thread = threading.Thread(target=clock.run, args=(stop,), name="machine clock", daemon=True)
+    thread.start()
     try:
         yield clock
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        stop.set()
+        thread.join()
