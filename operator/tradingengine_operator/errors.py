@@ -40,13 +40,18 @@ class ForbiddenError(ApiError):
 
 
 class UnreadError(OperatorError):
-    """Objects of a kind cannot be read, so that nothing may be concluded from their absence."""
+    """Objects of a kind cannot be read, so that nothing may be concluded from their absence.
 
-    def __init__(self, plural: str, why: str) -> None:
+    `refused`: the API server does not let the operator, or knows no such kind; otherwise it may be known soon.
+    """
+
+    def __init__(self, plural: str, why: str, *, refused: bool = False) -> None:
         super().__init__(
             f"{plural} of this namespace cannot be read: {why}",
             mend="give the operator its Role and RoleBinding back (helm upgrade), or mend the API server",
         )
+        self.why = why
+        self.refused = refused
 
 
 class ApiServerSlowError(OperatorError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,10 @@ from tradingengine_operator.api import API_VERSION, KIND, Slot, TradingEngineSpe
 from . import names
 
 Manifest = dict[str, Any]
+#: The major of Postgres that images/postgres is made of, which this version of the operator brings.
+POSTGRES_MAJOR = "17"
+#: Where an image's own tag says which Postgres it is, as the public ones do.
+_POSTGRES_TAG = re.compile(r"(?:^|/)postgres:v?(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,13 @@ class OperatorImages:
     postgres: str
     redis: str
     prometheus: str
+    #: The major of Postgres of an image whose tag does not say it: our own are named by the version of the product.
+    postgres_major: str = POSTGRES_MAJOR
+
+    def major_of_postgres(self) -> str:
+        """Which Postgres `postgres` is, as its tag says, or as it is known."""
+        tagged = _POSTGRES_TAG.search(self.postgres)
+        return tagged.group(1) if tagged is not None else self.postgres_major
 
     def apps(self, version: str) -> str:
         """Image of API, dashboard and migrations."""

@@ -7,9 +7,8 @@ asks for it, and Prometheus' also when the specification gives it other pods to 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -23,16 +22,28 @@ from .prometheus import build_prometheus
 
 PINS_KEY = "stores.json"
 _WORKLOADS = frozenset({"StatefulSet", "Deployment"})
-_MAJOR = re.compile(r"(?:^|/)postgres:v?(\d+)")
+#: On the database's StatefulSet: the major of Postgres that wrote the files of its volume.
+ANNOTATION_MAJOR = "tradingengine.io/postgres-major"
 
 
 class StorePin(Model):
-    """One store: its pod template, the ConfigMap that this mounts (none: empty), and the wishes that shaped it."""
+    """One store: its pod template, the ConfigMap that this mounts (none: empty), and the wishes that shaped it.
+
+    `major` is the Postgres that wrote the database's files; empty for other stores, and while nobody knows it.
+    """
 
     template: dict[str, Any]
     config: str = ""
     data: dict[str, str] = Field(default_factory=dict)
     asked: str = ""
+    major: str = ""
+
+
+class StoreSeen(NamedTuple):
+    """A store that runs: its images by container, and the major of Postgres that its StatefulSet says."""
+
+    images: Mapping[str, str]
+    major: str = ""
 
 
 class StorePins(Model):
@@ -64,6 +75,7 @@ def render_pins(ctx: EngineContext, manifests: Iterable[Manifest]) -> dict[str, 
             entry |= {"config": manifest["metadata"]["name"], "data": manifest["data"]}
     # What Prometheus scrapes is the specification's; of the others nothing may change by an edit of it.
     found.get("prometheus", {})["asked"] = digest({"edge": ctx.spec.edge.enabled})
+    found.get("database", {})["major"] = ctx.images.major_of_postgres()
     return {component: StorePin.model_validate(entry) for component, entry in found.items() if "template" in entry}
 
 
@@ -71,19 +83,20 @@ def keep_pins(
     ctx: EngineContext,
     known: StorePins | None,
     rendered: Mapping[str, StorePin],
-    live: Mapping[str, Mapping[str, str]],
+    live: Mapping[str, StoreSeen],
 ) -> StorePins:
-    """What stays pinned, and what is pinned now because it is new. `live` are images by component and container.
+    """What stays pinned, and what is pinned now because it is new. `live` are the stores that run, by component.
 
     When the pins are lost, what runs keeps its images: a volume is read by the server that wrote it.
     """
     stores = {}
     for component, fresh in rendered.items():
-        old = known.stores.get(component) if known is not None else None
+        old, seen = known.stores.get(component) if known is not None else None, live.get(component)
         if old is None:
-            stores[component] = _with_images(fresh, live.get(component, {}))
+            stores[component] = _as_it_runs(fresh, seen) if seen is not None else fresh
         elif old.asked == fresh.asked:
-            stores[component] = old
+            told = seen.major if seen is not None and fresh.major and not old.major else old.major
+            stores[component] = old if told == old.major else old.model_copy(update={"major": told})
         else:
             stores[component] = _with_images(fresh, images_of(old.template))
     base = known or StorePins(operator_version=ctx.operator_version)
@@ -97,6 +110,9 @@ def build_stores(rendered: Iterable[Manifest], pins: StorePins) -> list[Manifest
         pin = pins.stores.get(_component(manifest))
         if pin is not None and manifest["kind"] in _WORKLOADS:
             manifest = manifest | {"spec": manifest["spec"] | {"template": pin.template}}
+            if pin.major:
+                annotations = {ANNOTATION_MAJOR: pin.major}
+                manifest["metadata"] = manifest["metadata"] | {"annotations": annotations}
         elif pin is not None and manifest["kind"] == "ConfigMap":
             manifest = manifest | {"metadata": manifest["metadata"] | {"name": pin.config}, "data": pin.data}
         manifests.append(manifest)
@@ -140,17 +156,25 @@ def differing(pins: StorePins, rendered: Mapping[str, StorePin]) -> list[str]:
 
 def unreadable(pins: StorePins, rendered: Mapping[str, StorePin]) -> str:
     """Why an update can never run, empty when it may: a newer Postgres does not read an older one's files."""
-    if not {"database"} <= pins.stores.keys() & rendered.keys():
+    before, after = pins.stores.get("database"), rendered.get("database")
+    if before is None or after is None or not before.major or before.major == after.major:
         return ""
-    images = [" ".join(images_of(each["database"].template).values()) for each in (pins.stores, rendered)]
-    majors = [match.group(1) for image in images if (match := _MAJOR.search(image))]
-    if len(majors) == len(images) and majors[0] != majors[1]:
-        return f"Postgres {majors[1]} does not read the files of Postgres {majors[0]}"
-    return ""
+    return f"Postgres {after.major} does not read the files of Postgres {before.major}"
+
+
+def left_alone(pins: StorePins, rendered: Mapping[str, StorePin]) -> frozenset[str]:
+    """Components that no update replaces: a database of which nobody knows what Postgres wrote its files."""
+    before = pins.stores.get("database")
+    unknown = before is not None and "database" in rendered and not before.major
+    return frozenset({"database"} if unknown else ())
 
 
 def _component(manifest: Mapping[str, Any]) -> str:
     return str(manifest["metadata"]["labels"][names.LABEL_COMPONENT])
+
+
+def _as_it_runs(pin: StorePin, seen: StoreSeen) -> StorePin:
+    return _with_images(pin, seen.images).model_copy(update={"major": seen.major if pin.major else ""})
 
 
 def _with_images(pin: StorePin, images: Mapping[str, str]) -> StorePin:

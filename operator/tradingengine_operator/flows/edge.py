@@ -15,6 +15,8 @@ from enum import StrEnum
 
 DRAIN_SECONDS = 60.0
 RETRY_SECONDS = 300.0
+#: An edge of a deleted engine that does not answer is asked for so long.
+SILENT_SECONDS = 3.0
 POLL_SECONDS = 1.0
 UNREADY_POLL_SECONDS = 10.0
 
@@ -56,10 +58,14 @@ class EdgeObservation:
 
 @dataclass(frozen=True)
 class EdgeMemory:
-    """The attempt to drain that runs, and when the next one may begin, in ticks of a clock that never jumps."""
+    """The attempt to drain that runs, and when the next one may begin, in ticks of a clock that never jumps.
+
+    `silent_since`: since when the edge of a deleted engine has not answered.
+    """
 
     draining_since: float | None = None
     not_before: float | None = None
+    silent_since: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,26 @@ def edge_step(memory: EdgeMemory, seen: EdgeObservation, now: float) -> EdgeDeci
     if seen.stopped:
         return EdgeDecision(EdgeMemory(), (*_template(seen), Act.REPLACE_POD), POLL_SECONDS)
     return _drained(memory, seen, now, (*_template(seen), Act.REPLACE_POD))
+
+
+def closing_step(memory: EdgeMemory, seen: EdgeObservation, now: float) -> EdgeDecision:
+    """One look at the edge of a deleted engine: it is drained and goes, as one that is switched off.
+
+    But it is not waited for longer than one attempt takes, since it goes with its engine in any case; `postponed` then
+    says that it may have had something in flight. No `recheck`: there is nothing more to wait for.
+    """
+    if seen.terminating or not (seen.workload_exists or seen.pod_exists):
+        return EdgeDecision(EdgeMemory())
+    decision = edge_step(memory, replace(seen, leaving=True), now)
+    if Act.REMOVE in decision.acts:
+        return replace(decision, recheck=None)
+    if not seen.reachable:
+        since = memory.silent_since if memory.silent_since is not None else now
+        if now - since < SILENT_SECONDS:
+            return EdgeDecision(replace(memory, silent_since=since), recheck=POLL_SECONDS)
+    if decision.postponed:
+        return EdgeDecision(EdgeMemory(), postponed=True)
+    return decision
 
 
 def awaits_successor(seen: EdgeObservation) -> bool:

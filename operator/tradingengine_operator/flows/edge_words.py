@@ -71,6 +71,8 @@ class EdgeLook:
 class WordMemory:
     """Which run of the pod was heard, and since when there is no pod, or its pod refuses the token.
 
+    All moments are of a clock that nobody sets, and so is every `now` here.
+
     `untold_pod` (a uid) has told no state since `untold_since`, in one run or in several: a container that is started
     again and again does not begin the patience anew, and neither does a silence between refusals.
 

@@ -154,6 +154,12 @@ def life_of(pod: Mapping[str, Any]) -> Life:
     )
 
 
+def has_run(pod: Mapping[str, Any]) -> bool:
+    """Whether a container of the pod runs, or ever did."""
+    states = [(entry.get("state") or {}).keys() for entry in _containers(pod)]
+    return restarts_of(pod) > 0 or any({"running", "terminated"} & state for state in states)
+
+
 def _asked_to_end(metadata: Mapping[str, Any]) -> datetime:
     grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
     return parse_time(metadata["deletionTimestamp"]) - grace
@@ -221,7 +227,7 @@ def trouble_of(pod: Mapping[str, Any], now: datetime) -> Trouble | None:
 def _claim_is_new(pod: Mapping[str, Any], message: str, now: datetime) -> bool:
     """Whether the scheduler may only not have seen a new pod's claim yet, or its volume is still being made."""
     age = (now - parse_time(pod["metadata"]["creationTimestamp"])).total_seconds()
-    return "persistentvolumeclaim" in message.lower() and age < CLAIM_SECONDS
+    return "persistentvolumeclaim" in message.lower() and 0 <= age < CLAIM_SECONDS  # below: this clock was set back
 
 
 def first_trouble(pods: Iterable[Manifest], now: datetime) -> Trouble | None:

@@ -33,7 +33,7 @@ class Unresolved:
 class RouteIntent:
     """Where the route is to hang. `unresolved` keeps it from there; `yields` and `followed` are those of `attach`.
 
-    `readable` says whether Gateways may be looked up at all.
+    `readable` says whether Gateways may be looked up at all, `unread` why the last look at this one failed.
     """
 
     target: Target
@@ -41,3 +41,4 @@ class RouteIntent:
     yields: bool = False
     followed: bool = True
     readable: bool = True
+    unread: str = ""

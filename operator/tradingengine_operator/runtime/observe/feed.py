@@ -90,7 +90,7 @@ class Feed:
         except ApiError as error:
             refused = error.status in _REFUSALS
             if refused or missing:
-                self._forbid(kind, error.message)
+                self._forbid(kind, error.message, refused)
             return Listed.REFUSED if refused else Listed.FAILED
         changes = self.store.replace(kind, listing.items, listing.version)
         if missing:
@@ -105,9 +105,9 @@ class Feed:
         else:
             self._listener.child_event(kind.kind, change.manifest, gone=change.gone)
 
-    def _forbid(self, kind: kinds.Kind, why: str) -> None:
+    def _forbid(self, kind: kinds.Kind, why: str, refused: bool) -> None:
         self._metrics.unobserved.labels(self.namespace, kind.kind).set(1)
-        if self.store.forbid(kind, why):
+        if self.store.forbid(kind, why, refused=refused):
             logger.warning("namespace %s: %s cannot be listed, tried again: %s", self.namespace, kind.plural, why)
             self._listener.kind_event(self.namespace, kind.kind)
 

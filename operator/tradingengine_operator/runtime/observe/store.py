@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tradingengine_operator.builders import Manifest, names
+from tradingengine_operator.errors import UnreadError
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key, key_of, slim
 
@@ -43,6 +44,7 @@ class ObservedStore:
         #: Version of the newest list of each kind: what it lacked and is not newer is gone.
         self._listed: dict[str, int] = {}
         self._missing: dict[str, str] = dict.fromkeys(sorted(_OBSERVED_NAMES), NOT_LISTED)
+        self._refused: set[str] = set()
 
     def put(self, manifest: Manifest) -> bool:
         """Takes a state in; True when it is news: of an object that was not there, or newer than what was."""
@@ -86,13 +88,21 @@ class ObservedStore:
         self._listed[kind.kind] = max(version, self._listed.get(kind.kind, -1))
         self._gone = {key: gone for key, gone in self._gone.items() if key.kind != kind.kind or gone > version}
         self._missing.pop(kind.kind, None)
+        self._refused.discard(kind.kind)
         return changes
 
-    def forbid(self, kind: kinds.Kind, why: str) -> bool:
-        """A kind cannot be listed; True when that is news."""
+    def forbid(self, kind: kinds.Kind, why: str, *, refused: bool = True) -> bool:
+        """A kind cannot be listed; True when that is news. `refused` tells what may not be from what fails."""
         news = self._missing.get(kind.kind) != why
         self._missing[kind.kind] = why
+        (self._refused.add if refused else self._refused.discard)(kind.kind)
         return news
+
+    def require(self, kind: kinds.Kind) -> None:
+        """UnreadError with the reason when a kind was not listed, or no longer can be."""
+        why = self._missing.get(kind.kind)
+        if why is not None:
+            raise UnreadError(kind.plural, why, refused=kind.kind in self._refused)
 
     def rescale(self, kind: kinds.Kind, answer: Mapping[str, Any]) -> None:
         """Takes in the answer of `/scale`, which tells replicas and version, and nothing else of the object.
@@ -118,6 +128,10 @@ class ObservedStore:
     def engines(self) -> list[Manifest]:
         """All engines."""
         return [manifest for key, manifest in self._objects.items() if key.kind == kinds.ENGINE.kind]
+
+    def routes(self) -> list[Manifest]:
+        """The routes of all engines."""
+        return [manifest for key, manifest in self._objects.items() if key.kind == kinds.ROUTE.kind]
 
     def children(self, engine: str) -> Mapping[Key, Manifest]:
         """Children of an engine as they are now; what comes later does not change it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.builders.edge import build_edge
@@ -11,7 +12,15 @@ from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.clients.control import PodState
 from tradingengine_operator.errors import ControlError, TokenRefusedError
 from tradingengine_operator.flows.conditions import explain
-from tradingengine_operator.flows.edge import Act, EdgeMemory, EdgeObservation, awaits_successor, edge_step, refused
+from tradingengine_operator.flows.edge import (
+    Act,
+    EdgeMemory,
+    EdgeObservation,
+    awaits_successor,
+    closing_step,
+    edge_step,
+    refused,
+)
 from tradingengine_operator.flows.edge_words import (
     EdgeLook,
     Heard,
@@ -29,6 +38,7 @@ from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key
 from tradingengine_operator.runtime.parts.needs import workload_lacks
 from tradingengine_operator.runtime.parts.refusals import LOOK_SECONDS, refused_pod
+from tradingengine_operator.runtime.process.clock import MomentAge, SteadyClock
 from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import Findings
@@ -73,10 +83,13 @@ class EdgeRunner:
     def __init__(self) -> None:
         self._memory = EdgeMemory()
         self._words = WordMemory()
+        self._steady = SteadyClock()
+        self._run = MomentAge()
         self.view = EdgeView()
 
     async def run(self, p: Pass, stable: Placed | None, record: ReleaseRecord | None) -> Findings:
         """One look, and what follows from it; `record` is that of the stable release."""
+        _require(p, record)
         look = await _with_needs(p, await self._look(p, stable, record), record)
         decision = edge_step(self._memory, look.seen, p.tools.ticks())
         self._memory = decision.memory
@@ -98,6 +111,7 @@ class EdgeRunner:
         """Only looks, for an engine that is left alone. `reopen` takes a drain back: nothing is replaced now."""
         if not control_token(p):
             return Findings()  # without a token nobody can be asked, and what was said last stays
+        _require(p, record)
         look = await self._look(p, stable, record)
         if look.seen.draining and reopen:
             self._memory = EdgeMemory()
@@ -106,9 +120,38 @@ class EdgeRunner:
         self._tell_people(p, look, findings)
         return findings
 
+    async def close(self, p: Pass, stable: Placed | None) -> Findings:
+        """One look at the edge of a deleted engine, which is asked to close before it goes; what is done needs no more.
+
+        `recheck` is when to look again, None once there is nothing more to wait for.
+        """
+        p.children.require(kinds.POD, kinds.STATEFUL_SET)
+        look, findings = await self._look(p, stable, None), Findings()
+        decision = closing_step(self._memory, look.seen, p.tools.ticks())
+        self._memory = decision.memory
+        waits, told = (
+            decision.recheck is not None,
+            ("Stopping", "the engine is deleted; the edge is drained, then ends"),
+        )
+        if decision.postponed:
+            why = "had orders in flight for longer than a drain may take" if look.seen.reachable else "does not answer"
+            told = ("NotDrained", f"the engine is deleted, and its edge {why}: see at the broker what stands there")
+            await p.tools.announcer.announce(p.seen.engine, "EdgeNotDrained", told[1], warning=True)
+        with findings.attempt():
+            for act in decision.acts:
+                if act is Act.REMOVE:
+                    await _remove(
+                        p, look.pod, "EdgeDrained", "the engine is deleted; its edge has nothing in flight, and ends"
+                    )
+                else:
+                    await _tell(p, act, look.pod)
+        if waits or decision.acts or decision.postponed:
+            self.view = EdgeView("Stopping", look.seen.wanted, look.said)
+            findings.say("EdgeReady", "False", *told)
+        findings.look_again(decision.recheck)
+        return findings
+
     async def _look(self, p: Pass, stable: Placed | None, record: ReleaseRecord | None) -> _Look:
-        """UnreadError when pod, StatefulSet or record cannot be read: a pod that is not seen may be trading."""
-        p.children.require(kinds.POD, kinds.STATEFUL_SET, *((kinds.CONFIG_MAP,) if record is None else ()))
         pod, token = p.children.get(kinds.POD, names.edge_pod(p.ctx.name)), control_token(p)
         answer = await hear_state(p, pod, token) if pod is not None and pod_address(pod) and token else None
         said = answer if isinstance(answer, PodState) else None
@@ -116,18 +159,27 @@ class EdgeRunner:
 
     def _tell_people(self, p: Pass, look: _Look, findings: Findings, *, postponed: bool = False) -> None:
         """The EDGE column and the condition."""
-        now, pod, seen = p.seen.at, look.pod, look.seen
-        heard = _edge_look(p, look, postponed=postponed)
+        wall, tick, pod, seen = p.seen.at, p.tools.ticks(), look.pod, look.seen
+        now = self._steady.look(wall, tick)
+        heard = self._steadied(_edge_look(p, look, postponed=postponed), wall, now, tick)
         self._words = remember(self._words, heard, now)
         words = edge_words(self._words, heard, now)
         judged = seen.wanted is not None and not seen.leaving
-        trouble = (trouble_of(pod, now) if pod is not None else look.refused) if judged else None
+        trouble = (trouble_of(pod, wall) if pod is not None else look.refused) if judged else None
         if look.lacks:
             words = lacking(words, look.lacks[0].reason, look.lacks[0].message, look.lacks[0].mend)
         elif trouble is not None:
             words = with_trouble(words, trouble.reason, explain(trouble.message, trouble.mend))
         self.view = EdgeView(words.state, seen.wanted, look.said, look.lacks)
         findings.say("EdgeReady", words.status, words.reason, words.message)
+
+    def _steadied(self, heard: EdgeLook, wall: datetime, now: datetime, tick: float) -> EdgeLook:
+        """The look with the moments that others wrote down moved to where they lie on the steady clock (`now`)."""
+        if heard.life is None:
+            return heard
+        begun = now - timedelta(seconds=self._run.look(heard.life.begun, wall, tick))
+        moved = heard.heard_at + (begun - heard.life.begun) if heard.heard_at is not None else None
+        return replace(heard, life=replace(heard.life, begun=begun), heard_at=moved)
 
     async def _act(self, p: Pass, act: Act, record: ReleaseRecord | None, pod: Manifest | None) -> None:
         match act:
@@ -141,7 +193,9 @@ class EdgeRunner:
                     news = f"the edge changes to release {number}"
                     await p.tools.announcer.announce(p.seen.engine, "EdgeReplaced", news)
             case Act.REMOVE:
-                await _remove(p, pod)
+                claim = names.edge_journal(p.ctx.name)
+                news = f"the edge was switched off and ends; its journal stays in claim {claim}"
+                await _remove(p, pod, "EdgeStopped", news)
             case Act.DRAIN | Act.RESUME:
                 await _tell(p, act, pod)
 
@@ -172,13 +226,17 @@ async def _with_needs(p: Pass, look: _Look, record: ReleaseRecord | None) -> _Lo
     return replace(look, lacks=lacks, seen=replace(seen, lacks=bool(lacks)))
 
 
-async def _remove(p: Pass, pod: Manifest | None) -> None:
-    """Ends an edge that is switched off. Its claim stays: a StatefulSet never takes one along."""
+def _require(p: Pass, record: ReleaseRecord | None) -> None:
+    """UnreadError when pod, StatefulSet or record cannot be read: a pod that is not seen may be trading."""
+    p.children.require(kinds.POD, kinds.STATEFUL_SET, *((kinds.CONFIG_MAP,) if record is None else ()))
+
+
+async def _remove(p: Pass, pod: Manifest | None, reason: str, news: str) -> None:
+    """Ends an edge that has nothing in flight. Its claim stays: a StatefulSet never takes one along."""
     workload = p.children.get(kinds.STATEFUL_SET, names.edge(p.ctx.name))
     if workload is not None:
         await p.writer.delete(kinds.STATEFUL_SET, workload)
-        news = f"the edge was switched off and ends; its journal stays in claim {names.edge_journal(p.ctx.name)}"
-        await p.tools.announcer.announce(p.seen.engine, "EdgeStopped", news)
+        await p.tools.announcer.announce(p.seen.engine, reason, news)
     if pod is not None and not pod["metadata"].get("deletionTimestamp"):
         await p.writer.delete(kinds.POD, pod)
 

@@ -39,7 +39,7 @@ from tradingengine_operator.flows.rotation import (
 from tradingengine_operator.flows.state import parse_time
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key, key_of
-from tradingengine_operator.plan.ownership import require_ours
+from tradingengine_operator.plan.ownership import beside_theirs, require_ours
 from tradingengine_operator.plan.prune import job_outcome
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import Findings
@@ -110,7 +110,7 @@ async def _write_wish(p: Pass, store: Store, turn: Turn, wish: str, known: Manif
     What is known of it may be ten minutes old, so it is read anew before it is written to. A newer wish stands as it
     is, beside the login in force, and is followed when this change is done.
     """
-    manifest = build_wish(p.ctx, store, turn.access, wish)
+    manifest = beside_theirs(build_wish(p.ctx, store, turn.access, wish), known)
     if known is not None and _same(known, manifest) and p.tools.applier.holds(manifest, known):
         return
     found = await p.tools.secrets.read(p.namespace, p.ctx.uid, manifest["metadata"]["name"])
@@ -128,7 +128,7 @@ async def _write_wish(p: Pass, store: Store, turn: Turn, wish: str, known: Manif
 
 
 def require_secret(p: Pass, name: str, component: names.Component, observed: Manifest | None) -> None:
-    """Raises unless a Secret is ours, or a person's without labels of anybody, as one that is restored by hand.
+    """Raises unless a Secret is ours, or given to this engine, as one that is restored by hand or from a repository.
 
     It is asked for before the values are used. NameTakenError and ChildLeavingError as for other children.
     """
@@ -137,7 +137,7 @@ def require_secret(p: Pass, name: str, component: names.Component, observed: Man
     metadata = p.ctx.metadata(name, component)
     try:
         wanted = {"apiVersion": kinds.SECRET.api_version, "kind": kinds.SECRET.kind, "metadata": metadata}
-        require_ours(observed, wanted, unlabelled=True)
+        require_ours(observed, wanted, given=True)
     except (NameTakenError, ChildLeavingError):
         p.tools.secrets.forget(p.ctx.uid)  # the next pass sees at once that it went
         raise
@@ -148,6 +148,7 @@ async def write_secret(p: Pass, manifest: Manifest, observed: Manifest | None, *
 
     With a resource version `only_over`, ConflictError when somebody wrote to it since.
     """
+    manifest = beside_theirs(manifest, observed)
     if observed is not None and not _same(observed, manifest):
         p.tools.applier.forget(p.namespace, key_of(manifest))
     applied, _ = await p.tools.applier.ensure(manifest, observed, only_over=only_over)

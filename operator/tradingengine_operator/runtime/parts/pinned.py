@@ -7,12 +7,15 @@ from collections.abc import Mapping
 
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.builders.pinned import (
+    ANNOTATION_MAJOR,
     StorePin,
     StorePins,
+    StoreSeen,
     build_pins,
     differing,
     images_of,
     keep_pins,
+    left_alone,
     parse_pins,
     unreadable,
 )
@@ -23,11 +26,12 @@ from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.reconcile.children import Children
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import Findings
-from tradingengine_operator.runtime.release.turns import STORES_UPDATING
+from tradingengine_operator.runtime.release.turns import STORES_UPDATING, TURN_SECONDS
 
 #: A person sets it to a new id to have the stores replaced by what this operator makes of them.
 ANNOTATION_UPDATE = "tradingengine.io/update-stores"
-WAIT_SECONDS, UPDATE_SECONDS = 15.0, 5.0
+#: Stores that are being replaced are looked at so often; seconds.
+UPDATE_SECONDS = 5.0
 MOST_ID = 64
 logger = logging.getLogger(__name__)
 
@@ -37,7 +41,7 @@ async def pinned_stores(p: Pass, findings: Findings) -> StorePins:
     known = _read(p.children)
     rendered = p.desired.pins
     asked = str((p.seen.engine["metadata"].get("annotations") or {}).get(ANNOTATION_UPDATE) or "")[:MOST_ID]
-    pins = keep_pins(p.ctx, known, rendered, _live_images(p.children))
+    pins = keep_pins(p.ctx, known, rendered, _live(p.children))
     if known is None:
         pins = pins.model_copy(update={"update": asked})  # what is made now is new
     elif asked and asked != known.update:
@@ -69,17 +73,27 @@ async def _update(
     waits = waits or await p.tools.turns.ask((p.namespace, p.ctx.name), releases=False)
     if waits:
         findings.progress = ("StoresUpdateWaits", f"update {asked} of the stores waits: {waits}")
-        findings.look_again(WAIT_SECONDS)
+        findings.look_again(TURN_SECONDS)
         return pins
-    changes = differing(pins, rendered)
+    kept = left_alone(pins, rendered)
+    stores = {name: pins.stores[name] if name in kept else fresh for name, fresh in rendered.items()}
+    changes = differing(pins, stores)
     words = f"update {asked} of the stores: {', '.join(changes)}" if changes else f"update {asked}: nothing changes"
+    words = f"{words}. {_unknown_major(p)}" if kept else words
     await p.tools.announcer.announce(p.seen.engine, "StoresUpdate", words)
     if changes:
         findings.progress = (STORES_UPDATING, words)
         findings.look_again(UPDATE_SECONDS)
-    return StorePins(
-        operator_version=p.ctx.operator_version, update=asked, updating=bool(changes), stores=dict(rendered)
-    )
+    return StorePins(operator_version=p.ctx.operator_version, update=asked, updating=bool(changes), stores=stores)
+
+
+def _unknown_major(p: Pass) -> str:
+    """Why a database is left alone, and how a person tells what has to be known."""
+    name = names.database(p.ctx.name)
+    message = f"the database is left as it is, since {ANNOTATION_MAJOR} of StatefulSet {name} does not say which"
+    read = f"kubectl -n {p.namespace} exec {name}-0 -- sh -c 'cat $PGDATA/PG_VERSION'"
+    say = f"kubectl -n {p.namespace} annotate statefulset {name} {ANNOTATION_MAJOR}=<that number>"
+    return explain(f"{message} Postgres wrote its files", f"read it by `{read}`, say it by `{say}`, then ask anew")
 
 
 def _refused(asked: str, problem: str) -> str:
@@ -101,11 +115,13 @@ async def _watch(p: Pass, findings: Findings, pins: StorePins) -> StorePins:
 
 def _tell_pending(p: Pass, findings: Findings, pins: StorePins, rendered: Mapping[str, StorePin]) -> None:
     """Names what an update would change; until a person asks, the stores run as they were made."""
-    changes = differing(pins, rendered)
-    if changes:
+    kept = left_alone(pins, rendered)
+    changes = differing(pins, {name: pin for name, pin in rendered.items() if name not in kept})
+    if changes or kept:
         command = f"kubectl -n {p.namespace} annotate te {p.ctx.name} {ANNOTATION_UPDATE}=<a new id> --overwrite"
         words = f"this operator would make {', '.join(changes)} anew, which restarts them"
-        findings.progress = ("Settled", explain(words, f"when that suits, `{command}`"))
+        said = [explain(words, f"when that suits, `{command}`")] if changes else []
+        findings.progress = ("Settled", ". ".join([*said, *([_unknown_major(p)] if kept else [])]))
 
 
 def _read(children: Children) -> StorePins | None:
@@ -124,11 +140,14 @@ def _workload(children: Children, component: str) -> Manifest | None:
     return next(found, None)
 
 
-def _live_images(children: Children) -> dict[str, dict[str, str]]:
-    """Images of the stores that run, by component and container."""
+def _live(children: Children) -> dict[str, StoreSeen]:
+    """The stores that run, by component."""
     workloads = {component: _workload(children, component) for component in ("database", "cache", "prometheus")}
     return {
-        component: images_of(workload["spec"]["template"])
+        component: StoreSeen(
+            images_of(workload["spec"]["template"]),
+            str((workload["metadata"].get("annotations") or {}).get(ANNOTATION_MAJOR) or ""),
+        )
         for component, workload in workloads.items()
         if workload is not None
     }

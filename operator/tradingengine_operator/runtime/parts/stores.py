@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from tradingengine_operator.api import ConditionType
@@ -18,6 +16,7 @@ from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.addresses import addresses_of
 from tradingengine_operator.runtime.parts.pinned import pinned_stores
 from tradingengine_operator.runtime.parts.refusals import LOOK_SECONDS, refused_pod
+from tradingengine_operator.runtime.process.clock import Ticks
 from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
@@ -33,14 +32,14 @@ PATIENCE_SECONDS = 180.0
 
 @dataclass
 class Reached:
-    """When a managed server was last reached, by host and port; monotonic seconds.
+    """When a managed server was last reached, by host and port; ticks, as `asked`.
 
     `refused` are the pods whose address is refused, by store, as they said at `asked`.
     """
 
     at: dict[tuple[str, int], float] = field(default_factory=dict)
     refused: dict[str, list[str]] = field(default_factory=dict)
-    asked: datetime | None = None
+    asked: float | None = None
 
 
 async def ensure_foundation(p: Pass, reached: Reached) -> Findings:
@@ -67,7 +66,7 @@ async def _store_condition(
 ) -> None:
     if store.type == "managed":
         uri = p.seen.secrets.get(store.managed.secret_name, {}).get(store.managed.key, "")
-        await _managed_condition(findings, reached, condition, component, uri)
+        await _managed_condition(findings, reached, condition, component, uri, p.tools.ticks)
         if findings.said(condition) == "True":
             _refused_condition(p, findings, reached, condition, component, store.managed.secret_name)
         return
@@ -94,12 +93,13 @@ async def _store_condition(
 
 async def _ask_pods(p: Pass, reached: Reached) -> None:
     """Asks ready pods, ten seconds apart, whether the stores let them in: only who logs in knows that."""
-    if reached.asked is not None and 0 <= (p.seen.at - reached.asked).total_seconds() < WAIT_SECONDS:
+    now = p.tools.ticks()
+    if reached.asked is not None and now - reached.asked < WAIT_SECONDS:
         return
     token = p.seen.secrets.get(names.control_secret(p.ctx.name), {}).get("token", "")
     pods = [pod for web in names.SLOT_COMPONENTS for pod in of_component(p.children.pods, web) if is_ready(pod)]
     answers = await asyncio.gather(*(_refusals(p, pod, token) for pod in pods))
-    reached.asked = p.seen.at
+    reached.asked = now
     reached.refused = {}
     for pod, stores in zip(pods, answers, strict=True):
         for store in stores:
@@ -140,7 +140,7 @@ def _waited(p: Pass, condition: ConditionType) -> float:
 
 
 async def _managed_condition(
-    findings: Findings, reached: Reached, condition: ConditionType, component: str, uri: str
+    findings: Findings, reached: Reached, condition: ConditionType, component: str, uri: str, ticks: Ticks
 ) -> None:
     """A connection to the port of one of its hosts says enough: the programs themselves find out about the rest."""
     try:
@@ -154,11 +154,11 @@ async def _managed_condition(
         return
     problems = []
     for address in addresses:
-        if time.monotonic() - reached.at.get(address, -REACHED_SECONDS) < REACHED_SECONDS:
+        if ticks() - reached.at.get(address, -REACHED_SECONDS) < REACHED_SECONDS:
             break
         problem = await _connect(*address)
         if not problem:
-            reached.at[address] = time.monotonic()
+            reached.at[address] = ticks()
             break
         problems.append(f"{address.host}:{address.port} cannot be reached: {problem}")
     else:

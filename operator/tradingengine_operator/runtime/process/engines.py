@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tradingengine_operator.builders import Manifest
+from tradingengine_operator.flows.edge import DRAIN_SECONDS
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.observe.store import engine_of
 from tradingengine_operator.runtime.observe.watch import first_of
@@ -26,6 +27,8 @@ from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
 #: A pass that lasts longer than this hangs, since it has a bound of its own below.
 STUCK_SECONDS = 180.0
 STOP_SECONDS = 30.0
+#: The edge of a deleted engine is given so long to have nothing in flight, whatever the API server does.
+CLOSE_SECONDS = DRAIN_SECONDS + 15.0
 #: First passes of engines that are seen at the same moment begin within so many seconds.
 STAMPEDE_SECONDS = 0.5
 logger = logging.getLogger(__name__)
@@ -61,7 +64,7 @@ class Engines:
             await task
 
     async def delete(self, engine: Manifest) -> None:
-        """Ends an engine: its loop first, so that nothing is made again, then its data by policy."""
+        """Ends an engine: its loop first, so that nothing is made again, then its edge, then its data by policy."""
         metadata = engine["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
         member = self._members.get((namespace, name))
@@ -69,7 +72,9 @@ class Engines:
             member.loop.wake()
             async with asyncio.timeout(STOP_SECONDS):
                 await member.ended.wait()
-        await EngineReconciler(self._tools, namespace, name).mark_deleting(engine)
+        reconciler = EngineReconciler(self._tools, namespace, name)
+        await reconciler.mark_deleting(engine)
+        await _close_edge(reconciler, engine)
         await apply_deletion_policy(self._tools.client, engine)
         if (namespace, name) not in self._members:
             self._forget(namespace, name)
@@ -182,6 +187,15 @@ class Engines:
             self._tasks.discard(task)
         else:
             self._stopped.set()  # `run` raises it
+
+
+async def _close_edge(reconciler: EngineReconciler, engine: Manifest) -> None:
+    """Looks at the edge of a deleted engine until there is nothing more to wait for."""
+    end = time.monotonic() + CLOSE_SECONDS
+    pause = await reconciler.close_edge(engine)
+    while pause is not None and time.monotonic() < end:
+        await asyncio.sleep(pause)
+        pause = await reconciler.close_edge(engine)
 
 
 class PassWatch:

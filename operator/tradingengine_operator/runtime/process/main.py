@@ -89,10 +89,10 @@ async def tool_box(
             pages=PageClient(session),
             announcer=Announcer(client, os.environ.get("POD_NAME", "local")),
             metrics=metrics,
-            turns=Turns(client, options.namespaces),
+            turns=Turns(reader, options.namespaces),
             images=options.images,
             operator_version=options.operator_version,
-            hosts=HostBook(options.namespaces),
+            hosts=HostBook(options.namespaces, reader),
             cluster_role=options.cluster_role,
         )
 

@@ -56,9 +56,14 @@ def release_healthy(p: Pass, state: ReleaseState, view: ReleaseView | None) -> l
         return [Said("ReleaseHealthy", "False", trouble.reason, explain(trouble.message, trouble.mend))]
     if view is None:
         return []
-    if state.candidate is not None:
-        return [_candidate(p, state.candidate, view)]
-    return [_serving(p, state.stable, view)] if state.stable is not None else []
+    said = _candidate(p, state.candidate, view) if state.candidate is not None else None
+    if said is None and state.stable is not None:
+        said = _serving(p, state.stable, view)
+    blind = _judge_trouble(p)
+    if said is None or said.status == "False" or blind is None:
+        return [said] if said is not None else []
+    message = f"no release can be judged: {blind.message}"
+    return [Said("ReleaseHealthy", "False", blind.reason, explain(message, blind.mend))]
 
 
 def _candidate(p: Pass, candidate: Candidate, view: ReleaseView) -> Said:
@@ -102,6 +107,10 @@ def references(view: ReleaseView, lacks: Sequence[Missing], conditions: Conditio
         found.setdefault(conditions.message("SecretsReady"), conditions.reason("SecretsReady"))
     if found:
         return Said("ReferencesResolved", "False", next(iter(found.values())), ". ".join(found))
+    if view.intent.unread:
+        words = f"Gateway {view.intent.target.gateway} cannot be read now: {view.intent.unread}"
+        mend = "see why the API server does not answer; what was known of it counts meanwhile"
+        return Said("ReferencesResolved", "Unknown", "GatewayUnread", explain(words, mend))
     skipped = "Gateways, nodes and StorageClasses are not looked up, since the chart's ClusterRole is off"
     return Said("ReferencesResolved", "True", "Resolved", "" if view.intent.readable else skipped)
 
@@ -183,6 +192,15 @@ def _trouble_of(p: Pass, placed: Placed | Candidate) -> Trouble | None:
     known = p.children.knows(kinds.DEPLOYMENT)
     own = deployments_of(p, placed.slot).values() if known else ()
     return slot_trouble(own, pods, p.seen.at)
+
+
+def _judge_trouble(p: Pass) -> Trouble | None:
+    """What keeps the Prometheus that judges releases from running, None for one that is not the engine's own."""
+    if p.ctx.spec.monitoring.prometheus or not p.children.knows(kinds.DEPLOYMENT):
+        return None
+    own = p.children.get(kinds.DEPLOYMENT, names.prometheus(p.ctx.name))
+    pods = of_component(p.children.pods, "prometheus")
+    return slot_trouble([own] if own is not None else [], pods, p.seen.at)
 
 
 def _route_waits(view: ReleaseView) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,7 +18,7 @@ from tradingengine_operator.flows.state import INITIAL, ReleaseState, parse_time
 from tradingengine_operator.plan.desired import Desired
 from tradingengine_operator.runtime.observe.reader import Reader
 from tradingengine_operator.runtime.observe.secrets import SecretReader
-from tradingengine_operator.runtime.process.clock import Clock, utc_now
+from tradingengine_operator.runtime.process.clock import Clock, Ticks, monotonic, utc_now
 from tradingengine_operator.runtime.process.events import Announcer
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 from tradingengine_operator.runtime.release.hosts import HostBook
@@ -51,8 +50,7 @@ class Tools:
     #: Whether the operator has the chart's ClusterRole.
     cluster_role: bool = True
     clock: Clock = utc_now
-    #: Seconds of a clock that never jumps.
-    ticks: Callable[[], float] = time.monotonic
+    ticks: Ticks = monotonic
 
 
 @dataclass(frozen=True)

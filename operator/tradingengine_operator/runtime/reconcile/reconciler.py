@@ -11,7 +11,7 @@ from typing import Any
 from tradingengine_operator.api import TradingEngineSpec
 from tradingengine_operator.builders import EngineContext, Manifest, names
 from tradingengine_operator.builders.store_access import STORES
-from tradingengine_operator.errors import ApiServerSlowError, LeaseLostError, OperatorError
+from tradingengine_operator.errors import ApiError, ApiServerSlowError, LeaseLostError, OperatorError
 from tradingengine_operator.flows.rotation import StageTime
 from tradingengine_operator.flows.state import Placed
 from tradingengine_operator.plan import kinds
@@ -37,6 +37,8 @@ from .status_writer import STANDS_ON, StatusWriter
 
 #: While a release is judged, the parts that it stands on get no more time than this in a pass.
 FOUNDATION_SECONDS = 5.0
+#: After an API server that did not answer, the edge of a deleted engine is looked at again so soon.
+CLOSE_AGAIN = 1.0
 logger = logging.getLogger(__name__)
 
 
@@ -80,13 +82,38 @@ class EngineReconciler:
         except OperatorError as error:
             logger.warning("phase Deleting was not written: %s", type(error).__name__)
 
+    async def close_edge(self, engine: Manifest) -> float | None:
+        """One look at the edge of a deleted engine, which is asked to close before it goes with the rest.
+
+        Seconds until the next look, None when there is nothing more to wait for; what cannot be asked holds nothing up.
+        """
+        try:
+            p, status, _ = await self._begin(engine, deleting=True)
+            p = await self._with_token(p)
+            findings = await self._edge.close(p, status.state.stable)
+        except LeaseLostError:
+            raise
+        except OperatorError as error:
+            where = f"{self._namespace}/{self._name}"
+            logger.warning("edge of %s, which is deleted, was not asked to close: %s", where, error.message)
+            return CLOSE_AGAIN if isinstance(error, ApiError) and error.transient else None
+        status.take(findings)
+        status.edge = self._edge.view
+        if findings.conditions:
+            with Findings().attempt():
+                await status.write(complete=False)
+        return findings.recheck
+
     async def _reconcile(self) -> Outcome:
         engine = await self._tools.reader.engine(self._namespace, self._name)
         if engine is None or engine["metadata"].get("deletionTimestamp"):
             return Outcome(gone=True)
+        unread = self._tools.reader.unread(self._namespace)
         p, status, asked = await self._begin(engine)
-        if asked.spec is None:
-            return await self._judge_alone(p, status)
+        if unread is not None:
+            status.take(Findings(failure=unread))
+        if asked.spec is None or (unread is not None and not asked.paused):
+            return await self._judge_alone(p, status, asked.spec)
         if asked.paused:
             await self._watch(p, status, reopen=True)
             await status.write(complete=False)
@@ -94,16 +121,20 @@ class EngineReconciler:
         found = await self._work(p, status, valid=not asked.problem) if status.failure is None else Findings()
         return await self._finish(p, status, found, valid=not asked.problem)
 
-    async def _judge_alone(self, p: Pass, status: StatusWriter) -> Outcome:
-        """No specification is understood. What serves stays as it is; a release that is under way is judged on."""
+    async def _judge_alone(self, p: Pass, status: StatusWriter, spec: TradingEngineSpec | None) -> Outcome:
+        """What is asked for is not known: no specification is understood, or the engine cannot be read any more.
+
+        What serves stays as it is; a release that is under way is judged on, by `spec` as it was last known.
+        """
         state, found = status.state, Findings()
-        candidate = state.candidate
-        record = self._releases.record_of(p.children, Placed(candidate.slot, candidate.release)) if candidate else None
-        spec = stand_in(record, p.children) if record is not None and p.children.knows(*JUDGED_BY) else None
-        if candidate is not None and spec is not None:
-            ctx = replace(p.ctx, spec=spec)
-            desired = Desired(ctx, candidate.template_hash, candidate.requested)
-            alone = replace(p, ctx=ctx, desired=desired)
+        moving = state.candidate or (state.retiring if carries_weight(state) else None)
+        if moving is not None and spec is None:
+            record = self._releases.record_of(p.children, Placed(moving.slot, moving.release))
+            spec = stand_in(record, p.children) if record is not None and p.children.knows(*JUDGED_BY) else None
+        if moving is not None and spec is not None:
+            ctx, candidate = replace(p.ctx, spec=spec), state.candidate
+            known = (candidate.template_hash, candidate.requested) if candidate else (state.stable_hash, "")
+            alone = replace(p, ctx=ctx, desired=Desired(ctx, *known))
             status.follow(alone)
             await self._turn(status, found, self._releases.run(alone, status, may_start=False, alone=True))
         return await self._finish(p, status, found, valid=False)
@@ -184,16 +215,19 @@ class EngineReconciler:
 
     async def _watch(self, p: Pass, status: StatusWriter, *, reopen: bool) -> None:
         """Only looks at an engine that is left alone, so that its status shows what is."""
-        with Findings().attempt():
-            known = await known_secrets(self._tools.client, self._namespace, self._name, self._secrets)
-            self._secrets = known
-            p = replace(p, seen=replace(p.seen, secrets=known))
-        found = Findings()
+        p, found = await self._with_token(p), Findings()
         await self._turn(status, found, self._releases.watch(p, status))
         stable = status.state.stable
         edge = self._edge.watch(p, stable, self._releases.record_of(p.children, stable), reopen=reopen)
         await self._turn(status, found, edge)
         status.edge = self._edge.view
+
+    async def _with_token(self, p: Pass) -> Pass:
+        """The pass with what is needed to ask pods, if that can be read."""
+        with Findings().attempt():
+            known = await known_secrets(self._tools.client, self._namespace, self._name, self._secrets)
+            self._secrets = known
+        return replace(p, seen=replace(p.seen, secrets=self._secrets))
 
     async def _prune(self, p: Pass, kept: Collection[Key]) -> Findings:
         """Deletes what nobody asks for any more. A kind that cannot be read is said, also when nobody needed it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from tradingengine_operator.api import TradingEngineSpec
 from tradingengine_operator.builders import Manifest, names
@@ -24,6 +24,7 @@ from tradingengine_operator.plan.attachment import (
 )
 from tradingengine_operator.plan.hosts import Claim, Place, places_of
 from tradingengine_operator.plan.routes import PENDING, RouteObservation, read_route
+from tradingengine_operator.runtime.process.clock import MomentAge
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import Findings
 
@@ -34,7 +35,7 @@ LOOK_EVERY = 240.0
 #: One that is missing or silent, this often at most.
 LOOK_AGAIN = 2.0
 #: Times of writes are kept in whole seconds.
-CLOCK_GRAIN = timedelta(seconds=1)
+CLOCK_GRAIN = 1.0
 _WAITING = frozenset({"GatewaySilent", PENDING})
 logger = logging.getLogger(__name__)
 
@@ -47,22 +48,27 @@ class RouteWatch:
         self._looked: float | None = None
         self._found: Unresolved | None = None
         self._readable = True
-        self._answered = True
+        self._unread = ""
+        self._written = MomentAge()
 
     async def look(self, p: Pass, findings: Findings, *, bound: float | None = None) -> RouteIntent:
         """What the specification asks for, and whether it can be followed now.
 
-        With a `bound` no question to the API server takes more seconds than that, and one without an answer fails
-        nothing: what was known of the Gateway and of other engines' hosts goes on to count.
+        A question without an answer fails nothing: what was known of the Gateway and of other engines' hosts goes on to
+        count, and what hangs elsewhere is not moved meanwhile. With a `bound` none takes more seconds than that.
         """
         target, route = target_of(p.ctx.spec), p.children.route
         found = await self._gateway(p, target, bound)
         taken, yields = await _taken(p, target, bound)
-        pause = timedelta(seconds=2 * p.ctx.spec.gateway.throttle_seconds) + CLOCK_GRAIN
-        left = pause - (p.tools.clock() - last_write(route)) if route is not None else timedelta(0)
-        if route is not None and left > timedelta(0) and len(gateways_of(route)) + len(hosts_of(route)) > 2:
-            findings.look_again(left.total_seconds())
-        return RouteIntent(target, found or taken, yields, left <= timedelta(0), self._readable)
+        pause = 2 * p.ctx.spec.gateway.throttle_seconds + CLOCK_GRAIN
+        left = pause - self._age(p, route) if route is not None else 0.0
+        if route is not None and left > 0 and len(gateways_of(route)) + len(hosts_of(route)) > 2:
+            findings.look_again(left)
+        if self._unread:
+            findings.look_again(LOOK_AGAIN)
+        if found is None and self._unread and not _hangs_there(route, target):
+            found = _not_read(target, self._unread, route)
+        return RouteIntent(target, found or taken, yields, left <= 0, self._readable, self._unread)
 
     def explain(self, p: Pass, seen: RouteObservation, intent: RouteIntent, findings: Findings) -> RouteObservation:
         """The observation with the reason of what is unresolved, or of the Gateway's silence."""
@@ -70,7 +76,7 @@ class RouteWatch:
             return replace(seen, reason=intent.unresolved.reason, message=intent.unresolved.message)
         if p.children.route is None or seen.reason not in _WAITING:
             return seen
-        left = SILENT_SECONDS - (p.tools.clock() - last_write(p.children.route)).total_seconds()
+        left = SILENT_SECONDS - self._age(p, p.children.route)
         if left > 0:
             findings.look_again(left)
         return replace(seen, reason=PENDING if left > 0 else "GatewaySilent")
@@ -78,7 +84,7 @@ class RouteWatch:
     async def _gateway(self, p: Pass, target: Target, bound: float | None) -> Unresolved | None:
         """What is wrong with the Gateway, as just looked up or as known."""
         silent = observe_route(p).reason in _WAITING
-        every = LOOK_AGAIN if silent or self._found is not None or not self._answered else LOOK_EVERY
+        every = LOOK_AGAIN if silent or self._found is not None or self._unread else LOOK_EVERY
         now = p.tools.ticks()
         if target == self._target and self._looked is not None and now - self._looked < every:
             return self._found
@@ -87,15 +93,18 @@ class RouteWatch:
         try:
             async with asyncio.timeout(bound):
                 self._found = await self._judge(p, target)
-            self._answered = True
+            self._unread = ""
         except (ApiError, TimeoutError) as error:
-            if bound is None:
-                raise
-            if self._answered:
-                logger.warning("Gateway %s is not known now: %s", target.gateway, str(error) or "no answer in time")
-            self._answered = False
+            why = str(error) or "no answer in time"
+            if not self._unread:
+                logger.warning("Gateway %s is not known now: %s", target.gateway, why)
+            self._unread = why
         self._target, self._looked = target, now
         return self._found
+
+    def _age(self, p: Pass, route: Manifest) -> float:
+        """Seconds since we last changed the route."""
+        return self._written.look(last_write(route), p.tools.clock(), p.tools.ticks())
 
     async def _judge(self, p: Pass, target: Target) -> Unresolved | None:
         """What is wrong with the Gateway as it is now."""
@@ -137,7 +146,7 @@ async def _knows_routes(p: Pass) -> bool:
     if p.children.route is not None:
         return True
     try:
-        await p.tools.client.list_all(kinds.ROUTE, p.namespace)
+        await p.tools.reader.routes(p.namespace)
     except NotFoundError:
         return False
     return True
@@ -171,6 +180,16 @@ def _host_taken(target: Target, rival: Claim, place: Place) -> Unresolved:
     else:
         mend = "change spec.host first and spec.gateway after it: while both change, the route carries old and new"
     return Unresolved("HostTaken", "spec.host", message, mend)
+
+
+def _hangs_there(route: Manifest | None, target: Target) -> bool:
+    """Whether the route has what is asked for already, so that nothing is to be moved."""
+    return route is not None and target.gateway in gateways_of(route) and target.host in hosts_of(route)
+
+
+def _not_read(target: Target, why: str, route: Manifest | None) -> Unresolved:
+    message = f"Gateway {target.gateway} cannot be read now: {why}{_on(route)}"
+    return Unresolved("GatewayUnread", "spec.gateway", message, "see why the API server does not answer")
 
 
 def _missing(target: Target, route: Manifest | None) -> Unresolved:

@@ -1,4 +1,7 @@
-"""All engines' hosts in the watched namespaces: listed once, then kept by events and by every pass."""
+"""All engines' hosts in the watched namespaces: read from what is observed, then kept by events and by every pass.
+
+Only a namespace that the watches have not listed yet, as after the start, is listed here.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
+from tradingengine_operator.builders import Manifest
 from tradingengine_operator.clients.kubernetes import KubernetesClient
-from tradingengine_operator.errors import ApiError
+from tradingengine_operator.errors import ApiError, UnreadError
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.hosts import Claim, Place, engine_of, held_places, rival_of, wanted_place
 
-#: A namespace is listed this often, in case an event was missed; one that did not answer is asked again sooner.
+#: A namespace is read this often, in case an event was missed; one that is not observed, or did not answer, sooner.
 LIST_EVERY, LIST_AGAIN = 600.0, 30.0
 #: A rival is looked up by name this often before it is believed.
 VERIFY_EVERY = 10.0
@@ -22,11 +26,24 @@ EngineKey = tuple[str, str]
 logger = logging.getLogger(__name__)
 
 
+class Reads(Protocol):
+    """Who knows engines and routes of a namespace; ApiError or UnreadError when they are not known."""
+
+    async def engines(self, namespace: str) -> list[Manifest]:
+        """All engines."""
+        ...
+
+    async def routes(self, namespace: str) -> list[Manifest]:
+        """The routes of all engines."""
+        ...
+
+
 class HostBook:
     """Who asks for which host, and whose route has it; of namespaces that cannot be read nothing is known."""
 
-    def __init__(self, namespaces: Iterable[str] = ()) -> None:
+    def __init__(self, namespaces: Iterable[str] = (), reader: Reads | None = None) -> None:
         self._namespaces = frozenset(namespaces)
+        self._reader = reader
         self._engines: dict[EngineKey, Claim] = {}
         self._routes: dict[EngineKey, frozenset[Place]] = {}
         self._due: dict[str, float] = {}
@@ -72,7 +89,7 @@ class HostBook:
                 return found
 
     async def _list(self, client: KubernetesClient, own: str, now: float, bound: float | None) -> None:
-        """Lists the namespaces that are due, beside each other."""
+        """Reads the namespaces that are due, beside each other."""
         due = [name for name in sorted({own, *self._namespaces}) if now >= self._due.get(name, now)]
         await asyncio.gather(*(self._list_one(client, name, now, bound) for name in due))
 
@@ -80,8 +97,7 @@ class HostBook:
         self._due[namespace] = now + LIST_EVERY
         try:
             async with asyncio.timeout(bound):
-                engines = await client.list_all(kinds.ENGINE, namespace)
-                routes = await client.list_all(kinds.ROUTE, namespace)
+                engines, routes = await self._read(client, namespace, now)
         except (ApiError, TimeoutError) as error:
             # Told elsewhere: here it only means that nobody there can be a rival that is seen.
             why = error.reason if isinstance(error, ApiError) else "no answer in time"
@@ -94,6 +110,16 @@ class HostBook:
             self.saw_engine(engine)
         for route in routes:
             self.saw_route(route)
+
+    async def _read(
+        self, client: KubernetesClient, namespace: str, now: float
+    ) -> tuple[list[Manifest], list[Manifest]]:
+        if self._reader is not None:
+            try:
+                return await self._reader.engines(namespace), await self._reader.routes(namespace)
+            except UnreadError:
+                self._due[namespace] = now + LIST_AGAIN
+        return await client.list_all(kinds.ENGINE, namespace), await client.list_all(kinds.ROUTE, namespace)
 
     def _forget(self, namespace: str, engines: Iterable[Seen], routes: Iterable[Seen]) -> None:
         there = {entry["metadata"]["name"] for entry in engines}

@@ -15,10 +15,10 @@ from tradingengine_operator.builders.release import (
 )
 from tradingengine_operator.errors import ConflictError, RecordError
 from tradingengine_operator.flows.actions import WriteRecord
-from tradingengine_operator.flows.pod_observation import labels_of, release_of
+from tradingengine_operator.flows.pod_observation import has_run, labels_of, release_of
 from tradingengine_operator.flows.state import ReleaseState, dump_state, load_state, newest
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.prune import old_records
+from tradingengine_operator.plan.prune import job_outcome, old_records
 from tradingengine_operator.runtime.reconcile.children import Children
 from tradingengine_operator.runtime.reconcile.context import Pass
 
@@ -121,12 +121,36 @@ async def write_record(p: Pass, action: WriteRecord) -> bool:
 
 
 async def prune_records(p: Pass, numbers: list[int], state: ReleaseState) -> None:
-    """Removes records beyond the limit of history, but none that a slot or the edge is made from."""
+    """Removes records beyond the limit of history, but none that a slot or the edge is made from.
+
+    Migrations of a release that was superseded before they began go too: an image that nobody brings is waited for
+    without an end. Those that run are let run to their end.
+    """
+    for job in _idle_migrations(p, state):
+        await p.writer.delete(kinds.JOB, job)
     used = state.referenced() | _edge_releases(p)
     for number in old_records(numbers, used, p.ctx.spec.rollout.history_limit):
         record = p.children.get(kinds.CONFIG_MAP, names.release(p.ctx.name, number))
         if record is not None:
             await p.writer.delete(kinds.CONFIG_MAP, record)
+
+
+def _idle_migrations(p: Pass, state: ReleaseState) -> list[Manifest]:
+    """Jobs of migrations that no release waits for any more, and of which no container ever ran."""
+    if not p.children.knows(kinds.JOB):
+        return []
+    jobs = [job for job in p.children.of(kinds.JOB) if labels_of(job).get(names.LABEL_COMPONENT) == "migrations"]
+    pods = [pod for pod in p.children.pods if labels_of(pod).get(names.LABEL_COMPONENT) == "migrations"]
+    begun = {release_of(pod) for pod in pods if has_run(pod)}
+    wanted = state.candidate.release if state.candidate is not None else None
+    return [
+        job
+        for job in jobs
+        if release_of(job) not in {wanted, *begun}
+        and job_outcome(job) is None
+        and not (job.get("status") or {}).get("failed")
+        and not job["metadata"].get("deletionTimestamp")
+    ]
 
 
 def _edge_releases(p: Pass) -> frozenset[int]:

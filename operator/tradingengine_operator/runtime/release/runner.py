@@ -63,12 +63,11 @@ from tradingengine_operator.runtime.release.slots import (
     ensure_slot,
     remove_slot,
 )
+from tradingengine_operator.runtime.release.turns import TURN_SECONDS
 from tradingengine_operator.runtime.release.view import ReleaseView
 
 #: Steps of one pass; a pass that would need more goes on in the next one.
 STEPS_PER_PASS = 8
-#: How often a release that waits for its turn asks again.
-TURN_SECONDS = 15.0
 #: While a release is judged, Gateway and other engines' hosts are waited for no longer than this.
 LOOK_SECONDS = 2.0
 #: What is done for a release whose specification is not understood.

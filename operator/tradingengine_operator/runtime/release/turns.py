@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from tradingengine_operator.builders import Manifest
-from tradingengine_operator.errors import ApiError, ForbiddenError, NotFoundError, RecordError
+from tradingengine_operator.errors import ApiError, ForbiddenError, NotFoundError, RecordError, UnreadError
 from tradingengine_operator.flows.conditions import explain
 from tradingengine_operator.flows.state import load_state
-from tradingengine_operator.plan import kinds
 
 #: Reason of Progressing while the stores of an engine are replaced; other engines wait for it.
 STORES_UPDATING = "StoresUpdating"
+#: Who waits for a turn asks again this often; seconds.
+TURN_SECONDS = 15.0
 #: A turn that was given shows in the engine's status soon, or was given in vain.
 GIVEN_SECONDS = 60.0
 #: While engines wait, all of them are read this often at most.
@@ -24,13 +25,11 @@ logger = logging.getLogger(__name__)
 Engine = tuple[str, str]
 
 
-class Lists(Protocol):
-    """What is needed of the API server."""
+class Reads(Protocol):
+    """Who knows the engines."""
 
-    async def list_all(
-        self, kind: kinds.Kind, namespace: str, selector: Mapping[str, str] | None = None
-    ) -> list[Manifest]:
-        """All objects of a kind."""
+    async def engines(self, namespace: str) -> list[Manifest]:
+        """All engines of a namespace; ApiError or UnreadError when they are not known."""
         ...
 
 
@@ -38,9 +37,9 @@ class Turns:
     """Gives turns to engines of all namespaces. What is under way is read from their status, also after a restart."""
 
     def __init__(
-        self, client: Lists, namespaces: tuple[str, ...], monotonic: Callable[[], float] = time.monotonic
+        self, reader: Reads, namespaces: tuple[str, ...], monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._client = client
+        self._reader = reader
         self._namespaces = namespaces
         self._monotonic = monotonic
         self._lock = asyncio.Lock()
@@ -81,18 +80,26 @@ class Turns:
         found, unknown = {}, {}
         for namespace in self._namespaces:
             try:
-                engines = await self._client.list_all(kinds.ENGINE, namespace)
+                engines = await self._reader.engines(namespace)
             except (ForbiddenError, NotFoundError):
                 continue  # nothing can be done there, so nothing is under way either
-            except ApiError as error:
+            except (ApiError, UnreadError) as error:
+                if isinstance(error, UnreadError) and error.refused:
+                    continue
                 logger.warning("engines of %s are not known: %s", namespace, error.message)
-                unknown[namespace] = f"code {error.status}" if error.status else "no answer"
+                unknown[namespace] = _why(error)
                 continue
             for engine in engines:
                 what = _what(engine)
                 if what:
                     found[namespace, engine["metadata"]["name"]] = what
         return found, unknown
+
+
+def _why(error: ApiError | UnreadError) -> str:
+    if isinstance(error, UnreadError):
+        return error.why
+    return f"code {error.status}" if error.status else "no answer"
 
 
 def _what(engine: Mapping[str, Any]) -> str:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from tradingengine_operator.flows.edge import (
     DRAIN_SECONDS,
     RETRY_SECONDS,
+    SILENT_SECONDS,
     Act,
     EdgeMemory,
     EdgeObservation,
+    closing_step,
     edge_step,
 )
 
@@ -49,6 +51,42 @@ def test_drain_then_idle_then_template_and_pod_together() -> None:
     assert waiting.acts == (Act.DRAIN,), "each look renews the lease of the drain"
     idle = edge_step(waiting.memory, replace(PROMOTED, draining=True, idle=True), NOW + 6)
     assert idle.acts == (Act.DRAIN, Act.WRITE_TEMPLATE, Act.REPLACE_POD)
+
+
+def test_the_edge_of_a_deleted_engine_is_drained_and_then_ended() -> None:
+    drain = closing_step(EdgeMemory(), SERVING, NOW)
+    assert drain.acts == (Act.DRAIN,)
+    waits = closing_step(drain.memory, replace(SERVING, draining=True), NOW + 1)
+    assert (waits.acts, waits.recheck) == ((Act.DRAIN,), 1.0)
+    ends = closing_step(waits.memory, replace(SERVING, draining=True, idle=True), NOW + 2)
+    assert (ends.acts, ends.recheck, ends.postponed) == ((Act.DRAIN, Act.REMOVE), None, False)
+
+
+def test_the_edge_of_a_deleted_engine_is_not_waited_for_without_an_end() -> None:
+    memory, draining = EdgeMemory(draining_since=NOW), replace(SERVING, draining=True)
+    late = closing_step(memory, draining, NOW + DRAIN_SECONDS)
+    assert (late.acts, late.recheck, late.postponed) == ((), None, True), "it stays closed"
+    first = closing_step(EdgeMemory(), replace(SERVING, reachable=False), NOW)
+    assert first.recheck is not None
+    last = closing_step(first.memory, replace(SERVING, reachable=False), NOW + SILENT_SECONDS)
+    assert (last.recheck, last.postponed) == (None, True)
+    silent = closing_step(memory, replace(SERVING, reachable=False), NOW + 30)
+    assert silent.recheck is not None, "one answer that is missing is no end"
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        replace(SERVING, pod_exists=False, workload_exists=False, reachable=False),
+        replace(SERVING, terminating=True),
+    ],
+)
+def test_an_edge_that_is_gone_or_ends_holds_no_deletion_up(gone: EdgeObservation) -> None:
+    assert closing_step(EdgeMemory(), gone, NOW).recheck is None
+
+
+def test_an_edge_of_a_deleted_engine_that_does_not_run_needs_no_drain() -> None:
+    assert closing_step(EdgeMemory(), replace(SERVING, stopped=True, reachable=False), NOW).acts == (Act.REMOVE,)
 
 
 def test_idle_without_a_drain_is_not_enough() -> None:

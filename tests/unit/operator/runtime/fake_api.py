@@ -43,6 +43,8 @@ class FakeApi:
         #: Names of Gateways that say nothing of any route.
         self.deaf: set[str] = set()
         self.jobs_fail = False
+        #: Jobs neither end nor fail.
+        self.jobs_hang = False
         #: How long a pod is Pending, and then how long it runs before its startup probe passes.
         self.pace = timedelta(0)
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -173,7 +175,7 @@ class FakeApi:
             for (_, name), workload in [entry for entry in self.objects.items() if entry[0][0] == kind.kind]:
                 self._play_workload(name, workload)
         for (kind_name, _), manifest in self.objects.items():
-            if kind_name == kinds.JOB.kind:
+            if kind_name == kinds.JOB.kind and not self.jobs_hang:
                 word = "Failed" if self.jobs_fail else "Complete"
                 manifest["status"] = {"conditions": [{"type": word, "status": "True", "message": "by play"}]}
             if kind_name == kinds.ROUTE.kind and self.gateway_works:
@@ -258,7 +260,8 @@ class FakeApi:
             if kind_name != kinds.POD.kind:
                 continue
             owner = self.objects[kind_name, pod_name]["metadata"]["annotations"]["workload"]
-            if not {(kinds.DEPLOYMENT.kind, owner), (kinds.STATEFUL_SET.kind, owner)} & self.objects.keys():
+            makers = (kinds.DEPLOYMENT, kinds.STATEFUL_SET, kinds.JOB)
+            if not {(kind.kind, owner) for kind in makers} & self.objects.keys():
                 del self.objects[kind_name, pod_name]
 
     def _count(self, what: str) -> None:

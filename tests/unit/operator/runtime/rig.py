@@ -196,9 +196,10 @@ class Bench:
     def tools(self) -> Tools:
         """What the reconcilers of one process share."""
         client = cast(KubernetesClient, self.api)
+        reader = ListReader(client)
         return Tools(
             client=client,
-            reader=ListReader(client),
+            reader=reader,
             secrets=SecretReader(client, seconds=0.0),
             applier=Applier(client),
             control=cast(ControlClient, self.control),
@@ -207,7 +208,7 @@ class Bench:
             metrics=self.metrics,
             images=self.images,
             operator_version="0.1.0",
-            turns=Turns(client, (NAMESPACE,)),
+            turns=Turns(reader, (NAMESPACE,)),
             cluster_role=self.cluster_role,
             pages=cast(PageClient, self.pages),
             clock=self.wall,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from tradingengine_operator.api import KIND
 from tradingengine_operator.errors import ForbiddenError
+from tradingengine_operator.flows.edge import DRAIN_SECONDS
 from tradingengine_operator.plan import kinds
 
 from .rig import Bench
+from .test_release_trouble import events, warnings
 
 pytestmark = pytest.mark.unit
 JOURNAL = "journal-desk-edge-0"
@@ -109,6 +113,62 @@ async def test_one_that_is_switched_on_again_in_the_drain_goes_on() -> None:
     assert bench.control.calls[-1] == "resume"
     assert uid(bench) == old
     assert said(bench)[:2] == ("True", "Ready")
+
+
+async def close(bench: Bench, looks: int = 100) -> int:
+    """A person deletes the engine: so many looks at its edge, two seconds apart, until it is waited for no longer."""
+    engine = bench.api.objects[KIND, "desk"]
+    engine["metadata"]["deletionTimestamp"] = "2026-11-21T09:00:00Z"
+    for look in range(1, looks + 1):
+        if await bench.engine.close_edge(engine) is None:
+            return look
+        bench.now += timedelta(seconds=2)
+    return looks
+
+
+@pytest.mark.parametrize("policy", ["retain", "delete"])
+async def test_the_edge_of_a_deleted_engine_is_closed_before_it_goes(policy: str) -> None:
+    bench = await running(deletionPolicy=policy)
+    bench.control.idle = False
+    assert await close(bench, looks=5) == 5, "orders are in flight"
+    assert bench.control.draining
+    assert {EDGE, POD} <= bench.api.objects.keys()
+    assert said(bench) == ("False", "Stopping", "the engine is deleted; the edge is drained, then ends")
+    bench.control.idle = True
+    await close(bench)
+    assert not {EDGE, POD} & bench.api.objects.keys(), "at once, or the drain would end before it does"
+    assert "EdgeDrained" in events(bench)
+    assert "resume" not in bench.control.calls
+    assert JOURNAL in bench.names(kinds.CLAIM)
+
+
+async def test_a_deleted_engine_does_not_wait_for_orders_without_an_end() -> None:
+    bench = await running()
+    bench.control.idle = False
+    looks = await close(bench)
+    assert 2 * (looks - 1) <= DRAIN_SECONDS + 4
+    assert "EdgeNotDrained" in warnings(bench)
+    assert said(bench)[1] == "NotDrained"
+    assert "see at the broker" in said(bench)[2]
+    assert bench.control.calls[-1] == "drain", "it stays closed until it goes"
+
+
+async def test_a_deleted_engine_does_not_wait_for_an_edge_that_does_not_answer() -> None:
+    bench = await running()
+    bench.control.reachable = False
+    assert await close(bench) <= 4
+    assert "its edge does not answer" in said(bench)[2]
+
+
+async def test_a_deleted_engine_without_an_edge_or_without_rights_is_not_held_up() -> None:
+    bench = Bench(edge={"enabled": False})
+    await bench.settle()
+    before = bench.condition("EdgeReady")
+    assert await close(bench) == 1
+    assert bench.condition("EdgeReady") == before
+    other = await running()
+    other.api.fail[kinds.POD.kind] = ForbiddenError(403, "Forbidden", "pods")
+    assert await close(other) == 1
 
 
 def replay(claim: str) -> dict[str, Any]:

@@ -140,6 +140,49 @@ async def test_a_secret_that_a_person_made_beforehand_is_the_wish() -> None:
     assert bench.api.objects["Secret", "desk-database"]["metadata"]["labels"][names.LABEL_INSTANCE] == "desk"
 
 
+GITOPS = {names.LABEL_INSTANCE: "argo-desk", "kustomize.toolkit.fluxcd.io/name": "apps"}
+
+
+@pytest.mark.parametrize("labels", [GITOPS, {**THEIRS, names.LABEL_USE: "desk"}], ids=["tool", "given"])
+@pytest.mark.parametrize("name", ["desk-database", "desk-cache", "desk-control"])
+async def test_a_secret_from_a_repository_is_used_and_keeps_the_labels_of_its_tool(
+    name: str, labels: dict[str, str]
+) -> None:
+    bench = Bench(deletionPolicy="delete")
+    said = {"token": "a-token-of-mine"} if name == "desk-control" else {"password": "a-word-of-mine"}
+    bench.api.put(secret(name, labels, **said))
+    await bench.settle()
+    assert bench.status["phase"] == "Running"
+    assert labels.items() <= bench.api.objects["Secret", name]["metadata"]["labels"].items()
+    if name == "desk-control":
+        assert values(bench, name)["token"] == "a-token-of-mine"
+    else:
+        assert values(bench, f"{name}-access")["password"] == "a-word-of-mine"
+    before = len(bench.api.writes)
+    for _ in range(3):
+        await bench.turn()
+    assert bench.api.writes[before:] == [], "nobody fights for a label"
+    await end(bench)
+    assert bench.names(kinds.SECRET) - {"desk-control"} <= {name}, "it is a person's, and stays"
+
+
+@pytest.mark.parametrize("labels", [GITOPS, THEIRS], ids=["tool", "helm"])
+async def test_a_secret_that_the_specification_names_may_have_any_labels(labels: dict[str, str]) -> None:
+    managed = {"type": "managed", "managed": {"secretName": "pg"}}
+    bench = Bench(database=managed)
+    bench.api.put(secret("pg", {**labels, names.LABEL_USE: "desk"}, uri="postgresql://user:word@127.0.0.1:1/0"))
+    await bench.turn()
+    assert bench.condition("SecretsReady")["status"] == "True"
+    assert bench.condition("Ready")["reason"] != "NameTaken"
+
+
+async def test_a_name_that_is_taken_says_how_a_secret_is_given() -> None:
+    bench = Bench()
+    bench.api.put(secret("desk-database", THEIRS, password="a-word-of-theirs"))
+    await bench.turn()
+    assert "gets the label tradingengine.io/use=desk" in bench.condition("Ready")["message"]
+
+
 async def test_a_child_whose_deletion_was_refused_is_seen_until_the_next_pass() -> None:
     bench = await running()
     client = cast(KubernetesClient, bench.api)

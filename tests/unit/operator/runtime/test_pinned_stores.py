@@ -193,6 +193,77 @@ async def test_an_update_that_would_lose_the_database_is_refused() -> None:
     assert bench.condition("Progressing")["reason"] == "StoresUpdating"
 
 
+def next_major(bench: Bench) -> None:
+    """An operator whose own image, as the chart names it, is made of another Postgres; its tag says nothing of that."""
+    image = "registry.test/desk/tradingengine-postgres:0.2.0"
+    bench.images = replace(bench.images, postgres=image, postgres_major="18", redis="redis:9")
+    bench.engine = bench.operator()
+
+
+def major(bench: Bench) -> str | None:
+    """What the database's StatefulSet says of its files."""
+    annotations = bench.api.objects["StatefulSet", "desk-database"]["metadata"].get("annotations") or {}
+    return annotations.get("tradingengine.io/postgres-major")
+
+
+async def test_an_image_of_ours_with_another_postgres_is_refused_though_its_tag_does_not_say_so() -> None:
+    bench = await running()
+    assert major(bench) == "17"
+    before = templates(bench)
+    next_major(bench)
+    annotate(bench, "now")
+    for _ in range(3):
+        await bench.turn()
+    assert templates(bench) == before
+    progress = bench.condition("Progressing")
+    assert progress["reason"] == "StoresUpdateRefused"
+    assert "Postgres 18 does not read the files of Postgres 17" in progress["message"]
+    assert "To mend: dump and restore into another engine" in progress["message"]
+    assert major(bench) == "17"
+
+
+async def test_what_wrote_the_files_is_known_though_the_pins_are_lost() -> None:
+    bench = await running()
+    before = template(bench, "database")
+    next_major(bench)
+    del bench.api.objects["ConfigMap", "desk-stores"]
+    await bench.turn()
+    annotate(bench, "now")
+    await bench.turn()
+    assert bench.condition("Progressing")["reason"] == "StoresUpdateRefused"
+    assert template(bench, "database")["spec"]["containers"] == before["spec"]["containers"]
+    assert major(bench) == "17"
+
+
+async def test_a_database_of_which_nobody_knows_what_wrote_it_is_left_alone_and_said() -> None:
+    bench = await running()
+    before = template(bench, "database")
+    pins = bench.api.objects["ConfigMap", "desk-stores"]["data"]
+    pins["stores.json"] = pins["stores.json"].replace('"major": "17"', '"major": ""')
+    del bench.api.objects["StatefulSet", "desk-database"]["metadata"]["annotations"]
+    next_major(bench)
+    annotate(bench, "now")
+    for _ in range(4):
+        await bench.turn()
+    assert template(bench, "database") == before
+    assert image(bench, "cache") == "redis:9", "the others are not held up"
+    progress = bench.condition("Progressing")
+    assert progress["reason"] == "Settled"
+    assert "the database is left as it is" in progress["message"]
+    assert (
+        "kubectl -n trading annotate statefulset desk-database tradingengine.io/postgres-major=" in progress["message"]
+    )
+    assert major(bench) is None
+    bench.api.objects["StatefulSet", "desk-database"]["metadata"]["annotations"] = {
+        "tradingengine.io/postgres-major": "18"
+    }
+    await bench.turn()
+    assert "left as it is" not in bench.condition("Progressing")["message"]
+    annotate(bench, "again")
+    await bench.turn()
+    assert image(bench, "database").endswith("tradingengine-postgres:0.2.0")
+
+
 async def test_prometheus_follows_the_specification_with_the_image_it_has() -> None:
     bench = await running(monitoring={})
     before = template(bench, "prometheus")

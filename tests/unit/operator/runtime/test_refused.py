@@ -66,6 +66,33 @@ async def test_an_edge_that_may_not_have_a_pod_says_which_quota() -> None:
     assert (found["status"], found["reason"]) == ("False", "QuotaExceeded")
 
 
+async def test_a_prometheus_that_may_not_have_a_pod_says_which_quota() -> None:
+    """Without it no release can be judged; what serves goes on."""
+    bench = Bench()
+    refuse(bench, "desk-prometheus")
+    await bench.settle()
+    await bench.turn()
+    found = bench.condition("ReleaseHealthy")
+    assert (found["status"], found["reason"]) == ("False", "QuotaExceeded")
+    assert "no release can be judged" in found["message"]
+    assert "describe quota small" in found["message"]
+    assert bench.condition("Ready")["status"] == "True"
+    del bench.api._play_workload
+    for _ in range(2):
+        await bench.turn()
+    assert bench.condition("ReleaseHealthy")["reason"] == "Serving"
+
+
+async def test_a_prometheus_whose_image_cannot_be_pulled_is_said() -> None:
+    bench = Bench()
+    await bench.settle()
+    pod = next(pod for (kind, name), pod in bench.api.objects.items() if kind == "Pod" and "prometheus" in name)
+    waiting = {"name": "prometheus", "image": "p:1", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+    pod["status"] = {"phase": "Pending", "containerStatuses": [waiting]}
+    await bench.engine.reconcile()
+    assert bench.condition("ReleaseHealthy")["reason"] == "ImagePullFailed"
+
+
 @pytest.mark.parametrize("kind", [kinds.SERVICE, kinds.STATEFUL_SET, kinds.CONFIG_MAP, kinds.SERVICE_ACCOUNT])
 async def test_a_name_that_is_taken_is_said_and_its_object_left_alone(kind: kinds.Kind) -> None:
     bench = Bench()

@@ -41,10 +41,15 @@ def container(bench: Bench, pod: str) -> Manifest:
     return found
 
 
+def events(bench: Bench, type_: str = "Normal") -> set[str]:
+    """Reasons of the events of a type."""
+    found = [entry for (kind, _), entry in bench.api.objects.items() if kind == "Event"]
+    return {event["reason"] for event in found if event["type"] == type_}
+
+
 def warnings(bench: Bench) -> set[str]:
     """Reasons of the events that warn."""
-    events = [entry for (kind, _), entry in bench.api.objects.items() if kind == "Event"]
-    return {event["reason"] for event in events if event["type"] == "Warning"}
+    return events(bench, "Warning")
 
 
 async def test_a_canary_whose_image_cannot_be_pulled_is_said_while_the_old_release_serves() -> None:
@@ -135,6 +140,37 @@ async def test_migrations_that_fail_at_the_installation_are_said_and_tried_again
     await bench.settle()
     assert bench.api.objects["Job", "desk-migrate-1"]["metadata"]["uid"] != first
     assert bench.status["phase"] == "Running"
+
+
+@pytest.mark.parametrize("state", [None, "waiting", "running"])
+async def test_migrations_of_a_superseded_release_that_never_began_are_taken_away(state: str | None) -> None:
+    """An image that nobody brings is waited for until the Job's time is over; migrations that run are let run."""
+    bench = await running()
+    bench.api.jobs_hang = True
+    bench.ask(version="1.5.0")
+    await reach(bench, Stage.MIGRATING)
+    await bench.turn()
+    assert "desk-migrate-2" in bench.names(kinds.JOB)
+    if state is not None:
+        word = {"waiting": {"reason": "ImagePullBackOff"}, "running": {"startedAt": "2026-11-21T09:00:00Z"}}[state]
+        labels = bench.api.objects["Job", "desk-migrate-2"]["spec"]["template"]["metadata"]["labels"]
+        metadata = {"name": "desk-migrate-2-x", "labels": labels, "annotations": {"workload": "desk-migrate-2"}}
+        status = {
+            "phase": "Pending",
+            "containerStatuses": [{"name": "migrations", "image": "x", "state": {state: word}}],
+        }
+        bench.api.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status})
+        await bench.turn()
+        assert "desk-migrate-2" in bench.names(kinds.JOB), "it is waited for"
+    bench.ask(version="1.6.0")
+    for _ in range(5):
+        await bench.turn()
+    assert bench.names(kinds.JOB) == {"desk-migrate-1", "desk-migrate-3"} | (
+        {"desk-migrate-2"} if state == "running" else set()
+    )
+    bench.api.jobs_hang = False
+    await bench.settle()
+    assert bench.status["version"] == "1.6.0"
 
 
 async def test_migrations_that_fail_later_withdraw_a_release_before_it_has_pods() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tradingengine_operator.api import API_VERSION, KIND
 from tradingengine_operator.builders import Manifest
-from tradingengine_operator.errors import ApiError, ForbiddenError, NotFoundError
+from tradingengine_operator.errors import ApiError, ForbiddenError, UnreadError
 from tradingengine_operator.flows.state import Stage
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.release.turns import GIVEN_SECONDS, READ_SECONDS, Turns
@@ -201,14 +201,13 @@ async def test_a_status_of_a_later_operator_is_read() -> None:
 class Listed:
     """Engines by namespace, or the error of listing them."""
 
-    def __init__(self, **engines: list[Manifest] | ApiError) -> None:
-        self.engines = engines
+    def __init__(self, **listed: list[Manifest] | ApiError | UnreadError) -> None:
+        self.listed = listed
 
-    async def list_all(self, kind: kinds.Kind, namespace: str, selector: object = None) -> list[Manifest]:
-        """As of the client."""
-        assert kind == kinds.ENGINE
-        found = self.engines[namespace]
-        if isinstance(found, ApiError):
+    async def engines(self, namespace: str) -> list[Manifest]:
+        """As of the reader."""
+        found = self.listed[namespace]
+        if isinstance(found, ApiError | UnreadError):
             raise found
         return found
 
@@ -229,10 +228,10 @@ async def test_one_engine_at_a_time_has_its_turn() -> None:
     assert await turns.ask(("a", "one")) == "", "it is asked for in every pass"
     assert await turns.ask(("b", "three")) == "engine a/one has its turn"
     time[0] += GIVEN_SECONDS
-    listed.engines["a"] = [engine("one", UNDER_WAY), engine("two")]
+    listed.listed["a"] = [engine("one", UNDER_WAY), engine("two")]
     assert await turns.ask(("b", "three")) == "engine a/one has a release under way"
     time[0] += READ_SECONDS
-    listed.engines["a"] = [engine("one"), engine("two")]
+    listed.listed["a"] = [engine("one"), engine("two")]
     assert await turns.ask(("b", "three")) == ""
 
 
@@ -246,14 +245,17 @@ async def test_a_turn_is_not_held_up_by_what_is_no_release() -> None:
     turns = Turns(listed, ("a", "b"), lambda: time[0])
     assert await turns.ask(("a", "three")) == ""
     time[0] += GIVEN_SECONDS
-    listed.engines["b"] = ApiError(503, "Unavailable", "later")
+    listed.listed["b"] = ApiError(503, "Unavailable", "later")
     for releases in (True, False):
         said = await turns.ask(("a", "three"), releases=releases)
         assert "under way in namespace b is not known" in said, "for stores, too"
         assert "code 503" in said
         assert "To mend: see why" in said
     time[0] += READ_SECONDS
-    listed.engines["b"] = NotFoundError(404, "NotFound", "gone")
+    listed.listed["b"] = UnreadError("tradingengines", "it was not listed yet")
+    assert "it was not listed yet" in await turns.ask(("a", "three"))
+    time[0] += READ_SECONDS
+    listed.listed["b"] = UnreadError("tradingengines", "forbidden", refused=True)
     assert await turns.ask(("a", "three"), releases=False) == "", "the operator acts there no more"
 
 
@@ -262,6 +264,6 @@ async def test_stores_wait_for_stores_alone() -> None:
     listed = Listed(a=[engine("one", UNDER_WAY), engine("two", reason="StoresUpdating")])
     turns = Turns(listed, ("a",), lambda: time[0])
     assert await turns.ask(("a", "three"), releases=False) == "engine a/two replaces its stores"
-    listed.engines["a"] = [engine("one", UNDER_WAY)]
+    listed.listed["a"] = [engine("one", UNDER_WAY)]
     time[0] += READ_SECONDS
     assert await turns.ask(("a", "three"), releases=False) == ""

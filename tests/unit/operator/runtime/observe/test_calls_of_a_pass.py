@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from tradingengine_operator.api import API_VERSION, KIND
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.plan import kinds
+from tradingengine_operator.plan.attachment import GatewayKey
+from tradingengine_operator.plan.hosts import Place
 from tradingengine_operator.plan.kinds import Kind
 from tradingengine_operator.runtime.observe.reader import StoreReader
 from tradingengine_operator.runtime.observe.secrets import SecretReader
 from tradingengine_operator.runtime.observe.store import OBSERVED, Stores
 from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
+from tradingengine_operator.runtime.release.hosts import HostBook
+from tradingengine_operator.runtime.release.turns import Turns
 
 from tests.unit.operator.runtime.fake_api import NAMESPACE, FakeApi
 from tests.unit.operator.runtime.rig import Bench
@@ -62,11 +68,13 @@ class WatchedBench(Bench):
         self.stores = Stores([NAMESPACE])
         self.counted = Counted(self.api, self.stores)
         client = cast(KubernetesClient, self.counted)
-        plain = super().operator(name)
+        plain, reader = super().operator(name), StoreReader(self.stores)
         tools = replace(
             plain._tools,
             client=client,
-            reader=StoreReader(self.stores),
+            reader=reader,
+            turns=Turns(reader, (NAMESPACE,)),
+            hosts=HostBook((NAMESPACE,), reader),
             secrets=SecretReader(client),
             applier=type(plain._tools.applier)(client),
         )
@@ -118,5 +126,107 @@ async def test_a_release_goes_its_way_on_stores_alone() -> None:
     stable = bench.state().stable
     assert stable is not None
     assert stable.release == 2
-    lists = [entry for entry in bench.counted.reads if entry.startswith("list")]
-    assert len(lists) <= 4, "hosts and turns of engines are listed once, children never"
+    assert lists(bench) == []
+
+
+def lists(bench: WatchedBench) -> list[str]:
+    """Lists that were made, but of nodes, which nobody watches."""
+    return [entry for entry in bench.counted.reads if entry.startswith("list") and entry != "list Node"]
+
+
+async def test_an_engine_that_waits_for_its_turn_and_one_that_waits_for_a_host_list_nothing() -> None:
+    bench = WatchedBench()
+    await bench.settle()
+    bench.ask("other", host="other.localhost")
+    other = bench.api.objects[kinds.ENGINE.kind, "other"]
+    updating = {"conditions": [{"type": "Progressing", "reason": "StoresUpdating"}]}
+    metadata = {"name": "other", "creationTimestamp": "2020-01-01T00:00:00Z"}
+    bench.api.put({**other, "metadata": metadata, "status": updating})
+    bench.images = replace(bench.images, registry="registry.test/next")
+    bench.engine = bench.operator()
+    bench.counted.reads.clear()
+    for _ in range(20):
+        await bench.turn()
+    assert bench.condition("Progressing")["reason"] == "UpgradeWaits"
+    bench.ask(host="other.localhost")
+    bench.show()
+    for _ in range(3):
+        bench.now += timedelta(seconds=601)
+        await bench.turn()
+    assert bench.condition("ReferencesResolved")["reason"] == "HostTaken"
+    assert lists(bench) == []
+
+
+async def test_an_engine_that_waits_for_a_gateway_lists_no_routes() -> None:
+    bench = WatchedBench(gateway={"name": "webb", "throttle": "1ms"})
+    for _ in range(12):
+        await bench.turn()
+    assert bench.condition("Ready")["reason"] == "GatewayMissing"
+    assert lists(bench) == []
+
+
+async def test_hosts_of_a_namespace_that_was_not_listed_yet_are_asked_for_once() -> None:
+    """A first route is not made on another engine's host because the store of that namespace is still empty."""
+    api, stores = FakeApi(), Stores([NAMESPACE])
+    api.put({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "older"}, "spec": {"host": "a.localhost"}})
+    counted = Counted(api, stores)
+    book = HostBook((NAMESPACE,), StoreReader(stores))
+    place = Place(GatewayKey("gateway", "web"), "a.localhost")
+    younger = {"name": "desk", "creationTimestamp": "2099-01-01T00:00:00Z"}
+    api.put({"apiVersion": API_VERSION, "kind": KIND, "metadata": younger, "spec": {"host": "a.localhost"}})
+    found = await book.rival(cast(KubernetesClient, counted), (NAMESPACE, "desk"), [place], 0.0)
+    assert found is not None
+    assert found[0].name == "older"
+    assert [entry for entry in counted.reads if entry.startswith("list")] == ["list TradingEngine", "list HTTPRoute"]
+
+
+@pytest.mark.parametrize("how", ["known", "paused"])
+async def test_a_canary_is_judged_on_while_engines_cannot_be_listed(how: str) -> None:
+    """By what was last known of its engine; nothing new is begun, and nothing but the route is written."""
+    steps = [{"weight": 50, "hold": "10m"}, {"weight": 100}]
+    spec: dict[str, Any] = {"rollout": {"steps": steps, "warmSlot": "4s", "historyLimit": 2}}
+    bench = WatchedBench(**spec)
+    await bench.settle()
+    spec |= {"version": "1.5.0"} | ({"paused": False} if how == "known" else {})
+    bench.ask(**spec)
+    bench.show()
+    for _ in range(20):
+        await bench.turn()
+    candidate = bench.state().candidate
+    assert candidate is not None
+    assert candidate.weight == 500
+    if how == "paused":
+        bench.ask(**spec, paused=True)
+        bench.show()
+    bench.stores[NAMESPACE].forbid(kinds.ENGINE, "tradingengines is forbidden")
+    before = {key: manifest["metadata"]["resourceVersion"] for key, manifest in bench.api.objects.items()}
+    outcome = await bench.engine.reconcile()
+    assert (outcome.failed, outcome.urgent) == ((True, True) if how == "known" else (False, False))
+    ready = bench.condition("Ready")
+    assert ready["reason"] == "Unread"
+    assert "tradingengines of this namespace cannot be read: tradingengines is forbidden" in ready["message"]
+    none_ready(bench)
+    feed_pods(bench)
+    await bench.engine.reconcile()
+    assert (bench.state().withdrawn is not None) == (how == "known")
+    changed = {
+        key for key, manifest in bench.api.objects.items() if before.get(key) != manifest["metadata"]["resourceVersion"]
+    }
+    assert {kind for kind, _ in changed} - {"Event", "Pod"} <= {KIND, kinds.ROUTE.kind, kinds.CONFIG_MAP.kind}
+    bench.show()
+    await bench.engine.reconcile()
+    assert bench.condition("Ready")["reason"] != "Unread"
+
+
+def none_ready(bench: Bench) -> None:
+    """No pod of the canary is ready."""
+    for (kind, name), pod in bench.api.objects.items():
+        if kind == kinds.POD.kind and name.startswith(("desk-api-b", "desk-dashboard-b")):
+            pod["status"]["conditions"][0]["status"] = "False"
+
+
+def feed_pods(bench: WatchedBench) -> None:
+    """The watch of pods goes on."""
+    for (kind, _), pod in bench.api.objects.items():
+        if kind == kinds.POD.kind:
+            bench.stores[NAMESPACE].put(pod)
