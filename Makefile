@@ -95,7 +95,7 @@ PYTEST := $(BIN)/pytest --durations=5 --durations-min=5
 WORKERS ?= $(shell nproc)
 SPREAD = --numprocesses=$(WORKERS) --dist=worksteal
 # Tests with servers wait more than they compute.
-integration cluster: WORKERS := $(if $(filter 0,$(WORKERS)),0,$(shell echo $$(($(WORKERS) * 3 / 2))))
+integration cluster: WORKERS := $(if $(filter 0,$(WORKERS)),0,$(shell echo $$(($(WORKERS) * 2))))
 COVERED := COVERAGE_FILE=.coverage
 ARGS ?=
 

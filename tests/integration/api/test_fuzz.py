@@ -25,6 +25,7 @@ from tradingengine.storage.users import User
 from tests.integration.api.living import fill, living
 from tests.integration.api.pod import Person
 from tests.integration.kit import INDEX, INSTRUMENT, set_price
+from tests.unit.apps.control.conftest import make_state
 
 pytestmark = pytest.mark.integration
 
@@ -60,7 +61,7 @@ async def test_the_api_keeps_its_contract(
     still = await trader.http.get("/v1/session")
     assert still.status_code == 200, "the session ended on the way: most calls were only told to log in"
     reached, taken = answers(tmp_path / "report", 409), answers(tmp_path / "report")
-    document = openapi_document(create_app(control))
+    document = openapi_document(create_app(make_state()))
     calls = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert calls - set(reached) == set(), "calls of which no request got through: what is behind them was not tried"
     assert taken["POST", "/v1/orders"] >= 3

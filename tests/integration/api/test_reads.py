@@ -11,6 +11,7 @@ from tradingengine.storage import streams
 
 from tests.integration.api.pod import TOKEN, Person
 from tests.integration.kit import RUN, SYMBOL, Journal, beat, set_price, wait_until
+from tests.unit.apps.control.conftest import make_state
 
 pytestmark = pytest.mark.integration
 
@@ -41,9 +42,7 @@ RELEASE = {
 }
 
 
-async def test_each_answer_is_what_the_openapi_document_says(
-    trader: Person, control: ControlState, cache: streams.Client
-) -> None:
+async def test_each_answer_is_what_the_openapi_document_says(trader: Person, cache: streams.Client) -> None:
     journal = Journal()
     rows = [[1_767_673_800 + 60 * n, 100, 200 + n, 50, 150, 10] for n in range(7)]
     journal.add("run.started", {"source": "simulator"})
@@ -57,7 +56,7 @@ async def test_each_answer_is_what_the_openapi_document_says(
         return bool((await trader.http.get(f"/v1/candles?symbol={SYMBOL}&interval=5m")).json()["items"])
 
     await wait_until("the bars", bars)
-    document = openapi_document(create_app(control))
+    document = openapi_document(create_app(make_state()))
     assert document["openapi"] == "3.1.0"
     for path, name in READS.items():
         answer = await trader.http.get(path)

@@ -206,8 +206,8 @@ def test_a_signal_during_the_start_ends_it(desks: list[RunningDesk], source: Pat
     desks.append(desk)
     until("the migrations begin", lambda: begun.exists() or desk.process.poll() is not None)
     until("Postgres begins", lambda: (keep / "database" / "data").exists() or desk.process.poll() is not None)
-    started = desk.started()
-    assert started
+    assert desk.process.poll() is None, desk.said
+    started = until("a child runs what it was made for", desk.started)  # before its exec it looks like the desk
     desk.send(signal.SIGTERM)
     assert desk.ended() == 0
     assert traces(keep, started) == []
