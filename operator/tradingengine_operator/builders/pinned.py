@@ -100,6 +100,8 @@ def keep_pins(
         else:
             stores[component] = _with_images(fresh, images_of(old.template))
     base = known or StorePins(operator_version=ctx.operator_version)
+    if base.stores.keys() == stores.keys() and all(pin is base.stores[component] for component, pin in stores.items()):
+        return base
     return base.model_copy(update={"stores": stores})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -38,6 +39,11 @@ class RecordTemplates(Model):
     edge: dict[str, Any]
     migrations: dict[str, Any]
 
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """Hashes that were made of them, by name of the configuration: records are compared in every pass."""
+        return {}
+
 
 class RecordReplicas(Model):
     """Pods to begin with; an autoscaler may change the API's."""
@@ -61,7 +67,10 @@ class ReleaseRecord(Model):
 
     def template_hash(self) -> str:
         """Hash of what runs: equal when two releases would run the same pods with the same configuration."""
-        return digest(self.templates.to_manifest() | {"configMap": self.config_map})
+        known = self.templates.hashes
+        if self.config_map not in known:
+            known[self.config_map] = digest(self.templates.to_manifest() | {"configMap": self.config_map})
+        return known[self.config_map]
 
 
 def requested_hash(spec: TradingEngineSpec) -> str:

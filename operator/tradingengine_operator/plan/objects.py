@@ -13,6 +13,13 @@ from .kinds import kind_of
 _DIGEST = "hash of all"
 
 
+class Fixed(dict[str, Any]):
+    """A manifest that is made once and never changed, so that its hash is computed once."""
+
+    __slots__ = ("hash",)
+    hash: str
+
+
 class Key(NamedTuple):
     """What names an object within its namespace."""
 
@@ -27,21 +34,25 @@ def key_of(manifest: Mapping[str, Any]) -> Key:
 
 def desired_digest(manifest: Mapping[str, Any]) -> str:
     """Hash of what we ask for."""
-    return digest(manifest, 32)
+    if not isinstance(manifest, Fixed):
+        return digest(manifest, 32)
+    if not hasattr(manifest, "hash"):
+        manifest.hash = digest(manifest, 32)
+    return manifest.hash
 
 
 def owned_digest(observed: Mapping[str, Any], manager: str) -> str:
-    """Hash of the set of fields that `manager` owns by apply, empty when it owns none.
+    """What tells the set of fields that `manager` owns by apply from any other one, empty when it owns none.
 
     Any change by somebody else of a field that we own takes it out of our set, so this tells drift, while changes of
     status or of fields that are not ours do not show.
     """
     entries = [
-        (entry.get("subresource", ""), _fields_digest(entry.get("fieldsV1") or {}))
+        f"{entry.get('subresource', '')}={_fields_digest(entry.get('fieldsV1') or {})}"
         for entry in observed["metadata"].get("managedFields", ())
         if entry.get("manager") == manager and entry.get("operation") == "Apply"
     ]
-    return digest(entries, 32) if entries else ""
+    return ";".join(entries)
 
 
 def slim(observed: Mapping[str, Any]) -> dict[str, Any]:

@@ -185,7 +185,7 @@ class EdgeRunner:
         match act:
             case Act.WRITE_TEMPLATE:
                 if record is not None:
-                    await p.ensure_all(build_edge(p.ctx, record))
+                    await p.ensure_all(p.desired.fixed("edge", record, lambda: build_edge(p.ctx, record)))
             case Act.REPLACE_POD:
                 if pod is not None:
                     await p.writer.delete(kinds.POD, pod)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.builders.pinned import (
     ANNOTATION_MAJOR,
+    PINS_KEY,
     StorePin,
     StorePins,
     StoreSeen,
@@ -38,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 async def pinned_stores(p: Pass, findings: Findings) -> StorePins:
     """The pins in force, written down before anything follows them; UnreadError when they cannot be known."""
-    known = _read(p.children)
+    known = _read(p)
     rendered = p.desired.pins
     asked = str((p.seen.engine["metadata"].get("annotations") or {}).get(ANNOTATION_UPDATE) or "")[:MOST_ID]
     pins = keep_pins(p.ctx, known, rendered, _live(p.children))
@@ -51,9 +52,9 @@ async def pinned_stores(p: Pass, findings: Findings) -> StorePins:
     elif known.refused and asked:
         findings.progress = ("StoresUpdateRefused", _refused(asked, known.refused))
     else:
-        pins = pins.model_copy(update={"refused": ""})
+        pins = pins.model_copy(update={"refused": ""}) if pins.refused else pins
         _tell_pending(p, findings, pins, rendered)
-    await p.ensure(build_pins(p.ctx, pins))
+    await p.ensure_all(p.desired.fixed("pins", pins, lambda: [build_pins(p.ctx, pins)]))
     return pins
 
 
@@ -124,14 +125,25 @@ def _tell_pending(p: Pass, findings: Findings, pins: StorePins, rendered: Mappin
         findings.progress = ("Settled", ". ".join([*said, *([_unknown_major(p)] if kept else [])]))
 
 
-def _read(children: Children) -> StorePins | None:
-    kept = children.get(kinds.CONFIG_MAP, names.stores(children.engine))
+def _read(p: Pass) -> StorePins | None:
+    name = names.stores(p.ctx.name)
+    kept = p.children.get(kinds.CONFIG_MAP, name)
     if kept is None:
         return None
-    pins = parse_pins(kept)
+    pins = p.desired.once(
+        "kept pins", (kept.get("data") or {}).get(PINS_KEY), lambda: _thrifty(parse_pins(kept), p.desired.pins)
+    )
     if pins is None:
-        logger.warning("ConfigMap %s cannot be read: the stores are pinned as they run", names.stores(children.engine))
+        logger.warning("ConfigMap %s cannot be read: the stores are pinned as they run", name)
     return pins
+
+
+def _thrifty(pins: StorePins | None, rendered: Mapping[str, StorePin]) -> StorePins | None:
+    """The pins without a second copy of what is as this operator renders it; they are kept for each engine."""
+    if pins is None:
+        return None
+    stores = {name: rendered[name] if rendered.get(name) == pin else pin for name, pin in pins.stores.items()}
+    return pins.model_copy(update={"stores": stores})
 
 
 def _workload(children: Children, component: str) -> Manifest | None:

@@ -48,7 +48,8 @@ async def ensure_foundation(p: Pass, reached: Reached) -> Findings:
     with findings.attempt():
         await p.ensure_all(p.desired.foundation)
     with findings.attempt():
-        await p.ensure_all(build_stores(p.desired.stores, await pinned_stores(p, findings)))
+        pins = await pinned_stores(p, findings)
+        await p.ensure_all(p.desired.fixed("stores", pins, lambda: build_stores(p.desired.stores, pins)))
     with findings.attempt():
         await _ask_pods(p, reached)
     with findings.attempt():

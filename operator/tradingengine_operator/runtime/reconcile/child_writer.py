@@ -51,8 +51,9 @@ class ChildWriter:
         observed = self.seen.get(kind, key.name) or await self._client.get(kind, self._namespace, key.name)
         if observed is not None:
             require_ours(observed, manifest)
-        applied, _ = await self._applier.ensure(manifest, observed)
-        self.seen = self.seen.holding(applied)
+        applied, written = await self._applier.ensure(manifest, observed)
+        if written or self.seen.get(kind, key.name) is not observed:
+            self.seen = self.seen.holding(applied)
         return applied
 
     async def ensure_all(self, manifests: Iterable[Manifest]) -> None:

@@ -30,6 +30,7 @@ from tradingengine_operator.runtime.release.runner import JUDGED_BY, ReleaseRunn
 from tradingengine_operator.runtime.release.turns import STORES_UPDATING
 
 from .child_writer import ChildWriter
+from .children import Children
 from .context import Observation, Pass, Secrets, Tools
 from .findings import Findings
 from .specification import Specification, specification_of
@@ -57,6 +58,7 @@ class EngineReconciler:
         self._stages = {store: StageTime() for store in STORES}
         self._desired: Desired | None = None
         self._last_valid: TradingEngineSpec | None = None
+        self._valid: tuple[Manifest, Specification] | None = None
         # Until the stored state is known, a release may have weight.
         self._urgent = True
 
@@ -146,8 +148,7 @@ class EngineReconciler:
         with found.attempt():
             seen = replace(seen, state=stored_state(engine, children))
         self._urgent = carries_weight(seen.state)
-        asked = specification_of(engine["spec"], self._last_valid or read_applied(children))
-        self._last_valid = asked.spec
+        asked = self._asked_for(engine["spec"], children)
         ctx = self._context(engine, asked.spec or TradingEngineSpec(version="0.0.0"))
         writer = ChildWriter(self._tools.client, self._tools.reader, self._tools.applier, self._namespace, children)
         p = Pass(self._tools, ctx, seen, self._plan(ctx), writer)
@@ -254,6 +255,15 @@ class EngineReconciler:
             found.look_again(URGENT_SECONDS)
         seen = status.view is not None
         return Outcome(recheck=found.recheck, failed=failure is not None, urgent=self._urgent, judged=seen)
+
+    def _asked_for(self, raw: Manifest, children: Children) -> Specification:
+        """The specification in force; one that was valid is not looked at again while it is the same."""
+        if self._valid is None or self._valid[0] != raw:
+            asked = specification_of(raw, self._last_valid or read_applied(children))
+            self._last_valid = asked.spec
+            self._valid = (raw, asked) if not asked.problem else None
+            return asked
+        return self._valid[1]
 
     def _plan(self, ctx: EngineContext) -> Desired:
         """What this specification asks for, built once."""

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import Manifest, names
@@ -118,8 +119,19 @@ async def ensure_slot(p: Pass, action: EnsureSlot, record: ReleaseRecord) -> Non
 async def ensure_services(p: Pass, slot: Slot, record: ReleaseRecord) -> None:
     """The Services of a slot without pods, so that the route's backends and the scrape targets have names."""
     for component in names.SLOT_COMPONENTS:
-        manifests = build_slot(p.ctx, record, component, slot, None)
-        await p.ensure_all([manifest for manifest in manifests if manifest["kind"] == kinds.SERVICE.kind])
+        await p.ensure_all(
+            p.desired.fixed(("services", component, slot), record, partial(_services, p, record, component, slot))
+        )
+
+
+def _services(p: Pass, record: ReleaseRecord, component: names.SlotComponent, slot: Slot) -> list[Manifest]:
+    made = build_slot(p.ctx, record, component, slot, None)
+    return [manifest for manifest in made if manifest["kind"] == kinds.SERVICE.kind]
+
+
+def _manifests(p: Pass, record: ReleaseRecord, component: names.SlotComponent, slot: Slot) -> tuple[Manifest, ...]:
+    """A component of a slot without the number of its pods; the same from pass to pass."""
+    return p.desired.fixed((component, slot), record, lambda: build_slot(p.ctx, record, component, slot, None))
 
 
 async def remove_slot(p: Pass, slot: Slot) -> None:
@@ -141,7 +153,7 @@ async def _ensure_component(p: Pass, action: EnsureSlot, record: ReleaseRecord, 
     if owns_replicas(observed, names.FIELD_MANAGER) and not owns_replicas(observed, names.SCALE_MANAGER):
         # Killed between the two writes of a creation: dropping the field now would set it to 1.
         await p.writer.scale(kinds.DEPLOYMENT, name, current)
-    await p.ensure_all(build_slot(p.ctx, record, component, action.slot, None))
+    await p.ensure_all(_manifests(p, record, component, action.slot))
     if current != wanted:
         await p.writer.scale(kinds.DEPLOYMENT, name, wanted)
 

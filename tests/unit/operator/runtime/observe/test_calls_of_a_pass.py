@@ -9,15 +9,18 @@ from typing import Any, cast
 
 import pytest
 from tradingengine_operator.api import API_VERSION, KIND
+from tradingengine_operator.builders import digest, release
 from tradingengine_operator.clients.kubernetes import KubernetesClient
-from tradingengine_operator.plan import kinds
+from tradingengine_operator.plan import kinds, objects
 from tradingengine_operator.plan.attachment import GatewayKey
 from tradingengine_operator.plan.hosts import Place
 from tradingengine_operator.plan.kinds import Kind
 from tradingengine_operator.runtime.observe.reader import StoreReader
 from tradingengine_operator.runtime.observe.secrets import SecretReader
 from tradingengine_operator.runtime.observe.store import OBSERVED, Stores
+from tradingengine_operator.runtime.parts import edge, pinned, stores
 from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
+from tradingengine_operator.runtime.release import slots
 from tradingengine_operator.runtime.release.hosts import HostBook
 from tradingengine_operator.runtime.release.turns import Turns
 
@@ -132,6 +135,54 @@ async def test_a_release_goes_its_way_on_stores_alone() -> None:
 def lists(bench: WatchedBench) -> list[str]:
     """Lists that were made, but of nodes, which nobody watches."""
     return [entry for entry in bench.counted.reads if entry.startswith("list") and entry != "list Node"]
+
+
+async def test_a_settled_pass_makes_and_hashes_anew_only_what_secrets_and_status_need(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = WatchedBench()
+    await bench.settle()
+    for _ in range(3):
+        await bench.turn()
+    hashed: list[object] = []
+
+    def counted(value: Any, length: int = 10) -> str:
+        hashed.append(value)
+        return digest(value, length)
+
+    def built(*_arguments: Any) -> list[Any]:
+        raise AssertionError("what a record and a specification make is made already")
+
+    for module in (objects, release):
+        monkeypatch.setattr(module, "digest", counted)
+    for module, name in ((slots, "build_slot"), (edge, "build_edge"), (pinned, "build_pins"), (stores, "build_stores")):
+        monkeypatch.setattr(module, name, built)
+    await bench.engine.reconcile()
+    asked = [value["kind"] for value in hashed if isinstance(value, dict) and "kind" in value]
+    assert sorted(asked) == [
+        "ConfigMap",
+        "HorizontalPodAutoscaler",
+        *["Secret"] * 5,
+        "TradingEngine",
+    ]
+
+
+async def test_what_is_made_once_follows_what_it_was_made_of() -> None:
+    """A person's edit of a pin, and a new specification, reach what is kept between passes."""
+    bench = WatchedBench()
+    await bench.settle()
+    bench.ask(edge={"enabled": False})
+    bench.show()
+    for _ in range(6):
+        await bench.turn()
+    assert "desk-edge" not in bench.names(kinds.STATEFUL_SET)
+    kept = bench.api.objects["ConfigMap", "desk-stores"]
+    text = kept["data"]["stores.json"].replace("registry.test/redis:8", "registry.test/redis:8.1")
+    bench.api.put({**kept, "data": {"stores.json": text}})
+    bench.show()
+    await bench.turn()
+    cache = bench.api.objects["StatefulSet", "desk-cache"]["spec"]["template"]["spec"]["containers"][0]
+    assert cache["image"] == "registry.test/redis:8.1"
 
 
 async def test_an_engine_that_waits_for_its_turn_and_one_that_waits_for_a_host_list_nothing() -> None:
