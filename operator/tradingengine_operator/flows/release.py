@@ -27,6 +27,7 @@ from .state import (
     Stage,
     Verdict,
     advanced,
+    not_to_come,
     other,
 )
 from .upgrade import is_same, is_tried, is_upgrade, lost_record, stable_hash
@@ -67,7 +68,7 @@ class _Move:
 
 def step(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> Decision:
     """One transition at most per machine (the release that leaves, the one that comes), then the wanted world."""
-    left, leaving_once = retire(_follow_clock(state, seen.clock_jump), seen, policy, now)
+    left, leaving_once = retire(_follow_clock(state, seen.clock_jump, now), seen, policy, now)
     second = _forget_verdict(left, seen)
     third = _advance(second, seen, policy, now) if second.candidate is not None else _start(second, seen, now)
     # Of the state before: a hold that was just stored would be added to itself.
@@ -77,10 +78,10 @@ def step(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: dat
     return Decision(third.state, actions, recheck(third.state, seen, now), third.held)
 
 
-def _follow_clock(state: ReleaseState, jump: float) -> ReleaseState:
+def _follow_clock(state: ReleaseState, jump: float, now: datetime) -> ReleaseState:
     """Moves what is counted from along with a wall clock that was set, or budgets would be over, or never end."""
     if abs(jump) < CLOCK_SET_SECONDS:
-        return state
+        return not_to_come(state, now)
     by = timedelta(seconds=jump)
     candidate, leaving = state.candidate, state.retiring
     if candidate is not None:
@@ -89,7 +90,7 @@ def _follow_clock(state: ReleaseState, jump: float) -> ReleaseState:
     if leaving is not None:
         until = leaving.until + by if leaving.until is not None else None
         leaving = replace(leaving, stage_at=leaving.stage_at + by, until=until)
-    return advanced(state, candidate=candidate, retiring=leaving)
+    return not_to_come(advanced(state, candidate=candidate, retiring=leaving), now)
 
 
 def _forget_verdict(state: ReleaseState, seen: ReleaseObservation) -> ReleaseState:

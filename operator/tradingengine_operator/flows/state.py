@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from types import UnionType
@@ -252,6 +252,27 @@ COUNTED_TIMES = (
     "both_since",
     "unready_since",
 )
+
+
+#: The clocks of two nodes are so far apart at most, when both are right.
+APART_SECONDS = 2.0
+
+
+def not_to_come(state: ReleaseState, now: datetime) -> ReleaseState:
+    """The same without times that are still to come: another clock, which was ahead, told them. They count from now.
+
+    Budgets that begin in an hour would not be over for an hour, and what leaves would stay for as long.
+    """
+    latest = now + timedelta(seconds=APART_SECONDS)
+    candidate, leaving = state.candidate, state.retiring
+    if candidate is not None:
+        times = {name: getattr(candidate, name) for name in COUNTED_TIMES}
+        ahead: dict[str, Any] = {name: now for name, value in times.items() if value is not None and value > latest}
+        candidate = replace(candidate, **ahead) if ahead else candidate
+    if leaving is not None and leaving.stage_at > latest:
+        until = now + (leaving.until - leaving.stage_at) if leaving.until is not None else None
+        leaving = replace(leaving, stage_at=now, until=until)
+    return advanced(state, candidate=candidate, retiring=leaving)
 
 
 def _plain(value: Any) -> Any:

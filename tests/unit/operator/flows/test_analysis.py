@@ -288,6 +288,40 @@ def test_a_clock_that_is_set_ends_no_hold_and_no_budget(hours: int) -> None:
     assert verdict_of(other).reason == "ErrorRate"
 
 
+def moved(world: WorldModel) -> None:
+    """Another operator goes on, on a node whose clock is right."""
+    world.clock_set = timedelta(0)
+    world.restart()
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_times_of_another_clock_keep_no_release_from_its_end(hours: int) -> None:
+    silent = holding()
+    silent.clock_set = timedelta(hours=hours)
+    silent.no_server = True
+    silent.hold_on(5)
+    moved(silent)
+    silent.hold_on(35)
+    assert verdict_of(silent).reason == "MetricsUnavailable"
+    leaving = holding()
+    leaving.clock_set = timedelta(hours=hours)
+    leaving.rates[2] = "1"
+    leaving.silent = False
+    while leaving.state().withdrawn is None:
+        leaving.turn()
+        leaving.go(1)
+    moved(leaving)
+    assert leaving.run(40).retiring is None, "a slot that does not get silent, or closed, is waited for 30 s at most"
+    warm = holding()
+    warm.clock_set = timedelta(hours=hours)
+    while warm.state().candidate is not None:
+        warm.turn()
+        warm.settle()
+        warm.go(1)
+    moved(warm)
+    assert warm.run(100).retiring is None, "nor is the old one kept warm for longer than a minute"
+
+
 def test_judged_time_leaves_out_gaps_other_steps_and_moments_without_evidence() -> None:
     watch = JudgedTime()
     candidate = Candidate("b", 2, "h2", Stage.HOLDING, started_at=START, stage_at=START)
