@@ -42,6 +42,12 @@ async def withdrawn_after_errors(rig: Rig, timeout: float = 60.0) -> None:
     await rig.until_phase("Withdrawn", timeout)
 
 
+def goes_on(rig: Rig, *operators: OperatorProcess) -> None:
+    """AssertionError with its last words when an operator has ended."""
+    codes = [operator.process.returncode for operator in operators]
+    assert codes == [None] * len(codes), f"exit codes {codes}\n{rig.log.read_text()[-3000:]}"
+
+
 @asynccontextmanager
 async def operated(rig: Rig, folder: Path, **options: Any) -> AsyncIterator[tuple[Proxy, OperatorProcess]]:
     """An operator that reaches the API server through a proxy."""
