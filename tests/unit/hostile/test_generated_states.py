@@ -157,6 +157,21 @@ def test_what_is_not_as_it_was_is_named() -> None:
     assert differences(before, snapshot(found, children[:1])), "a child that is gone is a difference"
 
 
+def test_how_many_pods_an_autoscaler_wants_is_its_own_within_its_bounds() -> None:
+    engine, (deployment, claim) = placed("a", 1)
+    target = {"kind": "Deployment", "name": "desk-api-a"}
+    spec = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 3}
+    scaler = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "desk-api-a", "uid": "2"}, "spec": spec}
+
+    def scaled(replicas: int) -> dict[str, str]:
+        sized = {**deployment, "spec": {**deployment["spec"], "replicas": replicas}}
+        return snapshot(engine, [sized, claim, scaler])
+
+    assert differences(scaled(1), scaled(2)) == []
+    assert len(differences(scaled(1), scaled(4))) == 1
+    assert len(differences(scaled(1), scaled(0))) == 1
+
+
 def test_a_claim_that_is_about_to_go_is_lost() -> None:
     _, children = placed("a", 1)
     assert claims_of(children) == {"data": "1"}

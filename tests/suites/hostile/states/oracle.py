@@ -92,7 +92,8 @@ def _holds_long(engine: Mapping[str, Any], state: ReleaseState) -> bool:
 def snapshot(engine: Mapping[str, Any], children: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Everything that an engine at rest is made of, as `place: value`, comparable with another moment's.
 
-    Apart: numbers of releases, which of the two slots serves, times, and ConfigMaps that nothing in force names.
+    Apart: numbers of releases, which of the two slots serves, times, ConfigMaps that nothing in force names, and how many
+    of the pods that it may have an autoscaler wants at the moment.
     """
     name, state = engine["metadata"]["name"], state_of(engine)
     alike = _Alike(name, state)
@@ -100,8 +101,12 @@ def snapshot(engine: Mapping[str, Any], children: Iterable[Mapping[str, Any]]) -
     text = json.dumps([child for child in kept if child["kind"] != "ConfigMap"])
     kept = [child for child in kept if child["kind"] != "ConfigMap" or child["metadata"]["name"] in text]
     found: dict[str, str] = {}
+    bounds = _scaled(kept)
     for child in kept:
         clean = alike.clean(child)
+        low, high = bounds.get(child["metadata"]["name"], (1, 0))
+        if child["kind"] == "Deployment" and low <= child["spec"].get("replicas", 0) <= high:
+            clean["spec"] = clean["spec"] | {"replicas": "within the autoscaler's bounds"}
         place = f"{child['kind']}/{clean['metadata'].pop('name')}"
         found |= {f"{place}{way}": value for way, value in _flat(clean)}
     for entry in conditions_of(engine).values():
@@ -126,6 +131,15 @@ def claims_of(children: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         child["metadata"]["name"]: child["metadata"]["uid"]
         for child in children
         if child["kind"] == "PersistentVolumeClaim" and not child["metadata"].get("deletionTimestamp")
+    }
+
+
+def _scaled(children: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    """Bounds of the Deployments that autoscalers scale, by name."""
+    return {
+        child["spec"]["scaleTargetRef"]["name"]: (child["spec"]["minReplicas"], child["spec"]["maxReplicas"])
+        for child in children
+        if child["kind"] == "HorizontalPodAutoscaler"
     }
 
 
