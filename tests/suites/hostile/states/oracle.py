@@ -92,8 +92,8 @@ def _holds_long(engine: Mapping[str, Any], state: ReleaseState) -> bool:
 def snapshot(engine: Mapping[str, Any], children: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Everything that an engine at rest is made of, as `place: value`, comparable with another moment's.
 
-    Apart: numbers of releases, which of the two slots serves, times, ConfigMaps that nothing in force names, and how many
-    of the pods that it may have an autoscaler wants at the moment.
+    Apart: numbers of releases, which of the two slots serves, times, ConfigMaps that nothing in force names, and how
+    many of the pods that it may have an autoscaler wants at the moment.
     """
     name, state = engine["metadata"]["name"], state_of(engine)
     alike = _Alike(name, state)
