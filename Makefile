@@ -189,6 +189,10 @@ bench: venv ## the figures, written to docs/benchmarks.md (root)
 	$(BIN)/python -m te_demo refuse-if-up
 	$(BIN)/python -m bench $(ARGS)
 
+.PHONY: judge-sim
+judge-sim: venv ## how often the judge of releases is wrong, simulated; written to docs/developer/judgement.md; RUNS=n, SEED=n
+	$(BIN)/python -m bench.judge $(call option,RUNS,runs) $(call option,SEED,seed)
+
 .PHONY: bench-cold bench-warm bench-operator bench-page bench-desk
 bench-cold bench-warm: venv ## how long a fresh clone takes to build and check with caches empty, or as they are (root)
 	$(BIN)/python -m te_demo refuse-if-up

@@ -17,6 +17,17 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
+class Trials:
+    """Requests of one release in one second, and how many of them were bad."""
+
+    all: int = 0
+    bad: int = 0
+
+    def __add__(self, more: Trials) -> Trials:
+        return Trials(self.all + more.all, self.bad + more.bad)
+
+
+@dataclass(frozen=True)
 class Counts:
     """Client requests of one component in one window, and how many of them were answered 5xx."""
 
