@@ -49,7 +49,7 @@ class Case:
 
 def withdrawn_in(case: Case, seed: int, seconds: int = RELEASE_SECONDS) -> bool:
     """Whether a release is withdrawn within so many seconds; those without a bad answer are put together."""
-    chance, evidence, last = random.Random(seed), Evidence(), -1
+    chance, evidence, last = random.Random(seed), Evidence(), -1  # noqa: S311
     for second, canary, stable in _seconds_with_bad_answers(case, chance, seconds):
         quiet = second - last - 1
         if quiet:
@@ -63,7 +63,7 @@ def withdrawn_in(case: Case, seed: int, seconds: int = RELEASE_SECONDS) -> bool:
 
 def found_after(case: Case, seed: int) -> int:
     """Requests of a failing release until it is withdrawn, in whole seconds; NEVER when it takes too many."""
-    chance, evidence, requests = random.Random(seed), Evidence(), 0
+    chance, evidence, requests = random.Random(seed), Evidence(), 0  # noqa: S311
     canary, stable = _counts(case.rate, case.bad, chance), _counts(case.beside, case.stable, chance)
     while requests < PATIENCE:
         evidence = learn(evidence, Trials(case.rate, next(canary)), Trials(case.beside, next(stable)), case.limit)

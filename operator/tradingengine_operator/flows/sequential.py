@@ -8,10 +8,10 @@ Two questions are asked of each kind of request, second by second, and each is a
   as when the database is slow, win nothing, and the rate of failure itself need not be known nor stand still.
 - `above`: is the new release's own share above a limit? For when nobody is beside it.
 
-A fault may begin at any moment, so each bet begins anew with one coin whenever it has less (Page's rule). A release that
-is no worse is called worse, on average, at most once in `WORSE` seconds with a bad answer, whoever looks whenever; to be
-withdrawn it must stand above the limit at the same time. `make judge-sim` measures how often both happen. Sources:
-arXiv 2205.14762 asks whose a bad answer is, in releases; arXiv 2203.03532 is about bets that begin anew.
+A fault may begin at any moment, so each bet begins anew with one coin whenever it has less (Page's rule). A release
+that is no worse is called worse, on average, at most once in `WORSE` seconds with a bad answer, whoever looks whenever;
+to be withdrawn it must stand above the limit at the same time. `make judge-sim` measures how often both happen.
+Sources: arXiv 2205.14762 asks whose a bad answer is, in releases; arXiv 2203.03532 is about bets that begin anew.
 Nothing here knows of HTTP or of time.
 """
 
@@ -63,9 +63,9 @@ class Recent:
 class Evidence:
     """What was learnt of one kind of request: counts of this step, what is recent, and capital as logarithms."""
 
-    step: Trials = Trials()
-    canary: Recent = Recent()
-    stable: Recent = Recent()
+    step: Trials = field(default_factory=Trials)
+    canary: Recent = field(default_factory=Recent)
+    stable: Recent = field(default_factory=Recent)
     worse: tuple[float, ...] = field(default_factory=lambda: (0.0,) * len(RATIOS))
     above: tuple[float, ...] = field(default_factory=lambda: (0.0,) * (len(TIMES_LIMIT) + 1))
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from math import comb
 
 import pytest
-from bench.judge import Case, found_after, withdrawn_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tradingengine_operator.flows.sequential import (
@@ -18,6 +17,8 @@ from tradingengine_operator.flows.sequential import (
     load_evidence,
 )
 from tradingengine_operator.samples import Trials
+
+from bench.judge import Case, found_after, withdrawn_in
 
 pytestmark = pytest.mark.unit
 LIMIT = 0.01
@@ -172,5 +173,5 @@ def test_the_simulation_of_the_developers_page_in_small() -> None:
     assert sum(withdrawn_in(Case(10), seed, 1800) for seed in range(40)) == 0
     assert sum(withdrawn_in(Case(10, 0.5), seed, 1800) for seed in range(40)) == 0
     for rate in (20, 100):
-        after = sorted(found_after(Case(rate, 0.1, 0.05), seed) for seed in range(60))
-        assert after[57] <= 300, after
+        after = [found_after(Case(rate, 0.1, 0.05), seed) for seed in range(100)]
+        assert sum(requests > 300 for requests in after) <= 8, sorted(after)  # 5 of 100 in the long run
