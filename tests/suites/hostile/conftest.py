@@ -65,6 +65,8 @@ async def rig(
 ) -> AsyncIterator[Rig]:
     """An engine in a namespace of its own, and operator processes that look after the canary beside it, too."""
     log = tmp_path / "operator.log"
+    before = operated_api_server.kubectl("get", "namespace", namespace_of(request), "--ignore-not-found")
+    assert not before, f"another test has the namespace {namespace_of(request)}: give this one ids that tell them apart"
     async with rig_in(operated_api_server, namespace_of(request), log, monkeypatch, place=canary_beside.place) as made:
         made.clock = clock.seconds
         yield made

@@ -45,7 +45,7 @@ async def still_holding(rig: Rig) -> bool:
     return candidate is not None and (candidate.stage, candidate.weight) == (Stage.HOLDING, 100)
 
 
-@pytest.mark.parametrize("jump", ["+3600", "-3600"])
+@pytest.mark.parametrize("jump", ["+3600", "-3600"], ids=["ahead", "back"])
 async def test_a_canary_is_neither_promoted_nor_forgotten(rig: Rig, tmp_path: Path, jump: str) -> None:
     """An hour that nobody judged counts nothing of a hold of half an hour, and what is bad goes at once."""
     offset = tmp_path / "offset"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from tradingengine_operator.api import TradingEngineSpec
-from tradingengine_operator.flows.state import ReleaseState, dump_state
+from tradingengine_operator.flows.state import ReleaseState, Verdict, dump_state
 
 from tests.suites.hostile.states.cases import DESKS, FAULTS, Fault, desk_spec, draw_case
 from tests.suites.hostile.states.neighbours import (
@@ -126,6 +127,11 @@ def test_rest_is_told_from_work() -> None:
     assert rest_of(engine(EdgeReady="waits")) == ""
     assert rest_of(engine(Ready="no Gateway. To mend: make one")) == "refused: Ready Some"
     assert rest_of({**engine(said=1), "spec": {"paused": True}}) == ""
+    assert rest_of(engine(phase="Withdrawn")) == ""
+    gone = engine(phase="Withdrawn", ReleaseHealthy="it answers with errors")
+    verdict = Verdict(2, "h2", "ErrorRate", "it answers with errors", at=datetime(2026, 11, 28, tzinfo=UTC))
+    gone["status"]["release"]["progress"] = dump_state(ReleaseState(withdrawn=verdict))
+    assert rest_of(gone) == "withdrawn: ErrorRate"
 
 
 def placed(slot: str, number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:

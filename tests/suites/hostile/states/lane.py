@@ -185,6 +185,8 @@ class Lane:
             told = await self.rest(wanted=bool)
             if case.sick and told == "converged":
                 await self._not_promoted(last)
+            if told == "withdrawn: ErrorRate" and not case.sick:
+                raise CaseError(f"what answers well was withdrawn: {_words(await self.engine())}")
         self.stage.health_from(last + 20, sick=False)
         async with self._fault(case.fault if case.fault.back else None):
             refusal = await self.apply(case.before)
@@ -269,8 +271,8 @@ class Lane:
             return
         with self.proxy.rule(drop=lambda _: True, plural=fault.plural):
             await asyncio.sleep(fault.seconds)
-            # The history is gone with the events: whoever asks for it has to list again.
-            with self.proxy.rule(gone=True, verbs={"watch"}, plural=fault.plural, times=1):
+            # The history is gone with the events: whoever asks for it, every watch of them, has to list again.
+            with self.proxy.rule(gone=True, verbs={"watch"}, plural=fault.plural):
                 self.proxy.cut_watches(fault.plural)
                 await asyncio.sleep(5)
 

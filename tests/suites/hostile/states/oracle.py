@@ -40,8 +40,9 @@ def conditions_of(engine: Mapping[str, Any]) -> dict[str, Manifest]:
 
 
 def rest_of(engine: Mapping[str, Any]) -> str:
-    """Where an engine rests: `converged`, `paused`, `holding`, `refused: TYPE REASON`, or empty while it works.
+    """Where an engine rests: `converged`, `paused`, `holding`, `withdrawn: REASON`, `refused: TYPE REASON`.
 
+    Empty while it works.
     Only what the operator said of this very generation counts.
     """
     generation = engine["metadata"]["generation"]
@@ -51,8 +52,10 @@ def rest_of(engine: Mapping[str, Any]) -> str:
     if engine["spec"].get("paused"):
         return "paused" if _status(new, "Paused") == "True" else ""
     settled = state.candidate is None and (state.retiring is None or state.retiring.stage is Leaving.WARM)
-    if settled and _serves(engine, new):
+    if settled and _serves(engine, new, "Running"):
         return "converged"
+    if settled and state.withdrawn is not None and _serves(engine, new, "Withdrawn"):
+        return f"withdrawn: {state.withdrawn.reason}"
     refusal = next((entry for entry in new.values() if entry["type"] not in _ASIDE and _refuses(entry)), None)
     if refusal is not None:
         return f"refused: {refusal['type']} {refusal['reason']}"
@@ -61,11 +64,11 @@ def rest_of(engine: Mapping[str, Any]) -> str:
     return ""
 
 
-def _serves(engine: Mapping[str, Any], new: Mapping[str, Manifest]) -> bool:
+def _serves(engine: Mapping[str, Any], new: Mapping[str, Manifest], phase: str) -> bool:
     edge = new.get("EdgeReady", {})
     return (
         (engine.get("status") or {}).get("observedGeneration") == engine["metadata"]["generation"]
-        and (engine.get("status") or {}).get("phase") == "Running"
+        and (engine.get("status") or {}).get("phase") == phase
         and all(_status(new, type_) == "True" for type_ in ("Ready", "SpecValid", "DatabaseReady", "CacheReady"))
         and _status(new, "Progressing") == "False"
         and (edge.get("status") == "True" or edge.get("reason") == "Disabled")
