@@ -44,6 +44,13 @@ CONTEXTS_AND_IMPORTS = (
 )  # fmt: skip
 """Modules that take part in preparing wheels; a unit test holds that it is all of them."""
 
+STATES = "tests/suites/hostile/test_any_change_and_back.py"
+OPERATED = (
+    "Makefile", "devcluster/te_devcluster", "helm", "operator", "pyproject.toml", "requirements", "tests/cluster",
+    "tests/conftest.py", "tests/measured.py", "tests/suites/hostile", "tests/waiting.py",
+)  # fmt: skip
+"""What tests of operator processes on an API server depend on."""
+
 SUITES: tuple[Suite, ...] = (
     Suite(
         "install",
@@ -90,22 +97,19 @@ SUITES: tuple[Suite, ...] = (
     Suite(
         "hostile",
         "the operator against what users, clusters and accidents do to it, on an API server with controllers",
-        (*PYTEST, "--numprocesses=2", "--dist=loadfile", "-m", "suite", "tests/suites/hostile"),
-        (
-            "Makefile",
-            "devcluster/te_devcluster",
-            "helm",
-            "operator",
-            "pyproject.toml",
-            "requirements",
-            "tests/cluster",
-            "tests/conftest.py",
-            "tests/measured.py",
-            "tests/suites/hostile",
-            "tests/waiting.py",
-        ),
+        (*PYTEST, "--numprocesses=2", "--dist=loadfile", "-m", "suite", "tests/suites/hostile", f"--ignore={STATES}"),
+        OPERATED,
         tools=("etcd", "gateway-api", "helm", "kubernetes"),
         packages=("faketime",),
+        by_hand=True,
+    ),
+    # Ten operators take both cores for ten minutes, so it has none of the others beside it.
+    Suite(
+        "hostile-states",
+        "200 generated changes of an engine, each with one fault, and back: each comes to rest, and nothing is lost",
+        (*PYTEST, "-m", "suite", STATES),
+        OPERATED,
+        tools=("etcd", "gateway-api", "helm", "kubernetes"),
         by_hand=True,
     ),
 )
