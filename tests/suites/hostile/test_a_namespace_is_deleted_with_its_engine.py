@@ -116,6 +116,28 @@ async def test_the_policy_of_the_last_day_decides(rig: Rig) -> None:
         assert kept == claims
 
 
+async def test_an_engine_with_orders_in_flight_closes_its_edge_before_it_goes(rig: Rig) -> None:
+    await rig.apply()
+    async with rig.operator():
+        await settled(rig)
+        pod = rig.stage.of("edge")[0]
+        pod.idle = False
+        rig.server.kubectl("delete", "te", "desk", "-n", rig.namespace, "--wait=false")
+
+        async def drained() -> bool:
+            return pod.state == "draining"
+
+        async def gone() -> bool:
+            return await rig.client.get(kinds.ENGINE, rig.namespace, "desk") is None
+
+        await rig.until("the edge is drained", drained)
+        assert (await rig.condition("EdgeReady"))["reason"] == "Stopping"
+        assert await rig.client.get(kinds.STATEFUL_SET, rig.namespace, "desk-edge") is not None
+        pod.idle = True
+        await rig.until("the engine is gone", gone)
+        assert "EdgeDrained" in {event["reason"] for event in await rig.client.list_all(kinds.EVENT, rig.namespace)}
+
+
 async def test_an_edge_that_is_switched_off_leaves_its_journal(rig: Rig) -> None:
     await rig.apply(deletionPolicy="delete")
     async with rig.operator():
