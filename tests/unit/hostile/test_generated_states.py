@@ -178,6 +178,12 @@ def test_how_many_pods_an_autoscaler_wants_is_its_own_within_its_bounds() -> Non
     assert len(differences(scaled(1), scaled(0))) == 1
 
 
+def test_a_claim_that_came_is_no_difference_and_one_that_went_is() -> None:
+    engine, (deployment, claim) = placed("a", 1)
+    assert differences(snapshot(engine, [deployment]), snapshot(engine, [deployment, claim])) == []
+    assert differences(snapshot(engine, [deployment, claim]), snapshot(engine, [deployment])) != []
+
+
 def test_a_claim_that_is_about_to_go_is_lost() -> None:
     _, children = placed("a", 1)
     assert claims_of(children) == {"data": "1"}

@@ -119,9 +119,11 @@ def snapshot(engine: Mapping[str, Any], children: Iterable[Mapping[str, Any]]) -
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """What is not as it was, a line each."""
-    lines = []
+    """What is not as it was, a line each. A claim that came is none: data outlive the workload that they are for."""
+    lines, had = [], {place.partition(".")[0] for place in before}
     for place in sorted({*before, *after}):
+        if place.startswith("PersistentVolumeClaim/") and place.partition(".")[0] not in had:
+            continue
         old, new = before.get(place, "nothing"), after.get(place, "nothing")
         if old != new:
             lines.append(f"{place}: {old} -> {new}")
