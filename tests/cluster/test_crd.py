@@ -108,6 +108,7 @@ ACCEPTED: dict[str, Spec] = {
     "short steps": {
         "rollout": {"steps": [{"weight": 10, "hold": "20s"}, {"weight": 50.5, "hold": "1m30s"}, STEPS_END]}
     },
+    "a step that a person ends": {"rollout": {"steps": [{"weight": 10, "hold": "manual"}, STEPS_END]}},
     "one step": {"rollout": {"steps": [STEPS_END]}},
     "a weight twice": {"rollout": {"steps": [{"weight": 5, "hold": "1s"}, {"weight": 5, "hold": "1s"}, STEPS_END]}},
     "every tenth": {"rollout": {"steps": [{"weight": 1.1, "hold": "1s"}, {"weight": 33.3, "hold": "1s"}, STEPS_END]}},
@@ -189,7 +190,6 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
     "weight between": (step(weight=1.25, hold="1s"), ("spec.rollout.steps[0].weight", "steps of 0.1")),
     "hold missing": (step(weight=10), ("spec.rollout.steps[0]", "needs a hold")),
     "hold": (step(weight=10, hold="an hour"), ("spec.rollout.steps[0].hold", "must be a duration")),
-    "hold manual": (step(weight=10, hold="manual"), missing("spec.rollout.steps[*].hold: manual")),
     "check": (
         {"rollout": {"checks": [{"name": "latency-p95"}]}},
         ("spec.rollout.checks[0].name", "only error-rate is available in this version"),

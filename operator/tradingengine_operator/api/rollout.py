@@ -31,16 +31,12 @@ class Step(Model):
     )
     hold: Hold | None = Field(
         default=None,
-        description="How long the step lasts, for example `1h`. Needed below weight 100.",
+        description="How long the step lasts, for example `1h`, or `manual`: until a person promotes it. Needed below"
+        " weight 100.",
     )
 
     cel: ClassVar[tuple[dict[str, str], ...]] = (
         rule("self.weight >= 100.0 || has(self.hold)", "a step below weight 100 needs a hold, for example 10m"),
-        rule(
-            "!has(self.hold) || self.hold != 'manual'",
-            "spec.rollout.steps[*].hold: manual is not available in this version",
-            field=".hold",
-        ),
     )
 
     @property
@@ -49,16 +45,16 @@ class Step(Model):
         return round(self.weight * 10)
 
     @property
-    def hold_seconds(self) -> int:
-        """How long the step lasts; 0 when nothing is given."""
+    def hold_seconds(self) -> int | None:
+        """How long the step lasts; 0 when nothing is given, None when a person ends it."""
+        if self.hold == "manual":
+            return None
         return seconds(self.hold) if self.hold is not None else 0
 
     @model_validator(mode="after")
     def _check(self) -> Step:
         if abs(self.weight * 10 - self.tenths) > 1e-6:
             raise ValueError("weight goes in steps of 0.1")
-        if self.hold == "manual":
-            raise ValueError("hold: manual is not available in this version")
         if self.hold is None and self.tenths < 1000:
             raise ValueError("a step below weight 100 needs a hold")
         return self
@@ -107,7 +103,7 @@ class Rollout(Model):
 
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=20)] = Field(
         default_factory=_default_steps,
-        description="Weights, never falling, the last one 100.",
+        description="Weights, never falling, the last one 100. A weight may stand in several steps in a row.",
         json_schema_extra=rules(
             rule("self.map(s, s.weight).isSorted()", "weights of spec.rollout.steps must never fall"),
             rule("self[size(self) - 1].weight == 100.0", "the last of spec.rollout.steps must have weight 100"),

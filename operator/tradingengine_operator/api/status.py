@@ -67,6 +67,20 @@ class SlotStatuses(Model):
     b: SlotStatus = Field(default_factory=SlotStatus, description="Slot b.")
 
 
+class CommandStatus(Model):
+    """The last command that was acknowledged."""
+
+    id: ShortText = Field(description="Its id; made from the text of an annotation that has none.")
+    act: ShortText | None = Field(default=None, description="What was asked.")
+    release: Annotated[int, Field(ge=0)] | None = Field(default=None, description="The release that was meant.")
+    outcome: Literal["Done", "Refused", "Ignored"] = Field(
+        description="Ignored: it means a release that it cannot be about."
+    )
+    message: LongText | None = Field(default=None, description="What follows from it, or why nothing does.")
+    at: Time = Field(description="When.")
+    by: ShortText | None = Field(default=None, description="Who wrote it, as the API server has it.")
+
+
 class ReleaseStatus(Model):
     """Where a release stands."""
 
@@ -88,6 +102,10 @@ class ReleaseStatus(Model):
     )
     reason: ShortText | None = Field(default=None, description="One word for why.")
     message: LongText | None = Field(default=None, description="Value and limit in plain words.")
+    command: CommandStatus | None = Field(
+        default=None,
+        description="The last command of the annotation `tradingengine.io/command`, and what became of it.",
+    )
     progress: Annotated[str, Field(max_length=8192)] | None = Field(
         default=None,
         description="The release flow's own state, with absolute times, as JSON. The release's record holds a copy.",
@@ -137,16 +155,6 @@ class AppliedField(Model):
     )
 
 
-class CommandStatus(Model):
-    """The last command that was acknowledged."""
-
-    id: ShortText = Field(description="Its id.")
-    name: ShortText = Field(description="What was asked.")
-    result: ShortText = Field(description="Accepted or Ignored.")
-    message: LongText | None = Field(default=None, description="Why.")
-    at: Time = Field(description="When.")
-
-
 class TradingEngineStatus(Model):
     """What the operator saw and did."""
 
@@ -170,7 +178,6 @@ class TradingEngineStatus(Model):
     release: ReleaseStatus | None = Field(default=None, description="The release.")
     edge: EdgeStatus | None = Field(default=None, description="The edge.")
     database: DatabaseStatus | None = Field(default=None, description="The database.")
-    command: CommandStatus | None = Field(default=None, description="The last command.")
 
     def condition(self, type_: ConditionType) -> Condition | None:
         """The condition of that type, if it was ever written."""

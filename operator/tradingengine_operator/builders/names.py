@@ -38,6 +38,7 @@ LABEL_USE = "tradingengine.io/use"
 #: Where a record's templates take the release's number and its slot.
 MARK_RELEASE = "{release}"
 MARK_SLOT = "{slot}"
+ANNOTATION_COMMAND = "tradingengine.io/command"
 ANNOTATION_PROGRESS = "tradingengine.io/progress"
 ANNOTATION_TEMPLATE_HASH = "tradingengine.io/template-hash"
 PLANE_KEY = "tradingengine.io/plane"

@@ -9,6 +9,7 @@ from tradingengine_operator.api import Slot
 from tradingengine_operator.plan.routes import RouteObservation
 from tradingengine_operator.samples import OwnAnswer, Sample
 
+from .command import Command, Unreadable
 from .state import Schema
 
 
@@ -129,7 +130,8 @@ class ReleaseObservation:
 
     `template_hash` is what this operator renders of what is asked for, which is `requested`. `turn` says that a release
     for the rendering's sake alone may start. `taken` are numbers whose records' names somebody else's objects have.
-    Unless `records_known`, the records are those that were there last. `kept` is what they say.
+    Unless `records_known`, the records are those that were there last. `kept` is what they say. `command` is what
+    stands in the engine's annotation, whether it was done or not.
     """
 
     template_hash: str
@@ -149,3 +151,4 @@ class ReleaseObservation:
     taken: frozenset[int] = frozenset()
     records_known: bool = True
     kept: Mapping[int, Kept] = field(default_factory=dict)
+    command: Command | Unreadable | None = None

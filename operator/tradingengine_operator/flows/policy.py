@@ -14,10 +14,15 @@ QUIET_MARGIN_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class StepPolicy:
-    """One step: weight in tenths of a percent, hold in seconds."""
+    """One step: weight in tenths of a percent, hold in seconds, without an end for a step that a person ends."""
 
     weight: int
     hold: float
+
+    @property
+    def manual(self) -> bool:
+        """Whether only a person ends it."""
+        return self.hold == inf
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Policy:
     replace_budget: float = 60.0
     close_budget: float = 20.0
     spread: float = 10.0
+    #: Whether a release may get more weight; not while its specification is not understood.
+    rising: bool = True
 
 
 def policy_of(spec: TradingEngineSpec) -> Policy:
@@ -53,7 +60,7 @@ def policy_of(spec: TradingEngineSpec) -> Policy:
     check = rollout.error_rate
     quiet = 2 * spec.gateway.throttle_seconds
     return Policy(
-        steps=tuple(StepPolicy(entry.tenths, float(entry.hold_seconds)) for entry in rollout.steps),
+        steps=tuple(StepPolicy(entry.tenths, _hold(entry.hold_seconds)) for entry in rollout.steps),
         error_rate=check.limit,
         failure_limit=check.failure_limit,
         min_samples=check.min_samples,
@@ -67,5 +74,9 @@ def policy_of(spec: TradingEngineSpec) -> Policy:
 
 
 def without_end(policy: Policy) -> Policy:
-    """The same with steps that no release leaves upwards."""
-    return replace(policy, steps=tuple(replace(step, hold=inf) for step in policy.steps))
+    """The same with steps that no release leaves upwards, whoever asks for it."""
+    return replace(policy, steps=tuple(replace(step, hold=inf) for step in policy.steps), rising=False)
+
+
+def _hold(given: int | None) -> float:
+    return inf if given is None else float(given)

@@ -13,22 +13,23 @@ from tradingengine_operator.builders.route import FULL
 
 from .actions import Action, Announce, Migrate
 from .analysis import Analysis, Failure, Held, analyse
+from .commands import obey
 from .conditions import explain
 from .leaving import retire
+from .moves import Move, going_down, promote, staged, withdraw
 from .observation import ReleaseObservation
 from .policy import Policy
 from .state import (
     COUNTED_TIMES,
     Candidate,
     Leaving,
-    Placed,
+    Pause,
     ReleaseState,
-    Retirement,
     Stage,
-    Verdict,
     advanced,
     not_to_come,
     other,
+    render_time,
 )
 from .upgrade import is_same, is_tried, is_upgrade, lost_record, stable_hash
 from .wanted import recheck, routed, wanted
@@ -57,24 +58,16 @@ class Decision:
     held: Held | None = None
 
 
-@dataclass(frozen=True)
-class _Move:
-    """A state, and what is done once because it came to be."""
-
-    state: ReleaseState
-    once: tuple[Action, ...] = ()
-    held: Held | None = None
-
-
 def step(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> Decision:
     """One transition at most per machine (the release that leaves, the one that comes), then the wanted world."""
-    left, leaving_once = retire(_follow_clock(state, seen.clock_jump, now), seen, policy, now)
+    asked, asked_once = obey(_follow_clock(state, seen.clock_jump, now), seen, policy, now)
+    left, leaving_once = retire(asked, seen, policy, now)
     second = _forget_verdict(left, seen)
     third = _advance(second, seen, policy, now) if second.candidate is not None else _start(second, seen, now)
     # Of the state before: a hold that was just stored would be added to itself.
     before = second.candidate
     over = before is not None and before.stage is Stage.HOLDING and _due(before, seen, policy)
-    actions = (*wanted(third.state, seen, policy, hold_over=over), *leaving_once, *third.once)
+    actions = (*wanted(third.state, seen, policy, hold_over=over), *asked_once, *leaving_once, *third.once)
     return Decision(third.state, actions, recheck(third.state, seen, now), third.held)
 
 
@@ -101,13 +94,13 @@ def _forget_verdict(state: ReleaseState, seen: ReleaseObservation) -> ReleaseSta
     return advanced(state, withdrawn=None)
 
 
-def _start(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> _Move:
+def _start(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> Move:
     if stable_hash(state, seen) == seen.template_hash:
-        return _Move(advanced(state, stable_requested=seen.requested))
+        return Move(advanced(state, stable_requested=seen.requested))
     idle = state.retiring is None or state.retiring.stage is Leaving.WARM
     waits = is_upgrade(state, seen) and not seen.turn
     if is_tried(state, seen) or waits or not idle or not seen.may_start:
-        return _Move(state)
+        return Move(state)
     number = _number(state, seen)
     slot = other(state.stable.slot) if state.stable is not None else "a"
     serving = seen.slots[state.stable.slot].components.get("api") if state.stable is not None else None
@@ -125,7 +118,7 @@ def _start(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> _Mov
     why = ": the same version, as this operator renders it" if is_upgrade(state, seen) else ""
     news = Announce("ReleaseStarted", f"release {number} takes slot {slot}{why}")
     started = advanced(state, last=number, candidate=candidate, retiring=None, finished_at=None, withdrawn=None)
-    return _Move(started, (news,))
+    return Move(started, (news,))
 
 
 def _number(state: ReleaseState, seen: ReleaseObservation) -> int:
@@ -136,10 +129,10 @@ def _number(state: ReleaseState, seen: ReleaseObservation) -> int:
     return max(newest, state.last) + 1
 
 
-def _advance(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> _Move:
+def _advance(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> Move:
     candidate = state.candidate
     if candidate is None:
-        return _Move(state)
+        return Move(state)
     if not is_same(candidate, seen):
         news = Announce("ReleaseSuperseded", f"release {candidate.release} gives way to a newer specification")
         return _supersede(state, candidate, seen, policy, now, news)
@@ -164,49 +157,51 @@ def _supersede(
     policy: Policy,
     now: datetime,
     news: Announce,
-) -> _Move:
+) -> Move:
     """Another takes its place: weight away first. Without weight nobody was there, and the slot is free at once."""
     if candidate.stage in {Stage.SHIFTING, Stage.HOLDING} and state.stable is not None:
-        return _Move(advanced(state, candidate=None, retiring=_leaving(candidate, now), finished_at=now), (news,))
+        return Move(advanced(state, candidate=None, retiring=going_down(candidate, now), finished_at=now), (news,))
     if candidate.weight and seen.route.weights.get(candidate.slot):
         # A first release has all the weight and nothing to take it over: it serves until the newer one does.
-        return _promote(state, candidate, policy, now)
-    return _Move(advanced(state, candidate=None), (news,))
+        return promote(state, candidate, policy, now)
+    return Move(advanced(state, candidate=None), (news,))
 
 
-def _recording(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, now: datetime) -> _Move:
+def _recording(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, now: datetime) -> Move:
     if candidate.release in seen.taken:
         words = f"the name of record {candidate.release} belongs to somebody else's object: the next number is taken"
-        return _Move(advanced(state, candidate=None), (Announce("NameTaken", words, warning=True),))
+        return Move(advanced(state, candidate=None), (Announce("NameTaken", words, warning=True),))
     found = seen.records.get(candidate.release)
     if found is None:
         # Nothing is made of it yet, so it may follow another version of the operator.
-        return _Move(advanced(state, candidate=replace(candidate, template_hash=seen.template_hash)))
+        return Move(advanced(state, candidate=replace(candidate, template_hash=seen.template_hash)))
     if found != candidate.template_hash:
-        return _Move(advanced(state, candidate=None))
-    return _Move(_staged(state, candidate, Stage.MIGRATING, now))
+        return Move(advanced(state, candidate=None))
+    return Move(staged(state, candidate, Stage.MIGRATING, now))
 
 
-def _migrating(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, now: datetime) -> _Move:
+def _migrating(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, now: datetime) -> Move:
     if seen.migration.succeeded:
-        return _Move(_staged(state, candidate, Stage.STARTING, now))
+        return Move(staged(state, candidate, Stage.STARTING, now))
     if not seen.migration.failed:
-        return _Move(state)
+        return Move(state)
     if state.stable is not None:
-        return _withdraw(
+        return withdraw(
             state, candidate, Failure("MigrationFailed", explain(seen.migration.message, seen.migration.mend)), now
         )
     if (now - candidate.stage_at).total_seconds() < MIGRATION_RETRY_SECONDS:
-        return _Move(state)
+        return Move(state)
     again = Migrate(candidate.release, again=True)
-    return _Move(advanced(state, candidate=replace(candidate, stage_at=now)), (again,))
+    return Move(advanced(state, candidate=replace(candidate, stage_at=now)), (again,))
 
 
 def _starting(
     state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
-) -> _Move:
+) -> Move:
     slot = seen.slots[candidate.slot]
     if slot.release == candidate.release and slot.complete:
+        if candidate.paused is not None:
+            return Move(state, held=_paused(candidate.paused))
         weight = policy.steps[0].weight if state.stable is not None else FULL
         ready = replace(
             candidate,
@@ -215,56 +210,81 @@ def _starting(
             pods=slot.ready_pods(),
         )
         news = Announce("ReleaseWeight", f"release {candidate.release} is ready and gets weight {weight / 10:g}")
-        return _Move(_staged(state, ready, Stage.SHIFTING, now), (news,))
+        return Move(staged(state, ready, Stage.SHIFTING, now), (news,))
     waited = (now - candidate.stage_at).total_seconds()
     if state.stable is None or waited < policy.start_budget:
-        return _Move(state)
+        return Move(state)
     message = f"not ready after {waited:.0f} s: {slot.shortfall()}. {slot.waiting}".strip()
     failure = Failure("NotReadyInTime", message, f"{waited:.0f}s", f"{policy.start_budget:g}s")
-    return _withdraw(state, candidate, failure, now)
+    return withdraw(state, candidate, failure, now)
 
 
 def _carrying(
     state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
-) -> _Move:
+) -> Move:
     if state.stable is None:
-        return _promote(state, candidate, policy, now) if routed(state, seen) else _Move(state)
+        return promote(state, candidate, policy, now) if routed(state, seen) else Move(state)
     judged = analyse(candidate, seen, policy, now)
     if judged.failure is not None:
-        return _withdraw(state, judged.candidate, judged.failure, now)
+        return withdraw(state, judged.candidate, judged.failure, now)
     moved = advanced(state, candidate=judged.candidate)
     if not routed(state, seen):
-        return _Move(moved, held=judged.held)
+        return Move(moved, held=judged.held)
     if candidate.stage is Stage.SHIFTING:
         held = replace(judged.candidate, step_started_at=now, held=0.0)
-        return _Move(_staged(moved, held, Stage.HOLDING, now), held=judged.held)
+        return Move(staged(moved, held, Stage.HOLDING, now), held=judged.held)
     return _holding(moved, judged, seen, policy, now)
 
 
-def _holding(state: ReleaseState, judged: Analysis, seen: ReleaseObservation, policy: Policy, now: datetime) -> _Move:
+def _holding(state: ReleaseState, judged: Analysis, seen: ReleaseObservation, policy: Policy, now: datetime) -> Move:
     candidate = judged.candidate
+    if candidate.paused is not None:
+        return Move(state, held=judged.held or _paused(candidate.paused))
     if not _due(candidate, seen, policy):
+        if policy.steps[_index(candidate, policy)].manual:
+            return Move(state, held=judged.held or _waits_for_promote(candidate, policy))
         least = min(STORED_MOST, max(STORED_LEAST, _hold(candidate, policy) * STORED_PART))
         if seen.judged < least:
-            return _Move(state, held=judged.held)
+            return Move(state, held=judged.held)
         stored = replace(candidate, held=candidate.held + seen.judged)
-        return _Move(advanced(state, candidate=stored), held=judged.held)
+        return Move(advanced(state, candidate=stored), held=judged.held)
     if not _as_many_as_stable(state, candidate, seen):
-        return _Move(state, held=judged.held or TOO_FEW_PODS)
+        return Move(state, held=judged.held or TOO_FEW_PODS)
     if not judged.good:
-        return _Move(state, held=judged.held)
-    if candidate.step + 1 >= len(policy.steps):
-        return _promote(state, candidate, policy, now)
+        return Move(state, held=judged.held)
+    if _index(candidate, policy) + 1 >= len(policy.steps):
+        return promote(state, candidate, policy, now)
     return _next_step(state, candidate, seen, policy, now)
 
 
+def _index(candidate: Candidate, policy: Policy) -> int:
+    """Index of the candidate's step; the specification may have fewer steps by now."""
+    return min(candidate.step, len(policy.steps) - 1)
+
+
 def _hold(candidate: Candidate, policy: Policy) -> float:
-    return policy.steps[min(candidate.step, len(policy.steps) - 1)].hold
+    return policy.steps[_index(candidate, policy)].hold
 
 
 def _due(candidate: Candidate, seen: ReleaseObservation, policy: Policy) -> bool:
-    """Whether the step was judged for as long as it holds: time in which nobody looked does not count."""
-    return candidate.step_started_at is not None and candidate.held + seen.judged >= _hold(candidate, policy)
+    """Whether the step was judged for as long as it holds, or a person ended it: nobody's absence does."""
+    if candidate.step_started_at is None or candidate.paused is not None or not policy.rising:
+        return False
+    return candidate.ended or candidate.full or candidate.held + seen.judged >= _hold(candidate, policy)
+
+
+def _paused(pause: Pause) -> Held:
+    who = f" by {pause.by}" if pause.by else ""
+    why = f": {pause.reason}" if pause.reason else ""
+    return Held("ReleasePaused", f"paused{who}{why}; so since {render_time(pause.since)}, and judged on")
+
+
+def _waits_for_promote(candidate: Candidate, policy: Policy) -> Held | None:
+    if not policy.rising:
+        return None
+    number, of = _index(candidate, policy) + 1, len(policy.steps)
+    words = f"step {number}/{of} with weight {candidate.weight / 10:g} waits for promote"
+    return Held("WaitsForPromote", f"{words}: a person ends its hold")
 
 
 def _as_many_as_stable(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation) -> bool:
@@ -276,57 +296,10 @@ def _as_many_as_stable(state: ReleaseState, candidate: Candidate, seen: ReleaseO
 
 def _next_step(
     state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
-) -> _Move:
-    number = candidate.step + 1
+) -> Move:
+    number = len(policy.steps) - 1 if candidate.full else candidate.step + 1
     weight = max(candidate.weight, policy.steps[number].weight)
     pods = seen.slots[candidate.slot].ready_pods()
-    moved = replace(candidate, step=number, weight=weight, step_started_at=None, held=0.0, pods=pods)
+    moved = replace(candidate, step=number, weight=weight, step_started_at=None, held=0.0, ended=False, pods=pods)
     news = Announce("ReleaseWeight", f"release {candidate.release} gets weight {weight / 10:g}")
-    return _Move(_staged(state, moved, Stage.SHIFTING, now), (news,))
-
-
-def _promote(state: ReleaseState, candidate: Candidate, policy: Policy, now: datetime) -> _Move:
-    old = state.stable
-    retiring = None
-    if old is not None:
-        until = now + timedelta(seconds=policy.warm)
-        retiring = Retirement(old.slot, old.release, Leaving.REROUTING, stage_at=now, until=until)
-    stable = Placed(candidate.slot, candidate.release)
-    news = Announce("ReleasePromoted", f"release {candidate.release} in slot {candidate.slot} serves everybody")
-    promoted = advanced(
-        state,
-        stable=stable,
-        stable_hash=candidate.template_hash,
-        stable_requested=candidate.requested,
-        candidate=None,
-        retiring=retiring,
-        withdrawn=None,
-        finished_at=now,
-    )
-    return _Move(promoted, (news,))
-
-
-def _withdraw(state: ReleaseState, candidate: Candidate, failure: Failure, now: datetime) -> _Move:
-    verdict = Verdict(
-        release=candidate.release,
-        template_hash=candidate.template_hash,
-        reason=failure.reason,
-        message=failure.message[:1024],
-        at=now,
-        value=failure.value,
-        limit=failure.limit,
-        requested=candidate.requested,
-    )
-    news = Announce("ReleaseWithdrawn", f"release {candidate.release}: {failure.message[:900]}", warning=True)
-    touched = candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}
-    leaving = _leaving(candidate, now) if touched else None
-    gone = advanced(state, candidate=None, retiring=leaving, withdrawn=verdict, finished_at=now)
-    return _Move(gone, (news,))
-
-
-def _leaving(candidate: Candidate, now: datetime) -> Retirement:
-    return Retirement(candidate.slot, candidate.release, Leaving.REROUTING, stage_at=now)
-
-
-def _staged(state: ReleaseState, candidate: Candidate, stage: Stage, now: datetime) -> ReleaseState:
-    return advanced(state, candidate=replace(candidate, stage=stage, stage_at=now))
+    return Move(staged(state, moved, Stage.SHIFTING, now), (news,))

@@ -81,12 +81,22 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """A person holds a release where it is: who, why, and since when."""
+
+    since: datetime
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Candidate:
     """The release that is on its way up; `weight` is the intent, in tenths of a percent.
 
     `held` are the seconds for which this step was judged, as of the last time they were stored. `sampled_at` ends the
     last failing sample: no later one reaches back before it. `pods` are the ready pods by component that it had when it
-    got its weight, `floor` those that the stable release's API had when the run began.
+    got its weight, `floor` those that the stable release's API had when the run began. A person may have ended the hold
+    of this step (`ended`), or those of all that follow (`full`).
     """
 
     slot: Slot
@@ -109,6 +119,9 @@ class Candidate:
     pods: dict[str, int] = field(default_factory=dict)
     floor: int = 0
     requested: str = ""
+    paused: Pause | None = None
+    ended: bool = False
+    full: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,12 +153,26 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Acknowledged:
+    """What became of a command: `outcome` is Done, Refused or Ignored, `release` the one that it was about."""
+
+    id: str
+    act: str
+    outcome: str
+    message: str
+    at: datetime
+    release: int | None = None
+    by: str = ""
+
+
+@dataclass(frozen=True)
 class ReleaseState:
     """The whole.
 
     `serial` grows with every change, so that the newest of two copies is known; `last` is the highest number that was
     ever given, since a cookie may still name it; `stable_hash` is what the stable release is made of, known even when
-    its record is lost, and `stable_requested` what was asked for; `pin` is what a person went back to.
+    its record is lost, and `stable_requested` what was asked for; `pin` is what a person went back to;
+    `command` is the last one that was acknowledged, `commands` are the ids of the last ones: none is done again.
     """
 
     serial: int = 0
@@ -158,6 +185,8 @@ class ReleaseState:
     stable_hash: str = ""
     stable_requested: str = ""
     pin: Pin | None = None
+    command: Acknowledged | None = None
+    commands: list[str] = field(default_factory=list)
 
     def weights(self) -> dict[Slot, int]:
         """Intended weights of both slots, in tenths of a percent; both 0 before anything serves."""

@@ -8,7 +8,7 @@ from typing import Any
 from tradingengine_operator.api import API_VERSION, KIND, Slot
 from tradingengine_operator.builders import Manifest
 from tradingengine_operator.builders.route import FULL
-from tradingengine_operator.flows.state import Leaving, ReleaseState, dump_state, render_time
+from tradingengine_operator.flows.state import Acknowledged, Leaving, ReleaseState, dump_state, render_time
 from tradingengine_operator.runtime.parts.edge import EdgeView
 from tradingengine_operator.runtime.release.view import ReleaseView
 
@@ -24,6 +24,7 @@ def release_status(
         "stable": state.stable.release if state.stable else None,
         "finishedAt": _time(state.finished_at),
         "progress": dump_state(state),
+        "command": _command(state.command),
     }
     if view is not None:
         raw["slots"] = {slot: _slot(state, view, slot, _stored_slot(stored, slot)) for slot in ("a", "b")}
@@ -94,6 +95,20 @@ def _stage(state: ReleaseState) -> str:
     if state.retiring is not None and state.retiring.stage is not Leaving.WARM:
         return state.retiring.stage.value.capitalize()
     return "Withdrawn" if state.withdrawn is not None else "Stable"
+
+
+def _command(said: Acknowledged | None) -> dict[str, Any] | None:
+    if said is None:
+        return None
+    return {
+        "id": said.id,
+        "act": said.act or None,
+        "release": said.release,
+        "outcome": said.outcome,
+        "message": said.message,
+        "at": _time(said.at),
+        "by": said.by or None,
+    }
 
 
 def _stored_slot(stored: Mapping[str, Any], slot: Slot) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from tradingengine_operator.flows.actions import (
     SetRoute,
     WriteRecord,
 )
+from tradingengine_operator.flows.command import command_of
 from tradingengine_operator.flows.observation import (
     MigrationObservation,
     ReleaseObservation,
@@ -173,6 +174,7 @@ class ReleaseRunner:
             slots={slot: await self._slot(p, state, slot, judging=policy is not None) for slot in names.SLOTS},
             route=route,
             migration=await _migration(p, state),
+            command=command_of(p.seen.engine),
         )
         if policy is not None:
             seen = await self._sampler.complete(p, state, seen, policy)

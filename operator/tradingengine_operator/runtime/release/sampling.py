@@ -27,7 +27,8 @@ _Mark = tuple[int, int, float]
 class JudgedTime:
     """Seconds for which a step's hold was judged since its `held` was stored; ticks are of a clock that never jumps.
 
-    An operator that was just started has judged nothing yet, and a gap (paused, away, stuck) adds nothing.
+    An operator that was just started has judged nothing yet, and a gap (paused, away, stuck) adds nothing, nor does the
+    time in which a person holds the release.
     """
 
     mark: _Mark | None = None
@@ -36,7 +37,7 @@ class JudgedTime:
 
     def look(self, candidate: Candidate | None, tick: float, *, judged: bool) -> float:
         """Judged seconds up to this look; `judged` says whether this moment has its evidence."""
-        if candidate is None or candidate.stage is not Stage.HOLDING:
+        if candidate is None or candidate.stage is not Stage.HOLDING or candidate.paused is not None:
             self.mark = None
             return 0.0
         mark = (candidate.release, candidate.step, candidate.held)

@@ -72,6 +72,12 @@ def test_weights_are_counted_in_tenths() -> None:
     assert [step.hold_seconds for step in rollout.steps] == [1, 60, 0]
 
 
+def test_a_step_that_a_person_ends_has_no_length_and_weights_may_repeat() -> None:
+    steps = [{"weight": 10, "hold": "1s"}, {"weight": 10, "hold": "manual"}, {"weight": 100, "hold": "manual"}]
+    rollout = spec(rollout={"steps": steps}).rollout
+    assert [(step.tenths, step.hold_seconds) for step in rollout.steps] == [(100, 1), (100, None), (1000, None)]
+
+
 def test_the_built_in_check_is_on_when_nobody_names_it() -> None:
     assert spec(rollout={"checks": []}).rollout.error_rate.limit == Decimal("0.01")
     named = spec(rollout={"checks": [{"name": "error-rate", "max": "0.2", "failureLimit": 5}]}).rollout.error_rate
@@ -98,7 +104,7 @@ def test_sizes_have_defaults_without_a_branch() -> None:
         ({"rollout": {"steps": [{"weight": 100}, {"weight": 5, "hold": "1s"}]}}, "weights must never fall"),
         ({"rollout": {"steps": [{"weight": 1.05, "hold": "1s"}, {"weight": 100}]}}, "steps of 0.1"),
         ({"rollout": {"steps": [{"weight": 1}, {"weight": 100}]}}, "needs a hold"),
-        ({"rollout": {"steps": [{"weight": 1, "hold": "manual"}, {"weight": 100}]}}, "manual is not available"),
+        ({"rollout": {"steps": [{"weight": 1, "hold": "by hand"}, {"weight": 100}]}}, "must be a duration"),
         ({"api": {"replicas": {"min": 5, "max": 2}}}, "min must not be above max"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from tradingengine_operator.flows.actions import (
     WriteRecord,
 )
 from tradingengine_operator.flows.analysis import was_judged
+from tradingengine_operator.flows.command import Command, Unreadable, parse_command
 from tradingengine_operator.flows.error_rate import windows
 from tradingengine_operator.flows.observation import (
     ComponentObservation,
@@ -109,6 +111,9 @@ class WorldModel:
     pods_start: bool = True
     may_start: bool = True
     silent: bool = True
+    #: What stands in the annotation.
+    command: Command | Unreadable | None = None
+    said: int = 0
     news: list[Announce] = field(default_factory=list)
     history: list[tuple[str, dict[Slot, int]]] = field(default_factory=list)
 
@@ -138,8 +143,18 @@ class WorldModel:
             migration=MigrationObservation(
                 job is not None, job == "done", job == "failed", "it broke" if job == "failed" else ""
             ),
+            command=self.command,
         )
         return self._sampled(seen, state, policy)
+
+    def say(self, act: str, release: int | None = None, **more: object) -> None:
+        """A person writes the annotation, with an id of its own; without a number the release that is under way."""
+        state = self.state()
+        placed = state.candidate or state.withdrawn or state.stable
+        number = release if release is not None else placed.release if placed is not None else 1
+        self.said += 1
+        raw = {"id": f"c{self.said}", "act": act, "release": number, **more}
+        self.command = parse_command(json.dumps(raw), "kubectl-annotate")
 
     def restart(self) -> None:
         """The operator is another process, which remembers nothing."""

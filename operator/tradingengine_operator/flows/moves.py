@@ -1,0 +1,71 @@
+"""Moves of the release flow that several of its parts make: promoted, withdrawn, on to the next stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from .actions import Action, Announce
+from .analysis import Failure, Held
+from .policy import Policy
+from .state import Candidate, Leaving, Placed, ReleaseState, Retirement, Stage, Verdict, advanced
+
+
+@dataclass(frozen=True)
+class Move:
+    """A state, and what is done once because it came to be."""
+
+    state: ReleaseState
+    once: tuple[Action, ...] = ()
+    held: Held | None = None
+
+
+def promote(state: ReleaseState, candidate: Candidate, policy: Policy, now: datetime) -> Move:
+    """The candidate serves everybody; what served before goes down, and stays warm for its time."""
+    old = state.stable
+    retiring = None
+    if old is not None:
+        until = now + timedelta(seconds=policy.warm)
+        retiring = Retirement(old.slot, old.release, Leaving.REROUTING, stage_at=now, until=until)
+    stable = Placed(candidate.slot, candidate.release)
+    news = Announce("ReleasePromoted", f"release {candidate.release} in slot {candidate.slot} serves everybody")
+    promoted = advanced(
+        state,
+        stable=stable,
+        stable_hash=candidate.template_hash,
+        stable_requested=candidate.requested,
+        candidate=None,
+        retiring=retiring,
+        withdrawn=None,
+        finished_at=now,
+    )
+    return Move(promoted, (news,))
+
+
+def withdraw(state: ReleaseState, candidate: Candidate, failure: Failure, now: datetime) -> Move:
+    """The candidate loses its weight at once and for good, with the reason."""
+    verdict = Verdict(
+        release=candidate.release,
+        template_hash=candidate.template_hash,
+        reason=failure.reason,
+        message=failure.message[:1024],
+        at=now,
+        value=failure.value,
+        limit=failure.limit,
+        requested=candidate.requested,
+    )
+    news = Announce("ReleaseWithdrawn", f"release {candidate.release}: {failure.message[:900]}", warning=True)
+    touched = candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}
+    leaving = going_down(candidate, now) if touched else None
+    gone = advanced(state, candidate=None, retiring=leaving, withdrawn=verdict, finished_at=now)
+    return Move(gone, (news,))
+
+
+def going_down(candidate: Candidate, now: datetime) -> Retirement:
+    """The first stage of a candidate's way down."""
+    return Retirement(candidate.slot, candidate.release, Leaving.REROUTING, stage_at=now)
+
+
+def staged(state: ReleaseState, candidate: Candidate, stage: Stage, now: datetime) -> ReleaseState:
+    """The candidate in another stage, as of now."""
+    return advanced(state, candidate=replace(candidate, stage=stage, stage_at=now))
