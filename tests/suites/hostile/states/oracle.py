@@ -89,7 +89,8 @@ def _holds_long(engine: Mapping[str, Any], state: ReleaseState) -> bool:
     candidate = state.candidate
     if candidate is None or candidate.step >= len(steps):
         return False
-    return seconds(steps[candidate.step].get("hold", "0s")) > LONG_HOLD_SECONDS
+    hold = steps[candidate.step].get("hold", "0s")
+    return hold == "manual" or seconds(hold) > LONG_HOLD_SECONDS
 
 
 def snapshot(engine: Mapping[str, Any], children: Iterable[Mapping[str, Any]]) -> dict[str, str]:
