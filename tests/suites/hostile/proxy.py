@@ -37,7 +37,7 @@ _PATH = re.compile(
 )
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 #: Headers that belong to one connection, or that the other side makes anew.
-_OWN = frozenset({"connection", "content-length", "host", "keep-alive", "transfer-encoding", "content-encoding"})
+_OWN = frozenset({"connection", "content-length", "host", "keep-alive", "transfer-encoding"})
 Event = dict[str, Any]
 
 

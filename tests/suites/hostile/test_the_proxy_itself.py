@@ -65,6 +65,18 @@ async def test_calls_go_through_and_are_written_down(
         assert await client.get(kinds.CONFIG_MAP, rig.namespace, "x") is not None
 
 
+async def test_a_long_list_comes_as_the_server_packs_it(
+    rig: Rig, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server packs what is longer than 128 KiB; with bytes that are not as the head says nobody could read it."""
+    monkeypatch.setenv("KUBECONFIG", str(proxy.kubeconfig(tmp_path / "through")))
+    for number in range(3):
+        await rig.client.apply(config_map(rig, f"long-{number}", a="x" * 60_000), manager="person")
+    async with api_client() as api:
+        found = await KubernetesClient(api).list_all(kinds.CONFIG_MAP, rig.namespace)
+    assert {len(entry["data"]["a"]) for entry in found if entry["metadata"]["name"].startswith("long-")} == {60_000}
+
+
 async def test_watches_are_cut_told_410_and_lose_events(rig: Rig, proxy: Proxy) -> None:
     url = f"{proxy.url}{kinds.CONFIG_MAP.path(rig.namespace)}?watch=true&resourceVersion=0"
     seen: list[tuple[str, str]] = []
