@@ -174,6 +174,7 @@ async def _operator(place: Field, account: Path, control_port: int) -> AsyncIter
     command += [f"--metrics-port={place.metrics_port}", f"--control-port={control_port}"]
     environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(account), "POD_NAMESPACE": MANY}
     environment["PYTHONPATH"] = str(checkout() / "operator")
+    environment["MALLOC_ARENA_MAX"] = "1"  # as the chart sets it
     with place.log.open("ab") as log:
         process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
     place.pid = process.pid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from sys import intern
 from typing import Any, NamedTuple
 
 from tradingengine_operator.builders import Manifest, digest, names
@@ -59,16 +60,33 @@ def slim(observed: Mapping[str, Any]) -> dict[str, Any]:
     """An object to be kept: of the sets of fields only what `owned_digest` and `owns_replicas` ask about ours.
 
     The API server says for each manager which fields it owns, in a tree that is often larger than the object itself.
+    Texts are shared with all other objects that are kept: fifty engines have the same fields, and many of their values.
     """
     metadata = observed["metadata"]
     if not metadata.get("managedFields"):
-        return dict(observed)
-    kept = [
+        return _shared(observed)
+    ours = [
         {**entry, "fieldsV1": _slim_fields(entry.get("fieldsV1") or {})}
         for entry in metadata["managedFields"]
         if entry.get("manager") in {names.FIELD_MANAGER, names.SCALE_MANAGER}
     ]
-    return {**observed, "metadata": {**metadata, "managedFields": kept}}
+    return _shared({**observed, "metadata": {**metadata, "managedFields": ours}})
+
+
+def _shared(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {intern(str(name)): _shared_value(entry) for name, entry in value.items()}
+
+
+def _shared_value(value: Any) -> Any:
+    match value:
+        case str():
+            return intern(str(value))
+        case Mapping():
+            return _shared(value)
+        case list():
+            return [_shared_value(entry) for entry in value]
+        case _:
+            return value
 
 
 def _slim_fields(fields: Mapping[str, Any]) -> dict[str, Any]:

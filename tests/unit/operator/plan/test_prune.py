@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -119,6 +120,17 @@ def test_an_object_that_is_kept_says_the_same_of_us_and_nothing_of_others() -> N
         assert "f:ports" in str(observed), "what was given is not changed"
         assert (kept["metadata"]["name"], kept["spec"]) == ("desk", {"replicas": 1})
     assert slim({"metadata": {"name": "desk"}}) == {"metadata": {"name": "desk"}}
+
+
+def test_objects_that_are_kept_share_their_texts() -> None:
+    """Fifty engines have the same fields in every object; each copy of a name would be kept apart."""
+    text = json.dumps({"metadata": {"name": "desk"}, "spec": {"template": [{"image": "localhost/api:1"}, None, 2]}})
+    first, second = slim(json.loads(text)), slim(json.loads(text))
+    assert first == second == json.loads(text)
+    one, other = (kept["spec"]["template"][0] for kept in (first, second))
+    assert one is not other
+    assert one["image"] is other["image"]
+    assert next(iter(one)) is next(iter(other))
 
 
 def test_digest_and_keys() -> None:
