@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_process(commands, "api", "serve the HTTP API and the WebSocket", "TE_COMPONENT=api te api")
     _add_process(commands, "dashboard", "serve the pages", "TE_COMPONENT=dashboard te dashboard")
     _add_edge(commands)
+    _add_process(commands, "prober", "ask the slots of a release, and count what is answered", "te prober")
     migrate = _add_process(commands, "migrate", "bring the database to the schema of this version", "te migrate")
     migrate.add_argument(
         "--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for the database"
@@ -95,6 +96,11 @@ def _run(arguments: argparse.Namespace) -> int:
         from tradingengine.dashboard.main import run as run_dashboard
 
         run_dashboard()
+        return 0
+    if command == "prober":
+        from tradingengine.jobs.prober.main import run as run_prober
+
+        run_prober()
         return 0
     if command == "edge":
         return _run_edge(arguments)

@@ -23,7 +23,7 @@ CACHE_SCHEMES: Final = ("redis", "rediss")
 
 Mode = Literal["paper", "live"]
 Environment = Literal["development", "staging", "production"]
-Component = Literal["api", "dashboard", "edge", "migrations"]
+Component = Literal["api", "dashboard", "edge", "migrations", "prober"]
 Slot = Literal["a", "b", ""]
 
 
@@ -113,6 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache: Address
     control_token: str
     control_token_file: Path | None = None
+    probe_token_file: Path | None = None
     state_dir: Path
     data_dir: Path | None
     http_host: str
@@ -127,22 +128,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def current_control_token(self) -> str:
         """The token that control calls carry now; empty when there is no good one, so that none is allowed."""
-        if self.control_token_file is None:
-            return self.control_token
-        try:
-            token = self.control_token_file.read_text().strip()
-        except (OSError, UnicodeDecodeError):
-            return ""
-        return token if len(token) >= MIN_TOKEN else ""
+        return self.control_token if self.control_token_file is None else _token(self.control_token_file)
+
+    def current_probe_token(self) -> str:
+        """The prober's token as it is now; empty when there is no good one, so that there is no prober."""
+        return "" if self.probe_token_file is None else _token(self.probe_token_file)
+
+
+def _token(file: Path) -> str:
+    try:
+        token = file.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return token if len(token) >= MIN_TOKEN else ""
 
 
 def load_settings(component: Component, environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings of `component`; raises ConfigError that names the first variable or field that is wrong."""
     env = os.environ if environ is None else environ
-    needs_database = component != "edge"
-    needs_cache = component != "migrations"
+    needs_database = component not in ("edge", "prober")
+    needs_cache = component not in ("migrations", "prober")
     data_dir = env.get("TE_DATA_DIR", "")
     token_file = env.get("TE_CONTROL_TOKEN_FILE", "")
+    probe_file = env.get("TE_PROBE_TOKEN_FILE", "")
     settings = Settings(
         component=component,
         slot=_slot(env.get("TE_SLOT", "")),
@@ -154,6 +162,7 @@ def load_settings(component: Component, environ: Mapping[str, str] | None = None
         cache=_address(env, "TE_CACHE_URL", CACHE_SCHEMES, needed=needs_cache),
         control_token=env.get("TE_CONTROL_TOKEN", ""),
         control_token_file=Path(token_file) if token_file else None,
+        probe_token_file=Path(probe_file) if probe_file else None,
         state_dir=Path(env.get("TE_STATE_DIR") or DEFAULT_STATE_DIR),
         data_dir=Path(data_dir) if data_dir else None,
         http_host=env.get("TE_HTTP_HOST", "0.0.0.0"),  # noqa: S104 - a pod serves on its own address
@@ -162,7 +171,7 @@ def load_settings(component: Component, environ: Mapping[str, str] | None = None
         console_port=_port(env, "TE_CONSOLE_PORT", 8090),
         log_level=_log_level(env.get("TE_LOG_LEVEL", "INFO")),
     )
-    if component != "migrations" and len(settings.current_control_token()) < MIN_TOKEN:
+    if component not in ("migrations", "prober") and len(settings.current_control_token()) < MIN_TOKEN:
         where = f"the file {token_file} of TE_CONTROL_TOKEN_FILE" if token_file else "TE_CONTROL_TOKEN"
         raise ConfigError(f"{where} is missing or shorter than {MIN_TOKEN} characters")
     return settings

@@ -1,7 +1,8 @@
 """Who asks, and whether they may."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Final
+from uuid import UUID
 
 from fastapi import Depends, Security
 from fastapi.security import APIKeyCookie
@@ -12,6 +13,7 @@ from tradingengine.api.state import ApiState, State
 from tradingengine.control.middleware import is_safe
 from tradingengine.security import sessions
 from tradingengine.security.origin import same_origin
+from tradingengine.security.probing import LOGIN, ROLES, is_prober
 from tradingengine.security.roles import Permission, allowed
 from tradingengine.storage import users
 from tradingengine.storage.users import User
@@ -19,6 +21,10 @@ from tradingengine.storage.users import User
 _cookie = APIKeyCookie(
     name=sessions.COOKIE, scheme_name="session", description="From `POST /v1/session`.", auto_error=False
 )
+
+
+PROBER: Final = User(id=str(UUID(int=0)), login=LOGIN, name="The prober", roles=ROLES)
+"""Stands in no table: whatever would be stored under its id is refused."""
 
 
 def check_origin(connection: HTTPConnection) -> None:
@@ -45,6 +51,8 @@ async def current_user(request: Request, state: State, token: Annotated[str | No
     """The person who asks; NotLoggedInError when nobody is logged in."""
     if not is_safe(request.method):
         check_origin(request)
+    if is_prober(request.headers, state.settings.current_probe_token()):
+        return PROBER
     user = await session_user(state, token)
     if user is None:
         raise NotLoggedInError("There is no session, or it is over.", mend="POST /v1/session with login and password.")
@@ -68,5 +76,6 @@ def _needs(permission: Permission) -> Callable[[User], Awaitable[User]]:
 
 Reader = Annotated[User, Depends(_needs(Permission.READ))]
 Trader = Annotated[User, Depends(_needs(Permission.TRADE))]
+DryRunner = Annotated[User, Depends(_needs(Permission.DRY_RUN))]
 Halter = Annotated[User, Depends(_needs(Permission.HALT))]
 Releaser = Annotated[User, Depends(_needs(Permission.RELEASE_HALT))]

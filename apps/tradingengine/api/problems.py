@@ -74,6 +74,13 @@ class EdgeUnreachableError(UnavailableError):
     title = "The edge cannot be reached: the order was not sent and never will be"
 
 
+class EdgeSilentError(UnavailableError):
+    """The edge's heart beats, but its gate did not answer a dry run in time."""
+
+    code = "edge_silent"
+    title = "The edge did not answer in time"
+
+
 class PricesStaleError(InvalidInputError):
     """New risk is not taken on prices that nobody can see."""
 

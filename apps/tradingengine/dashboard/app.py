@@ -21,6 +21,7 @@ from tradingengine.dashboard.first_data import Person, Source
 from tradingengine.dashboard.headers import HEADERS, RELEASE_COOKIE, release_cookie
 from tradingengine.dashboard.shell import TABS, Look, Pages, Tab
 from tradingengine.errors import DatabaseUnavailableError
+from tradingengine.security.probing import LOGIN, ROLES, is_prober
 from tradingengine.security.sessions import COOKIE as SESSION_COOKIE
 
 _PATHS = frozenset(tab.path for tab in TABS)
@@ -70,7 +71,7 @@ class _Handler:
         if self._withdrawn():
             return self._gone(request)
         look = Look.of_cookies(request.cookies)
-        if not request.cookies.get(SESSION_COOKIE):
+        if not request.cookies.get(SESSION_COOKIE) and not self._is_prober(request):
             return self._to_login(request)
         # Read while the session is checked: nearly everybody who comes with a cookie is let in.
         reading = asyncio.ensure_future(self._source.parts())
@@ -85,7 +86,12 @@ class _Handler:
             return self._to_login(request)
         return self._document(self._pages.shell(tab, person, look, await reading))
 
+    def _is_prober(self, request: Request) -> bool:
+        return is_prober(request.headers, self._settings.current_probe_token())
+
     async def _person(self, request: Request) -> Person | None:
+        if self._is_prober(request):
+            return Person(login=LOGIN, name="The prober", roles=ROLES)
         token = request.cookies.get(SESSION_COOKIE)
         return await self._source.person(token) if token else None
 

@@ -17,6 +17,7 @@ from tradingengine.control.state import ControlState
 from tradingengine.domain.clock import SystemClock
 from tradingengine.errors import ConfigError
 from tradingengine.execution.console import Console
+from tradingengine.execution.dry_run import DryRunDesk
 from tradingengine.execution.engine import Engine
 from tradingengine.execution.journal import Draft, Journal, JournalError, StateLock, keep_short
 from tradingengine.execution.links import CommandReader, Heart, RedisLink, Shipper
@@ -83,7 +84,8 @@ class EdgeProcess:
         self._strategies: StrategyRunner | None = None
         self._clients = _Clients(settings.cache)
         self._shipper = Shipper(self.journal, self._clients.writing("events"), self._wall)
-        self._reader = CommandReader(self._clients.reading("commands"), self.engine)
+        desk = DryRunDesk(self._market, self._wall, edge_metrics)
+        self._reader = CommandReader(self._clients.reading("commands"), self.engine, desk)
         self._heart = Heart(
             engine=self.engine,
             shipper=self._shipper,

@@ -35,6 +35,12 @@ class EdgeMetrics:
             buckets=ORDER_BUCKETS,
             registry=registry,
         )
+        self._dry_runs = Counter(
+            names.EDGE_DRY_RUNS.removesuffix("_total"),
+            "Dry runs of the prober that were answered.",
+            ("release", "slot", "verdict"),
+            registry=registry,
+        )
         self.sequence = Gauge(names.EDGE_JOURNAL_SEQUENCE, "Last sequence of the journal.", registry=registry)
         self.lookups = Gauge(names.EDGE_LOOKUPS_PENDING, "Orders being looked up at the broker.", registry=registry)
         self.updates = Gauge(names.EDGE_UPDATES_PENDING, "Orders with changes not taken up yet.", registry=registry)
@@ -50,6 +56,10 @@ class EdgeMetrics:
             outcome = "filled"
         if outcome is not None:
             self._orders.labels(order.release, order.slot, outcome, reason or "none").inc()
+
+    def dry_run(self, release: str, slot: str, verdict: str) -> None:
+        """Count a dry run of the prober, which no other metric knows; `verdict` is accepted or refused."""
+        self._dry_runs.labels(release, slot, verdict).inc()
 
     def stage(self, order: Order, stage: str, started: float) -> None:
         """Observe the time since `started` (perf_counter) at the end of `gate`, `journal` or `broker`."""

@@ -6,17 +6,19 @@ from typing import Final
 
 
 class Role(StrEnum):
-    """A viewer looks, a trader trades and halts, an admin may do all."""
+    """A viewer looks, a trader trades and halts, an admin may do all; the prober is a program, no person."""
 
     VIEWER = "viewer"
     TRADER = "trader"
     ADMIN = "admin"
+    PROBER = "prober"
 
 
 class Permission(StrEnum):
     """What an endpoint asks for."""
 
     READ = "read"
+    DRY_RUN = "dry_run"
     TRADE = "trade"
     HALT = "halt"
     RELEASE_HALT = "release_halt"
@@ -24,8 +26,11 @@ class Permission(StrEnum):
 
 _GRANTS: Final = {
     Role.VIEWER: frozenset({Permission.READ}),
-    Role.TRADER: frozenset({Permission.READ, Permission.TRADE, Permission.HALT, Permission.RELEASE_HALT}),
+    Role.TRADER: frozenset(
+        {Permission.READ, Permission.DRY_RUN, Permission.TRADE, Permission.HALT, Permission.RELEASE_HALT}
+    ),
     Role.ADMIN: frozenset(Permission),
+    Role.PROBER: frozenset({Permission.READ, Permission.DRY_RUN}),
 }
 
 

@@ -10,6 +10,7 @@ WEBSOCKET_DROPS: Final = "tradingengine_websocket_drops_total"
 WEBSOCKETS: Final = "tradingengine_websockets"
 EDGE_ORDERS: Final = "tradingengine_edge_orders_total"
 EDGE_ORDER_SECONDS: Final = "tradingengine_edge_order_seconds"
+EDGE_DRY_RUNS: Final = "tradingengine_edge_dry_runs_total"
 EDGE_JOURNAL_SEQUENCE: Final = "tradingengine_edge_journal_sequence"
 EDGE_UNSHIPPED: Final = "tradingengine_edge_unshipped"
 EDGE_LOOKUPS_PENDING: Final = "tradingengine_edge_lookups_pending"
@@ -28,6 +29,9 @@ EVENTS_PROJECTED: Final = "tradingengine_events_projected_total"
 
 IDENTITY: Final = ("component", "release", "slot")
 """The first labels of whatever a release is judged by."""
+
+PROBES: Final = "tradingengine_probes_total"
+PROBE_SECONDS: Final = "tradingengine_probe_seconds"
 
 PROBE_HEADER: Final = b"x-te-probe"
 """A request with this header counts under source `probe`; it is never evidence for a release."""

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 from tradingengine.api.metrics import ApiMetrics
 from tradingengine.execution.metrics import EdgeMetrics
+from tradingengine.jobs.prober.outcomes import ProbeMetrics
 from tradingengine.storage.projector import Projector
 from tradingengine.telemetry import names
 from tradingengine.telemetry.metrics import Metrics
@@ -42,6 +43,7 @@ def registries() -> list[CollectorRegistry]:
     Projector(nothing, client=nothing, reader=nothing, metrics=shared)
     ApiMetrics(shared)
     EdgeMetrics(edge)
+    ProbeMetrics(shared.registry)
     return [shared.registry, edge, OperatorMetrics().registry]
 
 

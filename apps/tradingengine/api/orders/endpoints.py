@@ -5,13 +5,15 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Body, Query
 from starlette.responses import Response
 
-from tradingengine.api.auth import Reader, Trader
+from tradingengine.api.auth import DryRunner, Reader, Trader
 from tradingengine.api.orders.counting import OrderRoute
-from tradingengine.api.orders.schemas import NEW_ORDER_EXAMPLES, NewOrder, Order, OrderPage
+from tradingengine.api.orders.dry_run import DryRuns
+from tradingengine.api.orders.schemas import NEW_ORDER_EXAMPLES, DryRun, NewOrder, Order, OrderPage
 from tradingengine.api.orders.service import OrderService
 from tradingengine.api.parameters import REDUCES_RISK, IdempotencyKey, Limit, OrderIdInPath
 from tradingengine.api.problems import (
     ORDER_RULES,
+    EdgeSilentError,
     EdgeUnreachableError,
     HaltedError,
     IdempotencyConflictError,
@@ -24,6 +26,7 @@ from tradingengine.api.responses import Json
 from tradingengine.api.state import State
 from tradingengine.domain.ids import ID_PATTERN, is_id
 from tradingengine.errors import NotFoundError
+from tradingengine.security.roles import Permission, allowed
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=OrderRoute)
 
@@ -45,7 +48,9 @@ OrderCursor = Annotated[str | None, Query(pattern=ID_PATTERN, description="`next
             "headers": LOCATION,
         },
         201: {"description": "Stored and on its way to the edge.", "headers": LOCATION},
+        202: {"model": DryRun, "description": "A dry run of the prober: judged by the edge's gate, stored nowhere."},
         **problems(
+            EdgeSilentError,
             HaltedError,
             IdempotencyConflictError,
             NoPositionError,
@@ -56,7 +61,7 @@ OrderCursor = Annotated[str | None, Query(pattern=ID_PATTERN, description="`next
     },
 )
 async def place_order(
-    user: Trader,
+    user: DryRunner,
     state: State,
     body: Annotated[NewOrder, Body(openapi_examples=NEW_ORDER_EXAMPLES)],
     idempotency_key: IdempotencyKey,
@@ -64,7 +69,10 @@ async def place_order(
     """Checks the order against its instrument, stores it with its command in one transaction, and sends it.
 
     503 `edge_unreachable` means that it was stored as NOT_DELIVERED (`order_id` in the problem) and is never sent.
+    A person's dry run is stored as any order; the prober may place nothing else, and its dry runs leave no trace.
     """
+    if not allowed(user.roles, Permission.TRADE):
+        return Json(await DryRuns(state).judge(body), status_code=202)
     document, is_new = await OrderService(state, user).place(body, idempotency_key)
     location = {"location": f"/v1/orders/{document['id']}"}
     return Json(document, status_code=201 if is_new else 200, headers=location)

@@ -1,6 +1,6 @@
 """What an order looks like from outside."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -117,6 +117,31 @@ class Order(Document):
     updated_at: Time
     market_time: Time | None
     timeline: list[TimelineEntry]
+
+
+class Understood(Document):
+    """An order as it arrived at the edge; money in paise, as it travels."""
+
+    symbol: Symbol
+    side: Side
+    quantity: Count
+    type: OrderType
+    price_paise: Count | None
+    trigger_price_paise: Count | None
+    product: Product
+    validity: Validity
+    purpose: Purpose
+
+
+class DryRun(Document):
+    """What the edge's gate says of an order of the prober."""
+
+    verdict: Annotated[
+        Literal["accepted", "refused", "not_applicable"],
+        Field(description="`not_applicable` while no edge is heard, or it answers no dry runs."),
+    ]
+    reason: Reason | None
+    understood: Understood | None
 
 
 class OrderPage(Document):

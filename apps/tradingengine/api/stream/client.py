@@ -21,6 +21,9 @@ SEND_TIMEOUT: Final = 10.0
 _NOW: Final = frozenset({"hello", "order", "halt", "alert", "pong", "resync"})
 """These leave at once; the others wait for the rest of their 100 ms."""
 
+NO_SESSION: Final = b""
+"""Of a client that nobody logged in: the prober, by its token."""
+
 Send = Callable[[str], Awaitable[None]]
 
 
@@ -36,7 +39,7 @@ def bar_key(symbol: str, time: int) -> str:
 class Client:
     """Messages for one socket. `offer` never waits; `pump` sends."""
 
-    def __init__(self, send: Send, *, session_hash: bytes = b"") -> None:
+    def __init__(self, send: Send, *, session_hash: bytes = NO_SESSION) -> None:
         self._send = send
         self.session_hash = session_hash
         self.symbols: frozenset[str] = frozenset()

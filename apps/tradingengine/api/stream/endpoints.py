@@ -10,9 +10,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from tradingengine.api.auth import check_origin, session_user
 from tradingengine.api.problems import CrossOriginError
 from tradingengine.api.state import ApiState
-from tradingengine.api.stream.client import Client, SlowClientError
+from tradingengine.api.stream.client import NO_SESSION, Client, SlowClientError
 from tradingengine.api.stream.hub import FAILED, NOT_LOGGED_IN, RELEASE_GONE, RESTART, Hub
 from tradingengine.security import sessions
+from tradingengine.security.probing import is_prober
 from tradingengine.security.roles import Permission, allowed
 
 log = logging.getLogger(__name__)
@@ -27,15 +28,19 @@ async def stream(websocket: WebSocket, release: str = "") -> None:
     state: ApiState = websocket.state.api
     await websocket.accept()
     token = websocket.cookies.get(sessions.COOKIE)
-    refusal = await _refusal(state, websocket, token, release)
+    probe = is_prober(websocket.headers, state.settings.current_probe_token())
+    refusal = await _refusal(state, websocket, token, release, probe=probe)
     if refusal is not None:
         await websocket.close(refusal)
         return
-    client = Client(websocket.send_text, session_hash=sessions.token_hash(token or ""))
+    session = NO_SESSION if probe else sessions.token_hash(token or "")
+    client = Client(websocket.send_text, session_hash=session)
     await _talk(state.hub, websocket, client)
 
 
-async def _refusal(state: ApiState, websocket: WebSocket, token: str | None, release: str) -> int | None:
+async def _refusal(
+    state: ApiState, websocket: WebSocket, token: str | None, release: str, *, probe: bool
+) -> int | None:
     own = state.settings.release
     if state.control.stopping:
         return RESTART
@@ -45,6 +50,8 @@ async def _refusal(state: ApiState, websocket: WebSocket, token: str | None, rel
         check_origin(websocket)
     except CrossOriginError:
         return POLICY_VIOLATION
+    if probe:
+        return None
     user = await session_user(state, token)
     if user is None or not allowed(user.roles, Permission.READ):
         return NOT_LOGGED_IN

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tradingengine.api.metrics import ApiMetrics
 from tradingengine.api.stream import envelope
-from tradingengine.api.stream.client import Client, bar_key
+from tradingengine.api.stream.client import NO_SESSION, Client, bar_key
 from tradingengine.control.state import ControlState
 from tradingengine.errors import DatabaseUnavailableError
 from tradingengine.security import sessions
@@ -271,7 +271,7 @@ class Hub:
     async def _check_sessions(self) -> None:
         """Close sockets whose session is over; an open page keeps its session from going idle."""
         await asyncio.sleep(SESSION_SECONDS)
-        for client in list(self.clients):
+        for client in [client for client in self.clients if client.session_hash != NO_SESSION]:
             async with self._reads.database.connection() as connection:
                 user = await users.session_user(connection, client.session_hash, sessions.IDLE)
             if user is None:

@@ -59,6 +59,7 @@ class Heart:
             "sequence": journal.sequence,
             "shipped": self._shipper.shipped,
             "unshipped": self._shipper.unshipped,
+            "probes": True,
             "journal_failed": engine.inputs.journal_failed,
             "halt": None if halt is None else msgspec.to_builtins(halt),
             "broker": {"name": engine.broker.name, "state": engine.broker.state},

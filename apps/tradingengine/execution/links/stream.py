@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from tradingengine.storage import streams
+from tradingengine.storage import probes, streams
+from tradingengine.storage.probes import Answer
 
 
 class CommandSource(Protocol):
@@ -15,6 +16,10 @@ class CommandSource(Protocol):
 
     async def read(self, cursors: Mapping[str, str], *, block_ms: int) -> dict[str, list[streams.Entry]]:
         """Entries after the cursors, waiting up to `block_ms` for the first."""
+        ...
+
+    async def answer(self, answers: Mapping[str, Answer]) -> None:
+        """Say verdicts on dry runs of the prober, by the id of the command."""
         ...
 
     async def disconnect(self) -> None:
@@ -64,6 +69,10 @@ class RedisLink:
     async def read(self, cursors: Mapping[str, str], *, block_ms: int) -> dict[str, list[streams.Entry]]:
         """XREAD with BLOCK."""
         return await streams.read_streams(self._client, cursors, count=200, block_ms=block_ms)
+
+    async def answer(self, answers: Mapping[str, Answer]) -> None:
+        """One list for each answer, which ends by itself."""
+        await probes.answer(self._client, answers)
 
     async def add(self, bodies: Sequence[str]) -> str:
         """Pipelined XADD."""

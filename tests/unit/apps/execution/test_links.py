@@ -10,14 +10,16 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from tradingengine.domain.ids import new_id
 from tradingengine.execution.commands import CommandKind
+from tradingengine.execution.dry_run import DryRunDesk
 from tradingengine.execution.journal import Draft
 from tradingengine.execution.links import CommandReader, Heart, Shipper
 from tradingengine.execution.loops import keep_running
 from tradingengine.execution.metrics import EdgeMetrics
 from tradingengine.storage import streams
+from tradingengine.storage.probes import PROBES, Answer
 from tradingengine.telemetry.metrics import Metrics
 
-from tests.unit.apps.execution.kit import Edge, body, order, until, wire
+from tests.unit.apps.execution.kit import SHARE, Edge, body, order, until, wire
 from tests.unit.apps.execution.test_flow import fail_journal
 
 pytestmark = pytest.mark.unit
@@ -42,9 +44,10 @@ class FakeRedis:
         self.added = 0
         self.acks: dict[str, int] = {}
         self.heartbeat: dict[str, Any] = {}
+        self.answers: dict[str, Answer] = {}
 
-    def send(self, text: str, *, priority: bool = False) -> None:
-        stream = streams.PRIORITY_COMMANDS if priority else streams.COMMANDS
+    def send(self, text: str, *, priority: bool = False, probe: bool = False) -> None:
+        stream = streams.PRIORITY_COMMANDS if priority else PROBES if probe else streams.COMMANDS
         entries = self.commands.setdefault(stream, [])
         entries.append((f"{len(entries) + 1}-0", {"id": json.loads(text).get("id", ""), "body": text}))
         self._news.set()
@@ -101,6 +104,10 @@ class FakeRedis:
         self._check()
         self.heartbeat = json.loads(document)
 
+    async def answer(self, answers: Mapping[str, Answer]) -> None:
+        self._check()
+        self.answers.update(answers)
+
     async def disconnect(self) -> None:
         """Nothing to drop."""
 
@@ -115,7 +122,9 @@ class Link:
         self.edge = edge
         self.folder = folder
         self.redis = FakeRedis()
-        self.reader = CommandReader(self.redis, edge.engine)
+        self.registry = edge.registry.__class__()
+        desk = DryRunDesk(edge.market, edge.wall, EdgeMetrics(self.registry))
+        self.reader = CommandReader(self.redis, edge.engine, desk)
         self.shipper = Shipper(edge.journal, self.redis, edge.wall)
         self.heart = Heart(
             engine=edge.engine,
@@ -330,6 +339,34 @@ async def test_what_adds_risk_waits_while_draining_and_unrecovered(link: Link) -
     assert all(streams.COMMANDS not in cursors for cursors in link.redis.reads)
     link.edge.engine.resume()
     await until(lambda: state(link, entry) == "FILLED")
+
+
+async def test_dry_runs_of_the_prober_are_answered_at_any_hour_and_journalled_nowhere(link: Link) -> None:
+    link.edge.engine.drain()
+    link.edge.market.opened = link.edge.market.fresh = False
+    before, fine, off_tick, late = link.edge.journal.sequence, new_id(), new_id(), new_id()
+    limit = wire(type="LIMIT", price_paise=10_005, dry_run=True)
+    link.redis.send(body(CommandKind.PLACE, command_id=fine, order=limit), probe=True)
+    link.redis.send(body(CommandKind.PLACE, command_id=off_tick, order={**limit, "price_paise": 10_003}), probe=True)
+    link.redis.send(body(CommandKind.PLACE, command_id=late, order=limit, seconds=-1), probe=True)
+    earnest = new_id()
+    link.redis.send(body(CommandKind.PLACE, command_id=earnest, order=wire()), probe=True)
+    link.redis.send("{}", probe=True)
+    link.start(link.reader.run)
+    await until(lambda: len(link.redis.answers) == 4)
+    assert link.redis.answers[fine] == Answer(
+        verdict="accepted",
+        understood={
+            "symbol": SHARE, "side": "BUY", "quantity": 10, "type": "LIMIT", "price_paise": 10_005,
+            "trigger_price_paise": None, "product": "MIS", "validity": "DAY", "purpose": "ENTRY",
+        },
+    )  # fmt: skip
+    refused = {key: (found.reason or {})["code"] for key, found in link.redis.answers.items() if key != fine}
+    assert refused == {off_tick: "bad_tick", earnest: "invalid", "": "invalid"}
+    assert link.edge.journal.sequence == before
+    assert not any(link.edge.engine.book.knows(each) for each in (fine, off_tick, late, earnest))
+    counted = {"release": "7", "slot": "a", "verdict": "accepted"}
+    assert link.registry.get_sample_value("tradingengine_edge_dry_runs_total", counted) == 1
 
 
 async def test_a_stopping_edge_takes_no_more(link: Link) -> None:
