@@ -82,7 +82,7 @@ def _seconds_with_bad_answers(case: Case, chance: random.Random, seconds: int) -
                 break
             found.setdefault(number // rate, [0, 0])[which] += 1
     for second in sorted(found):
-        yield second, *found[second]
+        yield second, found[second][0], found[second][1]
 
 
 def _counts(rate: int, share: float, chance: random.Random) -> Iterator[int]:
