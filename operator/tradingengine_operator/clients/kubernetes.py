@@ -23,7 +23,7 @@ from kubernetes.aio import config as kubernetes_config
 
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.errors import ApiError, ConflictError, ForbiddenError, NotFoundError, OperatorError
-from tradingengine_operator.plan.kinds import EVENT, Kind, kind_of
+from tradingengine_operator.plan.kinds import EVENT, POD, Kind, kind_of
 
 TIMEOUT_SECONDS = 10.0
 PARALLEL = 8
@@ -149,14 +149,21 @@ class KubernetesClient:
                 return Listing(found, int(metadata.get("resourceVersion") or 0))
             asked["continue"] = token
 
-    async def apply(self, manifest: Manifest, *, manager: str = names.FIELD_MANAGER, subresource: str = "") -> Manifest:
-        """Server-side apply, by force: fields that we name are ours."""
+    async def apply(
+        self,
+        manifest: Manifest,
+        *,
+        manager: str = names.FIELD_MANAGER,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Manifest:
+        """Server-side apply, by force: fields that we name are ours. `dry_run` only says what would come of it."""
         metadata = manifest["metadata"]
         kind = kind_of(manifest)
         path = kind.path(metadata["namespace"], metadata["name"], subresource)
-        query = {"fieldManager": manager, "force": "true"}
+        query = {"fieldManager": manager, "force": "true", **_dry(dry_run)}
         answer = await self._write("apply", kind, "PATCH", path, manifest, APPLY, query)
-        return self._told(kind, metadata["namespace"], answer)
+        return answer if dry_run else self._told(kind, metadata["namespace"], answer)
 
     async def create(self, manifest: Manifest) -> Manifest:
         """Creates an object; ConflictError when it exists."""
@@ -197,12 +204,21 @@ class KubernetesClient:
         return found is not None and all(_at(found, entry["path"]) == entry["value"] for entry in tests)
 
     async def merge_patch(
-        self, kind: Kind, namespace: str, name: str, patch: Manifest, *, subresource: str = ""
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        patch: Manifest,
+        *,
+        subresource: str = "",
+        manager: str = names.FIELD_MANAGER,
+        dry_run: bool = False,
     ) -> Manifest:
-        """JSON merge patch."""
-        query = {"fieldManager": names.FIELD_MANAGER}
+        """JSON merge patch. `dry_run` only says what would come of it."""
+        query = {"fieldManager": manager, **_dry(dry_run)}
         path = kind.path(namespace, name, subresource)
-        return self._told(kind, namespace, await self._write("patch", kind, "PATCH", path, patch, MERGE_PATCH, query))
+        answer = await self._write("patch", kind, "PATCH", path, patch, MERGE_PATCH, query)
+        return answer if dry_run else self._told(kind, namespace, answer)
 
     async def scale(self, kind: Kind, namespace: str, name: str, replicas: int) -> Manifest:
         """Sets the replicas through `/scale` as a manager of its own, so that apply never has to name them again."""
@@ -293,7 +309,16 @@ class KubernetesClient:
         finally:
             request.cancel()
 
+    async def pod_page(self, namespace: str, pod: str, port: int, path: str) -> str:
+        """What a pod answers to a GET on a port of its own, through the API server's proxy. It is tried once."""
+        url = f"{POD.path(namespace, f'{pod}:{port}')}/proxy/{path}"
+        async with self._queue:
+            return (await self._answer("GET", url, {}, None, "application/json")).decode(errors="replace")
+
     async def _once(self, method: str, path: str, query: Mapping[str, str], body: Any, content: str) -> Manifest:
+        return _manifest(method, path, await self._answer(method, path, query, body, content))
+
+    async def _answer(self, method: str, path: str, query: Mapping[str, str], body: Any, content: str) -> bytes:
         headers = {"Accept": "application/json", "Content-Type": content, "User-Agent": names.FIELD_MANAGER}
         await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
@@ -301,12 +326,16 @@ class KubernetesClient:
             response = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
                 method, url, headers=headers, body=body, _request_timeout=self._timeout
             )
-            text = await response.read()
+            text: bytes = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(0, "Unreachable", f"{method} {path}: {type(error).__name__}") from error
         if response.status >= 400:
             raise _refusal(method, path, response.status, text, response.headers.get("Retry-After"))
-        return _manifest(method, path, text)
+        return text
+
+
+def _dry(asked: bool) -> dict[str, str]:
+    return {"dryRun": "All"} if asked else {}
 
 
 def _at(manifest: Any, path: str) -> Any:
@@ -345,15 +374,20 @@ def _refusal(method: str, path: str, status: int, text: bytes, retry_after: str 
     return kind(status, reason, f"{method} {path}: {status} {message}"[:1000], retry_after=pause)
 
 
-async def load_api_client() -> kubernetes_client.ApiClient:
-    """A client for KUBECONFIG (or `~/.kube/config`), else for the pod's ServiceAccount; OperatorError for neither."""
+async def load_api_client(kubeconfig: str = "", context: str = "") -> kubernetes_client.ApiClient:
+    """A client for KUBECONFIG (or `~/.kube/config`), else for the pod's ServiceAccount; OperatorError for neither.
+
+    `kubeconfig` and `context` take the place of that file, and of the context that it has chosen.
+    """
     configuration = kubernetes_client.Configuration()
     try:
-        if runs_in_pod():
+        if runs_in_pod() and not kubeconfig:
             kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            path = os.environ.get("KUBECONFIG") or None
-            await kubernetes_config.load_kube_config(path, client_configuration=configuration)  # type: ignore[no-untyped-call]
+            path = kubeconfig or os.environ.get("KUBECONFIG") or None
+            await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
+                path, context=context or None, client_configuration=configuration
+            )
     except (kubernetes_config.ConfigException, OSError) as error:
         raise OperatorError(
             f"no way to log in to an API server: {error}", mend="set KUBECONFIG, or run as a pod"
@@ -367,10 +401,21 @@ def runs_in_pod() -> bool:
     return "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("KUBECONFIG")
 
 
+def chosen_namespace(kubeconfig: str = "", context: str = "") -> str:
+    """The namespace that a context of the kubeconfig names, `default` when it names none."""
+    try:
+        path = kubeconfig or os.environ.get("KUBECONFIG") or kubernetes_config.KUBE_CONFIG_DEFAULT_LOCATION
+        contexts, active = kubernetes_config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
+    except (kubernetes_config.ConfigException, OSError):
+        return "default"
+    found = next((entry for entry in contexts if entry["name"] == context), active) if context else active
+    return str((found.get("context") or {}).get("namespace") or "default")
+
+
 @asynccontextmanager
-async def api_client() -> AsyncIterator[kubernetes_client.ApiClient]:
+async def api_client(kubeconfig: str = "", context: str = "") -> AsyncIterator[kubernetes_client.ApiClient]:
     """The one long-lived connection of a process, for as long as the block lasts."""
-    api = await load_api_client()
+    api = await load_api_client(kubeconfig, context)
     try:
         yield api
     finally:

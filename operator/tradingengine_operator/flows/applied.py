@@ -151,14 +151,14 @@ def render_applied(
     known = {(entry.get("path"), entry.get("value")): entry.get("since") for entry in stored}
     entries: dict[str, dict[str, Any]] = {}
     for field in fields:
-        value = _shown(field.path, field.value)
+        value = shown(field.path, field.value)
         entry = {"path": field.path, "reason": field.reason} | ({} if value is None else {"value": value})
         entry["since"] = known.get((field.path, value)) or render_time(now)
         entries.setdefault(field.path, entry)
     return [entries[path] for path in sorted(entries) if len(path) <= PATH_LENGTH][:MOST_FIELDS]
 
 
-def _shown(path: str, value: Any) -> str | None:
+def shown(path: str, value: Any) -> str | None:
     """A value as text, without anything that may be a secret: text as it is, everything else as JSON."""
     if value is None:
         return None

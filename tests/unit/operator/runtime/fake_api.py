@@ -77,8 +77,18 @@ class FakeApi:
         events = [manifest for (kind, _), manifest in self.objects.items() if kind == kinds.EVENT.kind]
         return [_copy(event) for event in events if event["involvedObject"].get("uid") == uid]
 
-    async def apply(self, manifest: Manifest, *, manager: str = names.FIELD_MANAGER, subresource: str = "") -> Manifest:
+    async def apply(
+        self,
+        manifest: Manifest,
+        *,
+        manager: str = names.FIELD_MANAGER,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Manifest:
         """Server-side apply; lists are replaced as a whole, and the owner of the fields is written down."""
+        if dry_run:
+            old = self.objects.get((manifest["kind"], manifest["metadata"]["name"]))
+            return _merge(_copy(old) if old is not None else {}, _copy(manifest))
         name = manifest["metadata"]["name"]
         self._count(f"apply {manifest['kind']}/{name} {subresource}".strip())
         key = (manifest["kind"], name)
@@ -115,13 +125,23 @@ class FakeApi:
         return self._store((kind.kind, name), patched, _entry(names.FIELD_MANAGER, "", {}, "Update"), old)
 
     async def merge_patch(
-        self, kind: Kind, _namespace: str, name: str, patch: Manifest, *, subresource: str = ""
+        self,
+        kind: Kind,
+        _namespace: str,
+        name: str,
+        patch: Manifest,
+        *,
+        subresource: str = "",
+        manager: str = names.FIELD_MANAGER,
+        dry_run: bool = False,
     ) -> Manifest:
         """As of the client."""
-        self._count(f"merge {kind.kind}/{name} {subresource}".strip())
         old = self.objects[kind.kind, name]
         merged = _merge(_copy(old), {key: value for key, value in patch.items() if key != "resourceVersion"})
-        return self._store((kind.kind, name), merged, _entry(names.FIELD_MANAGER, "", {}, "Update"), old)
+        if dry_run:
+            return merged
+        self._count(f"merge {kind.kind}/{name} {subresource}".strip())
+        return self._store((kind.kind, name), merged, _entry(manager, "", {}, "Update"), old)
 
     async def scale(self, kind: Kind, _namespace: str, name: str, replicas: int) -> Manifest:
         """As of the client."""

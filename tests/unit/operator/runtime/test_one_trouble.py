@@ -138,7 +138,7 @@ async def test_a_status_that_cannot_be_written_keeps_a_release_with_weight_urgen
     bench = await half_way()
     plain = bench.api.apply
 
-    async def apply(manifest: Manifest, *, manager: str = "", subresource: str = "") -> Manifest:
+    async def apply(manifest: Manifest, *, manager: str = "", subresource: str = "", dry_run: bool = False) -> Manifest:
         if subresource == "status":
             raise ApiError(403, "Forbidden", "status is forbidden")
         return await plain(manifest, subresource=subresource)

@@ -1,0 +1,7 @@
+"""`python -m tradingengine_operator.plugin`."""
+
+import sys
+
+from tradingengine_operator.plugin.cli import main
+
+sys.exit(main())
