@@ -27,6 +27,7 @@ SLOT_COMPONENTS: tuple[SlotComponent, ...] = ("api", "dashboard")
 
 FIELD_MANAGER = "tradingengine-operator"
 SCALE_MANAGER = "te-scale"
+FINALIZER = "tradingengine.io/operator"
 
 LABEL_NAME = "app.kubernetes.io/name"
 LABEL_INSTANCE = "app.kubernetes.io/instance"

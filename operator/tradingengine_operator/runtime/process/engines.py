@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tradingengine_operator.builders import Manifest
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.flows.edge import DRAIN_SECONDS
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.observe.store import engine_of
@@ -42,6 +42,8 @@ class _Member:
     loop: WorkLoop
     ended: asyncio.Event
     seen: tuple[Any, ...] = ()
+    #: Whether it ever had our finalizer: without, an engine that is deleted at once would leave behind what was made.
+    held: bool = False
 
 
 class Engines:
@@ -89,6 +91,7 @@ class Engines:
             metadata.get("generation"),
             metadata.get("deletionTimestamp"),
             tuple(sorted((metadata.get("annotations") or {}).items())),
+            names.FINALIZER in metadata.get("finalizers", ()),
         )
         member = self._members.get(key)
         if member is None or member.uid != metadata["uid"]:
@@ -150,6 +153,9 @@ class Engines:
             engine = await self._tools.reader.engine(namespace, name)
             if engine is None or engine["metadata"]["uid"] != uid:
                 return Outcome(gone=True)
+            member.held = member.held or names.FINALIZER in engine["metadata"].get("finalizers", ())
+            if not member.held:
+                return Outcome()  # the event that brings it wakes the loop
             outcome = await reconciler.reconcile()
             if outcome.judged:
                 watch.judged()

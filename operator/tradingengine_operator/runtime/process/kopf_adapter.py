@@ -27,7 +27,6 @@ from tradingengine_operator.runtime.observe.store import OBSERVED
 from tradingengine_operator.runtime.process.engines import Engines
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 
-FINALIZER = f"{GROUP}/operator"
 #: What these tell of failed requests and watches, each time anew, the supervision of a namespace tells once.
 _TOLD_ELSEWHERE = ("kopf._cogs.clients", "kopf._core.reactor")
 RETRY_SECONDS = 5.0
@@ -39,7 +38,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.posting.loggers = False
-    settings.persistence.finalizer = FINALIZER
+    settings.persistence.finalizer = names.FINALIZER
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, v1=False)
     settings.watching.server_timeout = 300

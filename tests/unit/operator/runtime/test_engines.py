@@ -35,6 +35,7 @@ async def tended(bench: Bench) -> AsyncIterator[tuple[Engines, asyncio.Task[None
     engines = Engines(bench.engine._tools)
     stopped = asyncio.Event()
     task = asyncio.create_task(engines.run(stopped))
+    hold(bench)
     engines.engine_event(bench.api.objects[kinds.ENGINE.kind, "desk"])
     await until(lambda: passes(bench) >= 1)
     try:
@@ -42,6 +43,11 @@ async def tended(bench: Bench) -> AsyncIterator[tuple[Engines, asyncio.Task[None
     finally:
         stopped.set()
         await task
+
+
+def hold(bench: Bench) -> None:
+    """What kopf does when it first sees the engine."""
+    bench.api.objects[kinds.ENGINE.kind, "desk"]["metadata"]["finalizers"] = [names.FINALIZER]
 
 
 def count(bench: Bench, name: str, labels: dict[str, str]) -> float:
@@ -80,6 +86,27 @@ async def test_a_change_of_the_engine_wakes_and_an_echo_of_its_status_does_not()
         leaving = {**body["metadata"], "name": "another", "deletionTimestamp": "2026-11-21T09:00:00Z"}
         engines.engine_event({"metadata": leaving})
         assert len(engines._members) == 1, "nobody begins to look after an engine that is about to go"
+
+
+async def test_nothing_is_made_for_an_engine_that_its_finalizer_does_not_hold() -> None:
+    """It may be deleted at that moment, and what has no owner, or was written after the end, would stay for ever."""
+    bench = Bench()
+    engines, stopped = Engines(bench.engine._tools), asyncio.Event()
+    task = asyncio.create_task(engines.run(stopped))
+    before = list(bench.api.writes)
+    engines.engine_event(bench.api.objects[kinds.ENGINE.kind, "desk"])
+    await until(lambda: passes(bench) >= 1)
+    assert bench.api.writes == before
+    hold(bench)
+    engines.engine_event(bench.api.objects[kinds.ENGINE.kind, "desk"])
+    await until(lambda: bench.api.writes != before)
+    bench.api.objects[kinds.ENGINE.kind, "desk"]["metadata"]["finalizers"] = []  # a person took it away: kopf sets it
+    done = passes(bench)
+    engines.engine_event(bench.api.objects[kinds.ENGINE.kind, "desk"])
+    await until(lambda: passes(bench) > done)
+    assert bench.status["phase"]
+    stopped.set()
+    await task
 
 
 async def test_a_change_of_a_child_wakes_its_engine_alone() -> None:
@@ -168,6 +195,7 @@ async def test_an_engine_of_the_same_name_begins_with_no_secret_of_the_one_befor
         engines.engine_event(engine, gone=True)
         assert (kinds.SECRET.kind, "desk-database-access") not in bench.api.objects
         bench.api.put({**engine, "metadata": {"name": "desk", "generation": 1}, "status": {}})
+        hold(bench)
         engines.engine_event(bench.api.objects[kinds.ENGINE.kind, "desk"])
         await until(lambda: (kinds.SECRET.kind, "desk-database-access") in bench.api.objects)
         assert bench.api.objects[kinds.SECRET.kind, "desk-database-access"]["data"]["password"] != before
