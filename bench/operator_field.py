@@ -80,7 +80,8 @@ class Field:
     web: aiohttp.ClientSession = field(default_factory=lambda: aiohttp.ClientSession(trust_env=False))
 
     async def apply(self, name: str, namespace: str = MANY, **spec: Any) -> None:
-        """Applies an engine as a person would; its host is its own."""
+        """Applies an engine as a person would; its host is its own, and its releases wait for no market."""
+        spec["rollout"] = {"window": "any", **spec.get("rollout", {})}
         manifest = {
             "apiVersion": API_VERSION,
             "kind": KIND,

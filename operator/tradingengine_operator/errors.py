@@ -100,3 +100,7 @@ class NameTakenError(OperatorError):
 
 class ChildLeavingError(OperatorError):
     """A child of a deleted engine of the same name is still there, and goes by itself."""
+
+
+class CalendarError(OperatorError):
+    """A trading calendar is missing, or cannot be read."""

@@ -89,7 +89,8 @@ def test_defaults_of_partial_objects_are_filled_in(server: ApiServer) -> None:
 def test_nothing_is_stored_for_what_no_code_reads(server: ApiServer) -> None:
     stored = try_apply(server, engine({}, "unread"))["spec"]
     assert not {"secrets", "backup", "features", "settings"} & stored.keys()
-    assert not {"window", "onOpen", "approvals"} & stored["rollout"].keys()
+    assert "approvals" not in stored["rollout"]
+    assert (stored["rollout"]["window"], stored["rollout"]["onOpen"]) == ("outsideMarketHours", "withdraw")
     assert not {"update", "offline", "devices"} & stored["edge"].keys()
     assert stored["database"] == {"type": "embedded"}
     assert stored["cache"] == {"type": "embedded"}
@@ -113,6 +114,7 @@ ACCEPTED: dict[str, Spec] = {
     "a weight twice": {"rollout": {"steps": [{"weight": 5, "hold": "1s"}, {"weight": 5, "hold": "1s"}, STEPS_END]}},
     "every tenth": {"rollout": {"steps": [{"weight": 1.1, "hold": "1s"}, {"weight": 33.3, "hold": "1s"}, STEPS_END]}},
     "window any": {"rollout": {"window": "any"}, "edge": {"update": "any"}},
+    "held on open": {"rollout": {"window": "outsideMarketHours", "onOpen": "hold"}},
     "check off": {"rollout": {"checks": [{"name": "error-rate", "disabled": True}]}},
     "managed stores": {
         "database": {"type": "managed", "managed": {"secretName": "pg"}},
@@ -204,10 +206,10 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
         missing("spec.rollout.checks[*].query"),
     ),
     "window": (
-        {"rollout": {"window": "outsideMarketHours"}},
-        ("spec.rollout.window: only any is available in this version",),
+        {"rollout": {"window": "atNight"}},
+        ("spec.rollout.window", "Unsupported value"),
     ),
-    "onOpen": ({"rollout": {"onOpen": "hold"}}, missing("spec.rollout.onOpen")),
+    "onOpen": ({"rollout": {"onOpen": "sell"}}, ("spec.rollout.onOpen", "Unsupported value")),
     "approvals": ({"rollout": {"approvals": 1}}, missing("spec.rollout.approvals")),
     "budget": ({"rollout": {"noDataBudget": "2 minutes"}}, ("spec.rollout.noDataBudget", "must be a duration")),
     "managed database": ({"database": {"type": "managed"}}, ("managed needs spec.database.managed",)),

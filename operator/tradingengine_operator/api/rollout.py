@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from .base import Model, only, rule, rules, seconds, unavailable
-from .reserved import ApprovalCount, CheckAgainst, OnOpen
+from .reserved import ApprovalCount, CheckAgainst
 from .values import between, unique
 
 Hold = Annotated[str, between("1s", "720h", beside="manual")]
@@ -123,12 +123,18 @@ class Rollout(Model):
         default="10m",
         description="How long a release that fails a check is held while the stable one fails it about as much.",
     )
-    window: Literal["outsideMarketHours", "any"] | None = Field(
-        default=None,
-        description="When a release may run.",
-        json_schema_extra=only("any"),
+    window: Literal["outsideMarketHours", "any"] = Field(
+        default="outsideMarketHours",
+        description="When a release may run. outsideMarketHours: it starts only if its steps end before the next open"
+        " of a segment of spec.segments, by the trading calendar; a hold that a person ends counts for nothing. A first"
+        " release, and going back to a record, wait for nothing.",
     )
-    on_open: OnOpen | None = unavailable("What to do when a market opens in mid-run.")
+    on_open: Literal["withdraw", "hold"] = Field(
+        default="withdraw",
+        description="What becomes of a release that has weight when a market opens all the same, where window is"
+        " outsideMarketHours. withdraw: weight 0; it goes on in its step when the next window comes. hold: it gets no"
+        " more weight until the close. It is judged in both.",
+    )
     approvals: ApprovalCount | None = unavailable("How many people must approve.")
     warm_slot: Annotated[str, between("0s", "168h")] = Field(
         default="24h", description="How long the old release stays warm after promotion; `0s` takes it down at once."

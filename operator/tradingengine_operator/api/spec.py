@@ -49,7 +49,8 @@ class TradingEngineSpec(Model):
     mode: Literal["paper", "live"] = Field(default="paper", description="Whether orders are real.")
     segments: Annotated[tuple[Segment, ...], Field(min_length=1, max_length=8), AfterValidator(unique)] = Field(
         default=("NSE_EQ", "NSE_FO"),
-        description="Segments whose trading sessions are shown. Orders of other segments are not refused yet.",
+        description="Segments whose trading sessions are shown, and whose hours keep releases waiting. Orders of other"
+        " segments are not refused yet.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     environment: Literal["development", "staging", "production"] = Field(

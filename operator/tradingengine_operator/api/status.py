@@ -102,6 +102,11 @@ class ReleaseStatus(Model):
     )
     reason: ShortText | None = Field(default=None, description="One word for why.")
     message: LongText | None = Field(default=None, description="Value and limit in plain words.")
+    next_window: Time | None = Field(
+        default=None,
+        description="When market hours let the release begin or go on, or the next one begin. None: now, or they do not"
+        " count.",
+    )
     command: CommandStatus | None = Field(
         default=None,
         description="The last command of the annotation `tradingengine.io/command`, and what became of it.",

@@ -39,6 +39,8 @@ LABEL_USE = "tradingengine.io/use"
 #: Where a record's templates take the release's number and its slot.
 MARK_RELEASE = "{release}"
 MARK_SLOT = "{slot}"
+#: ConfigMap of a namespace with trading dates of its own.
+CALENDAR = "tradingengine-calendar"
 ANNOTATION_COMMAND = "tradingengine.io/command"
 ANNOTATION_PROGRESS = "tradingengine.io/progress"
 ANNOTATION_TEMPLATE_HASH = "tradingengine.io/template-hash"

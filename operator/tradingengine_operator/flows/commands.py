@@ -15,11 +15,13 @@ from .actions import Action, Announce
 from .analysis import Failure
 from .command import Command, Unreadable
 from .conditions import explain
-from .moves import withdraw
+from .moves import next_number, withdraw
 from .observation import ReleaseObservation
 from .policy import Policy
 from .rollback import Refused, rollback
-from .state import Acknowledged, Candidate, Pause, ReleaseState, Stage, advanced
+from .state import Acknowledged, Candidate, Override, Pause, ReleaseState, Stage, advanced
+from .upgrade import is_tried, stable_hash
+from .window import start_gate
 
 Outcome = Literal["Done", "Refused", "Ignored"]
 #: Ids that are remembered: a command that comes back among so many others is not done again.
@@ -72,7 +74,7 @@ def obey(
 
 
 def _abort(state: ReleaseState, asked: _Asked) -> _Answer:
-    candidate = state.candidate
+    candidate = _under_way(state)
     if candidate is None or candidate.release != asked.command.release:
         return _ignored(state, asked.command)
     if state.stable is None:
@@ -89,7 +91,7 @@ def _retry(state: ReleaseState, asked: _Asked) -> _Answer:
 
 
 def _pause(state: ReleaseState, asked: _Asked) -> _Answer:
-    candidate = state.candidate
+    candidate = _under_way(state)
     if candidate is None or candidate.release != asked.command.release:
         return _ignored(state, asked.command)
     if state.stable is None:
@@ -101,7 +103,7 @@ def _pause(state: ReleaseState, asked: _Asked) -> _Answer:
 
 
 def _resume(state: ReleaseState, asked: _Asked) -> _Answer:
-    candidate = state.candidate
+    candidate = _under_way(state)
     if candidate is None or candidate.release != asked.command.release:
         return _ignored(state, asked.command)
     if candidate.paused is None:
@@ -112,7 +114,7 @@ def _resume(state: ReleaseState, asked: _Asked) -> _Answer:
 
 
 def _promote(state: ReleaseState, asked: _Asked) -> _Answer:
-    candidate = state.candidate
+    candidate = _under_way(state)
     if candidate is None or candidate.release != asked.command.release:
         return _ignored(state, asked.command)
     if state.stable is None:
@@ -144,8 +146,19 @@ def _rollback(state: ReleaseState, asked: _Asked) -> _Answer:
 
 
 def _start(state: ReleaseState, asked: _Asked) -> _Answer:
-    del asked
-    return _refused(state, "nothing waits for market hours", "nothing is to be done")
+    """It lets what is asked for now run in spite of market hours, for this one run."""
+    command, seen = asked.command, asked.seen
+    meant = _under_way(state)
+    number = meant.release if meant is not None else next_number(state, seen)
+    if command.release != number:
+        return _Answer(state, "Ignored", f"it means release {command.release}, and the one that waits is {number}")
+    if start_gate(state, seen, asked.policy, asked.now, step=meant.step if meant is not None else 0) is None:
+        return _refused(state, "nothing waits for market hours", "nothing is to be done")
+    if meant is None and (is_tried(state, seen) or stable_hash(state, seen) == seen.template_hash):
+        return _refused(state, "no release waits", "change the specification, or retry what was withdrawn")
+    override = Override(seen.template_hash, seen.requested, asked.now, command.reason[:256], command.by)
+    words = f"it runs whatever market is open{_by(command)}"
+    return _Answer(advanced(state, override=override), "Done", words)
 
 
 _ACTS: dict[str, Callable[[ReleaseState, _Asked], _Answer]] = {
@@ -160,7 +173,14 @@ _ACTS: dict[str, Callable[[ReleaseState, _Asked], _Answer]] = {
 
 
 def _changed(state: ReleaseState, candidate: Candidate, words: str) -> _Answer:
-    return _Answer(advanced(state, candidate=candidate), "Done", words)
+    """With what is under way, or waits for a market's close, as it is now."""
+    place = "candidate" if state.candidate is not None else "deferred"
+    return _Answer(advanced(state, **{place: candidate}), "Done", words)
+
+
+def _under_way(state: ReleaseState) -> Candidate | None:
+    """The release that a person can reach: the one that is on its way up, or that waits for a market's close."""
+    return state.candidate or state.deferred
 
 
 def _refused(state: ReleaseState, message: str, mend: str) -> _Answer:
@@ -169,8 +189,9 @@ def _refused(state: ReleaseState, message: str, mend: str) -> _Answer:
 
 def _ignored(state: ReleaseState, command: Command) -> _Answer:
     """It means another release, or one that is not where the act could reach it."""
-    if state.candidate is not None:
-        there = f"release {state.candidate.release} is under way"
+    under_way = _under_way(state)
+    if under_way is not None:
+        there = f"release {under_way.release} is under way"
     elif state.withdrawn is not None:
         there = f"release {state.withdrawn.release} was withdrawn, none is under way"
     elif state.stable is not None:

@@ -7,17 +7,19 @@ from datetime import datetime, timedelta
 
 from .actions import Action, Announce
 from .analysis import Failure, Held
+from .observation import ReleaseObservation
 from .policy import Policy
 from .state import Candidate, Leaving, Placed, ReleaseState, Retirement, Stage, Verdict, advanced
 
 
 @dataclass(frozen=True)
 class Move:
-    """A state, and what is done once because it came to be."""
+    """A state, what is done once because it came to be, why it does not go on, and at which moment it may."""
 
     state: ReleaseState
     once: tuple[Action, ...] = ()
     held: Held | None = None
+    at: datetime | None = None
 
 
 def promote(state: ReleaseState, candidate: Candidate, policy: Policy, now: datetime) -> Move:
@@ -37,6 +39,7 @@ def promote(state: ReleaseState, candidate: Candidate, policy: Policy, now: date
         candidate=None,
         retiring=retiring,
         withdrawn=None,
+        override=None,
         finished_at=now,
     )
     return Move(promoted, (news,))
@@ -57,7 +60,15 @@ def withdraw(state: ReleaseState, candidate: Candidate, failure: Failure, now: d
     news = Announce("ReleaseWithdrawn", f"release {candidate.release}: {failure.message[:900]}", warning=True)
     touched = candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}
     leaving = going_down(candidate, now) if touched else None
-    gone = advanced(state, candidate=None, retiring=leaving, withdrawn=verdict, finished_at=now)
+    gone = advanced(
+        state,
+        candidate=None,
+        deferred=None,
+        retiring=leaving,
+        withdrawn=verdict,
+        override=None,
+        finished_at=now,
+    )
     return Move(gone, (news,))
 
 
@@ -69,3 +80,11 @@ def going_down(candidate: Candidate, now: datetime) -> Retirement:
 def staged(state: ReleaseState, candidate: Candidate, stage: Stage, now: datetime) -> ReleaseState:
     """The candidate in another stage, as of now."""
     return advanced(state, candidate=replace(candidate, stage=stage, stage_at=now))
+
+
+def next_number(state: ReleaseState, seen: ReleaseObservation) -> int:
+    """The next number; a record that an engine of the same name left for this very template is taken up again."""
+    newest = max(seen.records, default=0)
+    if newest > state.last and seen.records[newest] == seen.template_hash:
+        return newest
+    return max(newest, state.last) + 1

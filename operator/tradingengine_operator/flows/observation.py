@@ -9,6 +9,7 @@ from tradingengine_operator.api import Slot
 from tradingengine_operator.plan.routes import RouteObservation
 from tradingengine_operator.samples import OwnAnswer, Sample
 
+from .calendar import Session
 from .command import Command, Unreadable
 from .state import Schema
 
@@ -23,6 +24,14 @@ class Kept:
     template_hash: str
     requested: str = ""
     schema: Schema | None = None
+
+
+@dataclass(frozen=True)
+class Market:
+    """Sessions of the segments that the desk trades, in order and apart; `trouble` says why they are not known."""
+
+    sessions: tuple[Session, ...] = ()
+    trouble: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,7 @@ class ReleaseObservation:
     `template_hash` is what this operator renders of what is asked for, which is `requested`. `turn` says that a release
     for the rendering's sake alone may start. `taken` are numbers whose records' names somebody else's objects have.
     Unless `records_known`, the records are those that were there last. `kept` is what they say. `command` is what
-    stands in the engine's annotation, whether it was done or not.
+    stands in the engine's annotation, whether it was done or not. `market` is None where nobody asks for market hours.
     """
 
     template_hash: str
@@ -152,3 +161,4 @@ class ReleaseObservation:
     records_known: bool = True
     kept: Mapping[int, Kept] = field(default_factory=dict)
     command: Command | Unreadable | None = None
+    market: Market | None = None

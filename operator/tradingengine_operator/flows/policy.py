@@ -52,6 +52,10 @@ class Policy:
     spread: float = 10.0
     #: Whether a release may get more weight; not while its specification is not understood.
     rising: bool = True
+    #: Whether the hours of these segments count, and whether a release with weight only waits when one of them opens.
+    outside_hours: bool = False
+    segments: tuple[str, ...] = ()
+    hold_on_open: bool = False
 
 
 def policy_of(spec: TradingEngineSpec) -> Policy:
@@ -70,12 +74,16 @@ def policy_of(spec: TradingEngineSpec) -> Policy:
         warm=float(seconds(rollout.warm_slot)),
         quiet=quiet,
         quiet_budget=quiet + QUIET_MARGIN_SECONDS,
+        outside_hours=rollout.window == "outsideMarketHours",
+        segments=spec.segments,
+        hold_on_open=rollout.on_open == "hold",
     )
 
 
 def without_end(policy: Policy) -> Policy:
     """The same with steps that no release leaves upwards, whoever asks for it."""
-    return replace(policy, steps=tuple(replace(step, hold=inf) for step in policy.steps), rising=False)
+    steps = tuple(replace(step, hold=inf) for step in policy.steps)
+    return replace(policy, steps=steps, rising=False, outside_hours=False)
 
 
 def _hold(given: int | None) -> float:

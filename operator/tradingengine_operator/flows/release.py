@@ -15,8 +15,9 @@ from .actions import Action, Announce, Migrate
 from .analysis import Analysis, Failure, Held, analyse
 from .commands import obey
 from .conditions import explain
+from .deferral import set_aside, take_up
 from .leaving import retire
-from .moves import Move, going_down, promote, staged, withdraw
+from .moves import Move, going_down, next_number, promote, staged, withdraw
 from .observation import ReleaseObservation
 from .policy import Policy
 from .state import (
@@ -32,7 +33,8 @@ from .state import (
     render_time,
 )
 from .upgrade import is_same, is_tried, is_upgrade, lost_record, stable_hash
-from .wanted import recheck, routed, wanted
+from .wanted import CHECK_SECONDS, recheck, routed, wanted
+from .window import MARKET_OPEN, open_gate, start_gate
 
 MIGRATION_RETRY_SECONDS = 60.0
 #: The judged part of a hold is stored after a fifth of it, within these bounds: more may be lost with the operator.
@@ -49,26 +51,44 @@ TOO_FEW_PODS = Held(
 class Decision:
     """The next state, what is asked for, and after how many seconds to look again (None: when something changes).
 
-    `held` says why a candidate that has weight does not go on.
+    `held` says why the release does not go on, `window` when market hours let a release begin or go on, None when they
+    do now, or do not count.
     """
 
     state: ReleaseState
     actions: tuple[Action, ...]
     recheck: float | None
     held: Held | None = None
+    window: datetime | None = None
 
 
 def step(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> Decision:
     """One transition at most per machine (the release that leaves, the one that comes), then the wanted world."""
     asked, asked_once = obey(_follow_clock(state, seen.clock_jump, now), seen, policy, now)
     left, leaving_once = retire(asked, seen, policy, now)
-    second = _forget_verdict(left, seen)
-    third = _advance(second, seen, policy, now) if second.candidate is not None else _start(second, seen, now)
+    second = _forget(left, seen)
+    third = _advance(second, seen, policy, now) if second.candidate is not None else _start(second, seen, policy, now)
     # Of the state before: a hold that was just stored would be added to itself.
     before = second.candidate
     over = before is not None and before.stage is Stage.HOLDING and _due(before, seen, policy)
     actions = (*wanted(third.state, seen, policy, hold_over=over), *asked_once, *leaving_once, *third.once)
-    return Decision(third.state, actions, recheck(third.state, seen, now), third.held)
+    window = third.at if third.held is not None else _next_window(third.state, seen, policy, now)
+    return Decision(third.state, actions, _look_again(third, seen, now), third.held, window)
+
+
+def _look_again(move: Move, seen: ReleaseObservation, now: datetime) -> float | None:
+    """Seconds until the next look: also at the moment for which the release waits."""
+    soon = recheck(move.state, seen, now)
+    if move.at is None:
+        return soon
+    waits = max(CHECK_SECONDS, (move.at - now).total_seconds())
+    return waits if soon is None else min(soon, waits)
+
+
+def _next_window(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> datetime | None:
+    """When a release that was asked for now could begin, if that is not now."""
+    gate = start_gate(state, seen, policy, now) if state.candidate is None else None
+    return gate.at if gate is not None else None
 
 
 def _follow_clock(state: ReleaseState, jump: float, now: datetime) -> ReleaseState:
@@ -86,22 +106,27 @@ def _follow_clock(state: ReleaseState, jump: float, now: datetime) -> ReleaseSta
     return not_to_come(advanced(state, candidate=candidate, retiring=leaving), now)
 
 
-def _forget_verdict(state: ReleaseState, seen: ReleaseObservation) -> ReleaseState:
-    """What was withdrawn is tried again only after the specification asked for something else."""
-    verdict = state.withdrawn
-    if verdict is None or is_same(verdict, seen):
-        return state
-    return advanced(state, withdrawn=None)
+def _forget(state: ReleaseState, seen: ReleaseObservation) -> ReleaseState:
+    """What was said of a wish ends with it: what was withdrawn is tried again only after something else was wished."""
+    said = {"withdrawn": state.withdrawn, "deferred": state.deferred, "override": state.override}
+    over = [name for name, about in said.items() if about is not None and not is_same(about, seen)]
+    return advanced(state, **dict.fromkeys(over)) if over else state
 
 
-def _start(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> Move:
+def _start(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> Move:
     if stable_hash(state, seen) == seen.template_hash:
         return Move(advanced(state, stable_requested=seen.requested))
     idle = state.retiring is None or state.retiring.stage is Leaving.WARM
     waits = is_upgrade(state, seen) and not seen.turn
     if is_tried(state, seen) or waits or not idle or not seen.may_start:
         return Move(state)
-    number = _number(state, seen)
+    deferred = state.deferred
+    gate = start_gate(state, seen, policy, now, step=deferred.step if deferred is not None else 0)
+    if gate is not None:
+        return Move(state, held=gate.held, at=gate.at)
+    if deferred is not None:
+        return take_up(state, deferred, now)
+    number = next_number(state, seen)
     slot = other(state.stable.slot) if state.stable is not None else "a"
     serving = seen.slots[state.stable.slot].components.get("api") if state.stable is not None else None
     floor = serving.wanted if serving is not None else 0
@@ -119,14 +144,6 @@ def _start(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> Move
     news = Announce("ReleaseStarted", f"release {number} takes slot {slot}{why}")
     started = advanced(state, last=number, candidate=candidate, retiring=None, finished_at=None, withdrawn=None)
     return Move(started, (news,))
-
-
-def _number(state: ReleaseState, seen: ReleaseObservation) -> int:
-    """The next number; a record that an engine of the same name left for this very template is taken up again."""
-    newest = max(seen.records, default=0)
-    if newest > state.last and seen.records[newest] == seen.template_hash:
-        return newest
-    return max(newest, state.last) + 1
 
 
 def _advance(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> Move:
@@ -200,9 +217,12 @@ def _starting(
 ) -> Move:
     slot = seen.slots[candidate.slot]
     if slot.release == candidate.release and slot.complete:
+        gate = start_gate(state, seen, policy, now, step=_index(candidate, policy), starts=False)
         if candidate.paused is not None:
             return Move(state, held=_paused(candidate.paused))
-        weight = policy.steps[0].weight if state.stable is not None else FULL
+        if gate is not None:
+            return Move(state, held=gate.held, at=gate.at)
+        weight = policy.steps[_index(candidate, policy)].weight if state.stable is not None else FULL
         ready = replace(
             candidate,
             weight=weight,
@@ -228,8 +248,13 @@ def _carrying(
     if judged.failure is not None:
         return withdraw(state, judged.candidate, judged.failure, now)
     moved = advanced(state, candidate=judged.candidate)
+    gate = open_gate(state, seen, policy, now)
+    if gate is not None and gate.held.reason == MARKET_OPEN and not policy.hold_on_open:
+        return set_aside(moved, judged.candidate, gate, now)
     if not routed(state, seen):
         return Move(moved, held=judged.held)
+    if gate is not None and candidate.stage is Stage.HOLDING:
+        return Move(moved, held=judged.held or gate.held, at=gate.at)
     if candidate.stage is Stage.SHIFTING:
         held = replace(judged.candidate, step_started_at=now, held=0.0)
         return Move(staged(moved, held, Stage.HOLDING, now), held=judged.held)

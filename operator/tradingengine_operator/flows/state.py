@@ -153,6 +153,17 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Override:
+    """A person let a wish run in spite of market hours: which one (`requested`, however it is rendered), and why."""
+
+    template_hash: str
+    requested: str
+    at: datetime
+    reason: str
+    by: str = ""
+
+
+@dataclass(frozen=True)
 class Acknowledged:
     """What became of a command: `outcome` is Done, Refused or Ignored, `release` the one that it was about."""
 
@@ -173,6 +184,8 @@ class ReleaseState:
     ever given, since a cookie may still name it; `stable_hash` is what the stable release is made of, known even when
     its record is lost, and `stable_requested` what was asked for; `pin` is what a person went back to;
     `command` is the last one that was acknowledged, `commands` are the ids of the last ones: none is done again.
+    `deferred` is a release that lost its weight because a market opened, and goes on after the close; `override` says
+    which wish waits for no market.
     """
 
     serial: int = 0
@@ -187,6 +200,8 @@ class ReleaseState:
     pin: Pin | None = None
     command: Acknowledged | None = None
     commands: list[str] = field(default_factory=list)
+    deferred: Candidate | None = None
+    override: Override | None = None
 
     def weights(self) -> dict[Slot, int]:
         """Intended weights of both slots, in tenths of a percent; both 0 before anything serves."""
@@ -208,7 +223,7 @@ class ReleaseState:
 
     def referenced(self) -> frozenset[int]:
         """Numbers of the records that a slot is made from, or is to be."""
-        placed = (self.stable, self.candidate, self.retiring)
+        placed = (self.stable, self.candidate, self.retiring, self.deferred)
         pinned = {self.pin.record} if self.pin is not None else set()
         return frozenset(entry.release for entry in placed if entry is not None) | pinned
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from .observation import ReleaseObservation
-from .state import Candidate, ReleaseState, Verdict
+from .state import Candidate, Override, ReleaseState, Verdict
 
 
-def is_same(known: Candidate | Verdict, seen: ReleaseObservation) -> bool:
-    """Whether a candidate or a verdict is about what is asked for now, however it is rendered."""
+def is_same(known: Candidate | Verdict | Override, seen: ReleaseObservation) -> bool:
+    """Whether a candidate, a verdict or an override is about what is asked for now, however it is rendered."""
     return known.template_hash == seen.template_hash or bool(seen.requested and known.requested == seen.requested)
 
 

@@ -156,6 +156,8 @@ def progressing(state: ReleaseState, view: ReleaseView | None, besides: tuple[st
         return Said("Progressing", "True" if besides[0] == STORES_UPDATING else "False", besides[0], both)
     if words:
         return Said("Progressing", "False", "UpgradeWaits", words)
+    if view is not None and view.held is not None:
+        return Said("Progressing", "False", view.held.reason, view.held.message)
     return Said("Progressing", "False", "Settled", message)
 
 

@@ -29,8 +29,9 @@ def release_status(
     if view is not None:
         raw["slots"] = {slot: _slot(state, view, slot, _stored_slot(stored, slot)) for slot in ("a", "b")}
         raw["weight"] = shown_weight(state, view)
+        raw["nextWindow"] = _time(view.window)
     else:
-        raw |= {name: stored[name] for name in ("slots", "weight") if name in stored}
+        raw |= {name: stored[name] for name in ("slots", "weight", "nextWindow") if name in stored}
     candidate, verdict = state.candidate, state.withdrawn
     if candidate is not None:
         raw |= {

@@ -147,6 +147,8 @@ class StatusWriter:
             return "Paused" if self._paused or self.state.withdrawn is None else self.state.withdrawn.reason
         if self.view is not None and any(entry.holds for entry in self.view.lacks):
             return next(entry.reason for entry in self.view.lacks if entry.holds)
+        if self.view is not None and self.view.held is not None:
+            return self.view.held.reason
         waiting = [type_ for type_ in STANDS_ON if not self.conditions.true(type_)]
         return self.conditions.reason(waiting[0]) if waiting else ""
 

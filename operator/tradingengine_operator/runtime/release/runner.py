@@ -36,6 +36,7 @@ from tradingengine_operator.flows.references import RouteIntent, Unresolved
 from tradingengine_operator.flows.release import step
 from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Stage, only_held
 from tradingengine_operator.flows.upgrade import may_wait
+from tradingengine_operator.flows.window import start_gate
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key
 from tradingengine_operator.plan.prune import job_outcome
@@ -46,6 +47,7 @@ from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Findings
 from tradingengine_operator.runtime.reconcile.status_writer import StatusWriter
 from tradingengine_operator.runtime.release.gateway import RouteWatch
+from tradingengine_operator.runtime.release.market import MarketWatch
 from tradingengine_operator.runtime.release.records import (
     RecordCache,
     copy_state,
@@ -86,6 +88,7 @@ class ReleaseRunner:
         self._route = RouteWatch()
         self._references = ReferenceWatch()
         self._sampler = Sampler()
+        self._market = MarketWatch()
         self._ages = PodAges()
         self._taken: frozenset[int] = frozenset()
 
@@ -107,7 +110,7 @@ class ReleaseRunner:
             starts = may_start and not any(entry.holds for entry in lacks)
             view = replace(await self._look(p, status.state, policy, intent, may_start=starts), lacks=lacks)
             decision = step(status.state, view.seen, policy, p.tools.clock())
-            view = replace(view, held=decision.held)
+            view = replace(view, held=decision.held, window=decision.window)
             status.saw(view)
             moved = decision.state != status.state
             if moved:
@@ -178,8 +181,9 @@ class ReleaseRunner:
         )
         if policy is not None:
             seen = await self._sampler.complete(p, state, seen, policy)
+            seen = replace(seen, market=await self._market.look(p, policy))
         waits = ""
-        if policy is not None and may_start and may_wait(state, seen):
+        if policy is not None and may_start and may_wait(state, seen) and _in_hours(p, state, seen, policy):
             waits = await p.tools.turns.ask((p.namespace, p.ctx.name))
         shown = self._route.explain(p, route, intent, Findings())
         return ReleaseView(records, replace(seen, turn=not waits), shown, intent, waits=waits)
@@ -272,6 +276,11 @@ class ReleaseRunner:
                 name = names.slot(p.ctx.name, part, slot)
                 findings.keep(Key(kinds.DEPLOYMENT.kind, name), Key(kinds.SERVICE.kind, name))
                 findings.keep(Key(kinds.SERVICE.kind, names.slot_pods(p.ctx.name, part, slot)))
+
+
+def _in_hours(p: Pass, state: ReleaseState, seen: ReleaseObservation, policy: Policy) -> bool:
+    """Whether market hours let a release begin: no turn is taken that could not be used."""
+    return start_gate(state, seen, policy, p.tools.clock()) is None
 
 
 def carries_weight(state: ReleaseState) -> bool:

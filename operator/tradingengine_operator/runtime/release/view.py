@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from tradingengine_operator.api import Slot
 from tradingengine_operator.builders.release import ReleaseRecord
@@ -18,9 +19,10 @@ from tradingengine_operator.samples import Sample
 class ReleaseView:
     """Records by number (None for one that cannot be read), and what the release flow was given to decide by.
 
-    `route` is the flow's own, with the Gateway's silence explained; `held` says why a candidate with weight waits.
-    `intent` says where the route is to hang, and what keeps it from there; `lacks` is what the pods of the newest
-    specification need and do not find. `waits` is what a release waits for that only follows this operator's rendering.
+    `route` is the flow's own, with the Gateway's silence explained; `held` says why a release waits, `window` when
+    market hours let one begin or go on. `intent` says where the route is to hang, and what keeps it from there; `lacks`
+    is what the pods of the newest specification need and do not find. `waits` is what a release waits for that only
+    follows this operator's rendering.
     """
 
     records: Mapping[int, ReleaseRecord | None]
@@ -29,6 +31,7 @@ class ReleaseView:
     intent: RouteIntent
     lacks: tuple[Unresolved, ...] = ()
     held: Held | None = None
+    window: datetime | None = None
     waits: str = ""
 
     @property

@@ -110,7 +110,13 @@ class Lane:
         return found
 
     async def apply(self, spec: Manifest) -> str:
-        """Applies a specification as a person would; what the API server said against it, empty when it took it."""
+        """Applies a specification as a person would; what the API server said against it, empty when it took it.
+
+        Releases wait for no market, unless that is what was changed.
+        """
+        rollout = spec.get("rollout", {})
+        if isinstance(rollout, dict):
+            spec = {**spec, "rollout": {"window": "any", **rollout}}
         metadata = {"name": "desk", "namespace": self.namespace}
         manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}
         try:

@@ -92,7 +92,8 @@ def test_sizes_have_defaults_without_a_branch() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"rollout": {"window": "outsideMarketHours"}}, "window: only any is available"),
+        ({"rollout": {"window": "at night"}}, "Input should be 'outsideMarketHours' or 'any'"),
+        ({"rollout": {"onOpen": "sell"}}, "Input should be 'withdraw' or 'hold'"),
         ({"gateway": {"metrics": {"dialect": "envoy"}}}, "dialect: only traefik or none is available"),
         ({"brokers": [{"name": "fyers"}]}, "name: only paper is available"),
         ({"marketData": {"source": "broker"}}, "source: only simulator or replay is available"),
@@ -122,7 +123,7 @@ def test_fields_of_a_newer_version_are_ignored_and_named() -> None:
         "api": {"threads": 4, "replicas": {"min": 3, "surge": 1}},
         "edge": {"devices": ["TPU"], "offline": {"mode": "hibernate"}},
         "brokers": [{"name": "paper", "account": "x"}],
-        "rollout": {"approvals": 9, "onOpen": None},
+        "rollout": {"approvals": 9},
     }
     assert TradingEngineSpec.model_validate(later) == spec(api={"replicas": {"min": 3}})
     assert sorted(unknown_fields(TradingEngineSpec, later, "spec")) == [

@@ -24,6 +24,7 @@ from tradingengine_operator.flows.command import Command, Unreadable, parse_comm
 from tradingengine_operator.flows.error_rate import windows
 from tradingengine_operator.flows.observation import (
     ComponentObservation,
+    Market,
     MigrationObservation,
     ReleaseObservation,
     SlotObservation,
@@ -45,6 +46,7 @@ POLICY = replace(
     warm=60.0,
     quiet=0.4,
     quiet_budget=10.0,
+    outside_hours=False,
 )
 #: Client requests that a component counts in any window, when a test does not say.
 REQUESTS = 1000
@@ -114,6 +116,7 @@ class WorldModel:
     #: What stands in the annotation.
     command: Command | Unreadable | None = None
     said: int = 0
+    market: Market | None = None
     news: list[Announce] = field(default_factory=list)
     history: list[tuple[str, dict[Slot, int]]] = field(default_factory=list)
 
@@ -144,6 +147,7 @@ class WorldModel:
                 job is not None, job == "done", job == "failed", "it broke" if job == "failed" else ""
             ),
             command=self.command,
+            market=self.market,
         )
         return self._sampled(seen, state, policy)
 

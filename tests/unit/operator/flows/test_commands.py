@@ -101,7 +101,7 @@ def test_no_text_breaks_the_reading(text: str) -> None:
 
 def test_who_wrote_the_command_is_read_from_the_api_servers_notes() -> None:
     text = '{"id": "1", "act": "abort", "release": 2}'
-    owned = {"f:metadata": {"f:annotations": {"f:tradingengine.io/command": {}}}}
+    owned: dict[str, object] = {"f:metadata": {"f:annotations": {"f:tradingengine.io/command": {}}}}
     engine = {
         "metadata": {
             "annotations": {"tradingengine.io/command": text},
@@ -403,3 +403,51 @@ def test_abort_of_a_release_that_leaves_already_is_ignored() -> None:
     state = world.state()
     assert state.retiring is None or state.retiring.stage is not Leaving.WARM
     assert said(world).message == "it means release 2, and release 2 was withdrawn, none is under way"
+
+
+ACTS = ("promote", "full", "abort", "retry", "pause", "resume", "start")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from((*ACTS, None, None, None)),
+            st.sampled_from(["0", "0", "0", "0.5", None]),
+            st.integers(0, 2),
+            st.sampled_from(["h2", "h2", "h2", "h2", "h3", "h1"]),
+            st.sampled_from([None, None, None, 0, 1, 3]),
+        ),
+        min_size=5,
+        max_size=60,
+    )
+)
+def test_no_sequence_of_commands_and_events_raises_a_weight_blindly_or_loses_what_serves(
+    story: list[tuple[str | None, str | None, int, str, int | None]],
+) -> None:
+    """`story`: command, share of failed requests (None: no sample), ready canary pods, wish, and a kill's moment."""
+    world = releasing()
+    for act, share, pods, wish, kill in story:
+        world.default_rate, world.hash = share, wish
+        candidate = world.state().candidate
+        if candidate is not None and candidate.slot in world.slots:
+            world.slots[candidate.slot].be_ready(pods)
+        if act is not None:
+            world.say("promote" if act == "full" else act, **({"full": True} if act == "full" else {}), reason="why")
+        stable = world.state().stable
+        world.turn(kill_after=kill)
+        assert sum(world.weights.values()) == FULL, "somebody serves everybody"
+        after = world.state()
+        now = after.candidate
+        raised = candidate is not None and now is not None and now.weight > candidate.weight > 0
+        if raised or (after.stable != stable and after.retiring is not None):
+            assert share == "0", "no weight rises, and nothing is promoted, on a missing or a bad sample"
+            assert pods == 2
+        if candidate is None:
+            world.settle()
+        world.accepted = True
+        world.go(1)
+        assert after.stable is not None
+        assert after.stable.release in world.records
+    world.default_rate, world.command, world.hash = "0", None, "h1"
+    assert world.run(60).stable is not None

@@ -170,12 +170,13 @@ class Bench:
         """What a person applies."""
         steps = [{"weight": 10, "hold": "2s"}, {"weight": 100}]
         rollout = {"steps": steps, "warmSlot": "4s", "historyLimit": 2}
+        spec["rollout"] = {"window": "any", **spec.get("rollout", rollout)}
         old = self.api.objects.get((KIND, name), {"metadata": {"name": name, "generation": 0}})
         manifest = {
             "apiVersion": API_VERSION,
             "kind": KIND,
             "metadata": old["metadata"],
-            "spec": {"version": "1.4.2", "rollout": rollout, "gateway": {"throttle": "1ms"}, **spec},
+            "spec": {"version": "1.4.2", "gateway": {"throttle": "1ms"}, **spec},
         }
         if "status" in old:
             manifest["status"] = old["status"]
