@@ -20,7 +20,7 @@ def say(bench: Bench, **command: Any) -> None:
     """The annotation, as kubectl writes it."""
     metadata = bench.api.objects[KIND, "desk"]["metadata"]
     metadata["annotations"] = {"tradingengine.io/command": json.dumps(command)}
-    owned = {"f:metadata": {"f:annotations": {"f:tradingengine.io/command": {}}}}
+    owned: dict[str, object] = {"f:metadata": {"f:annotations": {"f:tradingengine.io/command": {}}}}
     entry = {"manager": "kubectl-annotate", "operation": "Update", "subresource": "", "fieldsV1": owned}
     metadata["managedFields"] = [*metadata.get("managedFields", ()), {**entry, "time": "2026-11-21T09:00:00Z"}]
 
