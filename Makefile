@@ -124,7 +124,7 @@ fuzz: venv ## the API tried long by schemathesis with a new seed; SEED=n, EXAMPL
 .PHONY: cluster
 cluster: venv ## a real API server in a network namespace of its own, also beside a running demo (root)
 	$(DEVCLUSTER) build --only etcd --only kubernetes --only helm --only gateway-api
-	$(COVERED).cluster $(PYTEST) $(SPREAD) --dist=loadfile -m cluster tests/cluster --cov --cov-report= $(ARGS)
+	$(COVERED).cluster $(PYTEST) $(SPREAD) --dist=loadfile --no-loadscope-reorder -m cluster tests/cluster --cov --cov-report= $(ARGS)
 
 .PHONY: e2e
 e2e: venv ## the whole product on two real nodes; refuses while a demo is up (root)
