@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ OF_THE_HOST = ("devcluster", "tests", "bench", "demo")
 OWN = frozenset({"tradingengine", "tradingengine_operator", "tests", "bench", "demo"})
 
 
-def named(extras: Iterable[str]) -> frozenset[str]:
+@cache
+def named(extras: tuple[str, ...]) -> frozenset[str]:
     """The distributions that extras of pyproject.toml name."""
     return frozenset(canonicalize_name(each.name) for name in extras for each in extra(name))
 
@@ -54,10 +56,16 @@ def imports(text: str) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
+@cache
+def of_devcluster() -> frozenset[str]:
+    """The packages of the devcluster."""
+    return frozenset(each.name for each in (checkout() / "devcluster").iterdir())
+
+
 def unnamed(path: Path, text: str, distributions: dict[str, list[str]]) -> list[str]:
     """What a file imports and no extra of its own names, one line each."""
     found = []
-    own = OWN | {each.name for each in (checkout() / "devcluster").iterdir()}
+    own = OWN | of_devcluster()
     for name in sorted(set(imports(text)) - sys.stdlib_module_names - own):
         brought_by = {canonicalize_name(each) for each in distributions.get(name, [])}
         found += [

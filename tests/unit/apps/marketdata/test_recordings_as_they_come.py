@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tradingengine.domain.calendar import Calendar
 from tradingengine.domain.candles import Candle
@@ -111,6 +111,7 @@ def test_a_day_in_two_files_with_two_spellings_is_one_day(folder: Path, calendar
     assert {bar.symbol for bar in candles} == {"NSE:ALPHAX"}
 
 
+@settings(max_examples=30)  # each writes and reads a day
 @given(seed=st.integers(0, 10**6))
 def test_the_order_of_rows_and_identical_doubles_do_not_matter(
     tmp_path_factory: pytest.TempPathFactory, calendar: Calendar, seed: int
