@@ -48,6 +48,9 @@ class _Asked:
     now: datetime
 
 
+_Act = Callable[[ReleaseState, _Asked], _Answer]
+
+
 def obey(
     state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime
 ) -> tuple[ReleaseState, tuple[Action, ...]]:
@@ -73,10 +76,7 @@ def obey(
     return advanced(answer.state, command=said, commands=known), (news, *answer.once)
 
 
-def _abort(state: ReleaseState, asked: _Asked) -> _Answer:
-    candidate = _under_way(state)
-    if candidate is None or candidate.release != asked.command.release:
-        return _ignored(state, asked.command)
+def _abort(state: ReleaseState, candidate: Candidate, asked: _Asked) -> _Answer:
     if state.stable is None:
         return _refused(state, "nothing else serves yet", "ask for another version; it takes the place of this one")
     moved = withdraw(state, candidate, Failure("Aborted", f"aborted{_by(asked.command)}"), asked.now)
@@ -90,10 +90,7 @@ def _retry(state: ReleaseState, asked: _Asked) -> _Answer:
     return _Answer(advanced(state, withdrawn=None), "Done", "the same is tried again, under a new number")
 
 
-def _pause(state: ReleaseState, asked: _Asked) -> _Answer:
-    candidate = _under_way(state)
-    if candidate is None or candidate.release != asked.command.release:
-        return _ignored(state, asked.command)
+def _pause(state: ReleaseState, candidate: Candidate, asked: _Asked) -> _Answer:
     if state.stable is None:
         return _refused(state, "a first release is not held: nothing else serves", "pause the next one")
     held = candidate.held + (asked.seen.judged if candidate.stage is Stage.HOLDING else 0.0)
@@ -102,10 +99,7 @@ def _pause(state: ReleaseState, asked: _Asked) -> _Answer:
     return _changed(state, replace(candidate, paused=pause, held=held), words)
 
 
-def _resume(state: ReleaseState, asked: _Asked) -> _Answer:
-    candidate = _under_way(state)
-    if candidate is None or candidate.release != asked.command.release:
-        return _ignored(state, asked.command)
+def _resume(state: ReleaseState, candidate: Candidate, asked: _Asked) -> _Answer:
     if candidate.paused is None:
         return _refused(state, "it is not paused", "nothing is to be done")
     # What it was given to become ready in begins anew: nobody waited for it while it was paused.
@@ -113,10 +107,7 @@ def _resume(state: ReleaseState, asked: _Asked) -> _Answer:
     return _changed(state, replace(candidate, paused=None, stage_at=since), "it goes on")
 
 
-def _promote(state: ReleaseState, asked: _Asked) -> _Answer:
-    candidate = _under_way(state)
-    if candidate is None or candidate.release != asked.command.release:
-        return _ignored(state, asked.command)
+def _promote(state: ReleaseState, candidate: Candidate, asked: _Asked) -> _Answer:
     if state.stable is None:
         return _refused(state, "a first release takes all the weight as soon as it is ready", "wait for its pods")
     if candidate.paused is not None:
@@ -161,12 +152,24 @@ def _start(state: ReleaseState, asked: _Asked) -> _Answer:
     return _Answer(advanced(state, override=override), "Done", words)
 
 
-_ACTS: dict[str, Callable[[ReleaseState, _Asked], _Answer]] = {
-    "abort": _abort,
+def _reaching(act: Callable[[ReleaseState, Candidate, _Asked], _Answer]) -> _Act:
+    """An act on the release that a person can reach, if the command means that one."""
+
+    def reach(state: ReleaseState, asked: _Asked) -> _Answer:
+        candidate = _under_way(state)
+        if candidate is None or candidate.release != asked.command.release:
+            return _ignored(state, asked.command)
+        return act(state, candidate, asked)
+
+    return reach
+
+
+_ACTS: dict[str, _Act] = {
+    "abort": _reaching(_abort),
     "retry": _retry,
-    "pause": _pause,
-    "resume": _resume,
-    "promote": _promote,
+    "pause": _reaching(_pause),
+    "resume": _reaching(_resume),
+    "promote": _reaching(_promote),
     "rollback": _rollback,
     "start": _start,
 }
