@@ -6,14 +6,13 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
 from tradingengine.domain.clock import parse_rfc3339
 from tradingengine.domain.errors import DomainError
-from tradingengine.domain.ids import broker_tag, is_id
+from tradingengine.domain.ids import broker_tag
 from tradingengine.domain.orders import Order, OrderState, Purpose, TradingState, apply_event
 from tradingengine.domain.positions import Position, PositionKey, apply_fill, key_of
 from tradingengine.domain.reasons import ReasonCode
@@ -230,14 +229,3 @@ def _remember(ids: OrderedDict[str, None], new: str) -> None:
     ids[new] = None
     if len(ids) > _MOST_COMMANDS:
         ids.popitem(last=False)
-
-
-def order_of(data: dict[str, Any], *, now: datetime, **more: Any) -> Order:
-    """An order from the `order` part of a command plus its id, source and times; DomainError when it does not fit."""
-    try:
-        order = msgspec.convert({**data, "created_at": now, "updated_at": now, **more}, Order)
-    except (msgspec.ValidationError, TypeError) as error:
-        raise DomainError(str(error)) from error
-    if not is_id(order.id):
-        raise DomainError(f"{order.id!r} is not an order id")
-    return order

@@ -8,6 +8,7 @@ import msgspec
 
 from tradingengine.domain.errors import DomainError
 from tradingengine.domain.ids import is_id
+from tradingengine.domain.orders import Order, Source
 
 
 class CommandKind(StrEnum):
@@ -66,3 +67,25 @@ def decode_command(body: str | bytes) -> Command:
         if at is not None and at.tzinfo is None:
             raise DomainError(f"{name} has no zone: end it with Z")
     return command
+
+
+def order_of(command: Command) -> Order:
+    """The order that a person's command asks for; DomainError when it does not fit."""
+    given = {
+        "created_at": command.created_at,
+        "updated_at": command.created_at,
+        "id": command.id,
+        "expires_at": command.expires_at,
+        "source": Source.PERSON,
+        "placed_by": command.origin.user,
+        "release": command.origin.release,
+        "slot": command.origin.slot,
+        "market_time": None,
+    }
+    try:
+        order = msgspec.convert((command.order or {}) | given, Order)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise DomainError(str(error)) from error
+    if not is_id(order.id):
+        raise DomainError(f"{order.id!r} is not an order id")
+    return order

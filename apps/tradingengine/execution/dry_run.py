@@ -6,11 +6,9 @@ import msgspec
 
 from tradingengine.domain.clock import WallClock
 from tradingengine.domain.errors import DomainError
-from tradingengine.domain.orders import Source
 from tradingengine.domain.reasons import Reason, ReasonCode, reason
 from tradingengine.domain.validation import check_order
-from tradingengine.execution.book import order_of
-from tradingengine.execution.commands import decode_command
+from tradingengine.execution.commands import decode_command, order_of
 from tradingengine.execution.gate import MarketView, is_late
 from tradingengine.execution.metrics import EdgeMetrics
 from tradingengine.storage.probes import Answer
@@ -32,17 +30,7 @@ class DryRunDesk:
         """The verdict on a command; None when it is too late to be of use to anybody."""
         try:
             command = decode_command(body)
-            order = order_of(
-                command.order or {},
-                now=command.created_at,
-                id=command.id,
-                expires_at=command.expires_at,
-                source=Source.PERSON,
-                placed_by=command.origin.user,
-                release=command.origin.release,
-                slot=command.origin.slot,
-                market_time=None,
-            )
+            order = order_of(command)
         except DomainError as error:
             return self._answer("", "", reason(ReasonCode.INVALID, str(error)))
         if is_late(order, self._wall.now()):

@@ -11,12 +11,12 @@ from tradingengine.brokers.port import Broker
 from tradingengine.domain.clock import WallClock
 from tradingengine.domain.errors import DomainError
 from tradingengine.domain.ids import is_id
-from tradingengine.domain.orders import Order, OrderState, Purpose, Source
+from tradingengine.domain.orders import Order, OrderState, Purpose
 from tradingengine.domain.reasons import ReasonCode, reason
 from tradingengine.domain.risk import Limits
 from tradingengine.execution import drafts
-from tradingengine.execution.book import OrderBook, order_of
-from tradingengine.execution.commands import Command, CommandKind, decode_command
+from tradingengine.execution.book import OrderBook
+from tradingengine.execution.commands import Command, CommandKind, decode_command, order_of
 from tradingengine.execution.gate import Gate, GateInputs, MarketView
 from tradingengine.execution.halt import Halts
 from tradingengine.execution.journal import Draft, Entry, Journal
@@ -194,17 +194,7 @@ class Engine:
 
     async def _handle_order(self, command: Command) -> None:
         try:
-            order = order_of(
-                command.order or {},
-                now=command.created_at,
-                id=command.id,
-                expires_at=command.expires_at,
-                source=Source.PERSON,
-                placed_by=command.origin.user,
-                release=command.origin.release,
-                slot=command.origin.slot,
-                market_time=None,
-            )
+            order = order_of(command)
         except DomainError as error:
             problem = reason(ReasonCode.INVALID, str(error))
             await self._record(
