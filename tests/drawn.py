@@ -79,6 +79,7 @@ _POOLS: dict[str, Sequence[Any]] = {
     "api.replicas.max": _COUNTS,
     "api.targetCPU": _COUNTS,
     "dashboard.replicas.min": _COUNTS,
+    "dashboard.replicas.max": _COUNTS,
     "rollout.noDataBudget": _DURATIONS,
     "rollout.warmSlot": _DURATIONS,
     "rollout.historyLimit": _COUNTS,

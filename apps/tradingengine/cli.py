@@ -64,6 +64,12 @@ def build_parser() -> argparse.ArgumentParser:
     migrate.add_argument(
         "--wait", type=float, default=60.0, metavar="SECONDS", help="how long to wait for the database"
     )
+    migrate.add_argument(
+        "--phase",
+        choices=("expand", "contract"),
+        default="expand",
+        help="expand, before a release (default), or contract, once no version before it may serve again",
+    )
     migrate.add_argument("--check", action="store_true", help="only say whether the schema is current (exit 1 if not)")
     _add_user(commands)
     _add_orders(commands)
@@ -107,7 +113,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if command == "migrate":
         from tradingengine.jobs.migrate import run as run_migrate
 
-        return run_migrate(wait_seconds=arguments.wait, check_only=arguments.check)
+        return run_migrate(wait_seconds=arguments.wait, check_only=arguments.check, phase=arguments.phase)
     if command == "user":
         from tradingengine.jobs.users import run as run_user
 

@@ -131,6 +131,7 @@ def _run(options: argparse.Namespace) -> int:
         metrics_port=options.metrics_port,
         control_port=options.control_port,
         cluster_role=not options.no_cluster_role,
+        requester_policy=os.environ.get("TE_REQUESTER_POLICY", ""),
     )
     return asyncio.run(runtime.run_once(settings) if options.once else runtime.run_operator(settings))
 

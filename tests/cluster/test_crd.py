@@ -176,7 +176,10 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
     "gateway metrics": ({"gateway": {"metrics": {"url": "http://x"}}}, missing("spec.gateway.metrics.url")),
     "replicas": ({"api": {"replicas": {"min": 7}}}, ("spec.api.replicas.min", "must not be above max")),
     "no replicas": ({"api": {"replicas": {"min": 0}}}, ("spec.api.replicas.min", "greater than or equal to 1")),
-    "dashboard scaling": ({"dashboard": {"replicas": {"max": 3}}}, missing("spec.dashboard.replicas.max")),
+    "dashboard scaling": (
+        {"dashboard": {"replicas": {"min": 4}}},
+        ("spec.dashboard.replicas.min", "must not be above max"),
+    ),
     "cpu": ({"api": {"resources": {"limits": {"cpu": "a lot"}}}}, ("spec.api.resources.limits[cpu]", "a quantity")),
     "no steps": ({"rollout": {"steps": []}}, ("spec.rollout.steps", "at least 1 items")),
     "falling": (

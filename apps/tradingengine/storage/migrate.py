@@ -1,4 +1,9 @@
-"""Bring a database to the schema of this version.
+"""Bring a database to the schema of this version, in two phases.
+
+Revisions stand in two chains, marked by the label of their first one. `expand` adds, so that the version before works
+on; it runs before a release. `contract` takes away what only versions before this one needed; it runs once none of them
+may serve again. Ids of contracts begin with `c` and carry the number of what they complete (`c0007` after `0007`), and
+ids grow: that is how the operator, and a version that does not know them, tell them apart.
 
 One runner works at a time, by an advisory lock that is polled: waiting for it inside one statement would deadlock
 with CREATE INDEX CONCURRENTLY, which waits for all older snapshots, the waiter's among them.
@@ -8,12 +13,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -24,6 +29,10 @@ from tradingengine.errors import DatabaseUnavailableError, TradingEngineError
 LOCK_KEY: Final = 7_410_223_904_611_001
 _POLL_SECONDS: Final = 0.5
 Say = Callable[[str], None]
+Phase = Literal["expand", "contract"]
+#: Folder of `env.py` and `versions`.
+MIGRATIONS = Path(__file__).parent / "migrations"
+CONTRACT_MARK: Final = "c"
 
 
 class MigrationError(TradingEngineError):
@@ -36,36 +45,39 @@ class MigrationError(TradingEngineError):
 def alembic_config() -> Config:
     """Alembic's settings without a file."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
     return config
 
 
-def head_revision() -> str:
-    """The newest revision in the source."""
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    if head is None:
+def head_revision(phase: Phase = "expand") -> str:
+    """The newest revision of a phase in the source; empty when there is no contract."""
+    heads = [
+        script.revision for script in _scripts() if script.is_head and phase in (script.branch_labels or {"expand"})
+    ]
+    if not heads and phase == "expand":
         raise MigrationError("there is no migration in the source")
-    return head
+    return heads[0] if heads else ""
 
 
 async def current_revision(url: str) -> str | None:
-    """The revision of the database, None when it has none; DatabaseUnavailableError when it does not answer."""
+    """The database's expand revision, None when it has none; DatabaseUnavailableError when it does not answer."""
     engine = _engine(url)
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(_revision_of)
+            return (await connection.run_sync(_revisions_of))[0]
     except (DBAPIError, OSError, TimeoutError) as error:
         raise DatabaseUnavailableError(f"Postgres did not answer: {_reason(error)}") from None
     finally:
         await engine.dispose()
 
 
-async def upgrade(url: str, *, wait_seconds: float, say: Say) -> str:
-    """Run all revisions that are missing and return the head; safe to repeat and to run twice at once.
+async def upgrade(url: str, *, wait_seconds: float, say: Say, phase: Phase = "expand") -> str:
+    """Run all revisions of a phase that are missing and return its head; safe to repeat and to run twice at once.
 
-    Waits up to `wait_seconds` for the database and again for the lock. DatabaseUnavailableError when the database did
-    not answer, MigrationError when the lock or a revision failed.
+    A contract runs what it completes first. Waits up to `wait_seconds` for the database and again for the lock.
+    DatabaseUnavailableError when the database did not answer, MigrationError when the lock or a revision failed, or a
+    later version took away what this one needs.
     """
     engine = _engine(url)
     try:
@@ -73,14 +85,18 @@ async def upgrade(url: str, *, wait_seconds: float, say: Say) -> str:
         try:
             await _take_lock(lock, wait_seconds, say)
             async with engine.connect() as connection:
-                before = await connection.run_sync(_revision_of)
+                before = await connection.run_sync(_revisions_of)
                 await connection.rollback()
-                await _run(connection, before, say)
+                await _run(connection, before, phase, say)
         finally:
             await lock.close()
     finally:
         await engine.dispose()
-    return head_revision()
+    return head_revision(phase)
+
+
+def _scripts() -> list[Script]:
+    return list(ScriptDirectory.from_config(alembic_config()).walk_revisions())
 
 
 def _engine(url: str) -> AsyncEngine:
@@ -127,34 +143,44 @@ async def _take_lock(connection: AsyncConnection, wait_seconds: float, say: Say)
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _run(connection: AsyncConnection, before: str | None, say: Say) -> None:
-    head = head_revision()
-    if before == head:
-        say(f"the schema is at {head}: nothing to do")
+async def _run(connection: AsyncConnection, before: tuple[str | None, str], phase: Phase, say: Say) -> None:
+    expanded, contracted = before
+    known, head = {script.revision for script in _scripts()}, head_revision(phase)
+    if contracted and contracted not in known:
+        raise MigrationError(
+            f"a later version contracted the schema to {contracted}, which takes away what this version needs",
+            mend="Ask for that version or a later one, or restore a backup from before.",
+        )
+    if expanded is not None and expanded not in known:
+        # A release before the one that made this schema: without a contract it works on it as it is.
+        say(f"the schema is at {expanded}, newer than this version's {head_revision()}: nothing to do")
         return
-    known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
-    if before is not None and before not in known:
-        # A release before the one that made this schema: migrations only expand, so it works as it is.
-        say(f"the schema is at {before}, newer than this version's {head}: nothing to do")
+    if (expanded if phase == "expand" else contracted) == head:
+        say(f"the schema is at {head or 'no contract'}: nothing to do")
         return
-    say(f"from {before or 'an empty database'} to {head}")
+    say(f"{phase} from {(expanded if phase == 'expand' else contracted) or 'an empty database'} to {head}")
     started = time.monotonic()
     try:
-        await connection.run_sync(_upgrade)
+        parts: tuple[Phase, ...] = ("expand",) if phase == "expand" else ("expand", "contract")
+        for part in parts:
+            await connection.run_sync(_upgrade, part)
     except DBAPIError as error:
         raise MigrationError(f"a revision failed and was rolled back: {_reason(error)}") from error
     await connection.commit()
     say(f"the schema is at {head} ({time.monotonic() - started:.1f} s)")
 
 
-def _upgrade(connection: Any) -> None:
+def _upgrade(connection: Any, phase: Phase) -> None:
     config = alembic_config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, f"{phase}@head")
 
 
-def _revision_of(connection: Any) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+def _revisions_of(connection: Any) -> tuple[str | None, str]:
+    """What the database was expanded to, None for an empty one, and contracted to, empty for not at all."""
+    heads = MigrationContext.configure(connection).get_current_heads()
+    contracts = [head for head in heads if head.startswith(CONTRACT_MARK)]
+    return next((head for head in heads if head not in contracts), None), max(contracts, default="")
 
 
 def _reason(error: BaseException) -> str:

@@ -3,4 +3,4 @@
 from typing import Final
 
 REVISION: Final = "0001"
-"""The head of `storage/migrations`; told to the operator as `schema_revision`."""
+"""The newest expansion in `storage/migrations`; told to the operator as `schema_revision`."""

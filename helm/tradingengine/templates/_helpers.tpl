@@ -51,3 +51,12 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
+
+{{- define "tradingengine.requesterPolicy" -}}
+{{- printf "%s-%s-requester" .Release.Namespace (include "tradingengine.name" .) -}}
+{{- end -}}
+
+{{- /* Whether who asks is stamped: MutatingAdmissionPolicy is v1 from 1.36 on, and the operator looks it up by name. */ -}}
+{{- define "tradingengine.stamps" -}}
+{{- and .Values.clusterRole.enabled (semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}

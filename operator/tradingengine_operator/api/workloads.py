@@ -100,8 +100,20 @@ class Api(Model):
 class DashboardReplicas(Model):
     """How many pods of the dashboard."""
 
-    min: Annotated[int, Field(ge=1, le=50)] = Field(default=1, description="How many pods.")
-    max: Annotated[int, Field(ge=1, le=50)] | None = unavailable("Most pods, once the dashboard scales by itself.")
+    min: Annotated[int, Field(ge=1, le=50)] = Field(default=1, description="Fewest pods.")
+    max: Annotated[int, Field(ge=1, le=50)] = Field(
+        default=3, description="Most pods. The autoscaler aims at `spec.api.targetCPU` here, too."
+    )
+
+    cel: ClassVar[tuple[dict[str, str], ...]] = (
+        rule("self.min <= self.max", "spec.dashboard.replicas.min must not be above max", field=".min"),
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> DashboardReplicas:
+        if self.min > self.max:
+            raise ValueError("min must not be above max")
+        return self
 
 
 class Dashboard(Model):

@@ -1,4 +1,4 @@
-"""Who a pod is, who may talk to whom, and how many pods may be taken away at once."""
+"""Who a pod is, who may talk to whom, and that nobody but the operator takes the edge away."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OPERATOR_SELECTOR = {names.LABEL_NAME: "tradingengine-operator"}
 
 
 def build_access(ctx: EngineContext) -> list[Manifest]:
-    """ServiceAccounts without tokens, NetworkPolicies and PodDisruptionBudgets of all components that exist."""
+    """ServiceAccounts without tokens and NetworkPolicies of all components that exist; the edge's disruption budget."""
     components = _components(ctx)
     return [
         *(_service_account(ctx, component) for component in components),
@@ -123,22 +123,18 @@ def _policy(
 
 
 def _budgets(ctx: EngineContext) -> list[Manifest]:
-    """One pod of API and dashboard at a time; the edge is never evicted, since only the operator may replace it."""
-    budgets = [_budget(ctx, component, {"maxUnavailable": 1}) for component in names.SLOT_COMPONENTS]
-    if ctx.spec.edge.enabled:
-        budgets.append(_budget(ctx, "edge", {"minAvailable": 1}))
-    return budgets
-
-
-def _budget(ctx: EngineContext, component: names.Component, allowed: Manifest) -> Manifest:
-    return {
-        "apiVersion": "policy/v1",
-        "kind": "PodDisruptionBudget",
-        "metadata": ctx.metadata(names.component(ctx.name, component), component),
-        "spec": allowed
-        | {
-            # A pod that is not ready protects nothing, and must not stop a drain.
-            "unhealthyPodEvictionPolicy": "AlwaysAllow" if component != "edge" else "IfHealthyBudget",
-            "selector": {"matchLabels": ctx.selector(component)},
-        },
-    }
+    """The edge is never evicted, since only the operator may replace it; a slot's budget comes with the slot."""
+    if not ctx.spec.edge.enabled:
+        return []
+    return [
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": ctx.metadata(names.component(ctx.name, "edge"), "edge"),
+            "spec": {
+                "minAvailable": 1,
+                "unhealthyPodEvictionPolicy": "IfHealthyBudget",
+                "selector": {"matchLabels": ctx.selector("edge")},
+            },
+        }
+    ]

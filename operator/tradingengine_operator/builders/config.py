@@ -48,11 +48,15 @@ def build_config(ctx: EngineContext) -> Manifest:
     Like the records that refer to it, it has no owner: one that no record names any more is pruned by its labels, and
     the end of the engine removes the rest, if its policy says so.
     """
-    values = config_values(ctx)
+    return config_manifest(ctx, config_values(ctx))
+
+
+def config_manifest(ctx: EngineContext, values: dict[str, Any]) -> Manifest:
+    """The ConfigMap of these values."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": ctx.metadata(config_name(ctx), "config", owned=False),
+        "metadata": ctx.metadata(names.config(ctx.name, digest(values)), "config", owned=False),
         "immutable": True,
         "data": {CONFIG_KEY: json.dumps(values, indent=2, sort_keys=True) + "\n"},
     }

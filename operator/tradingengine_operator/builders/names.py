@@ -39,11 +39,20 @@ LABEL_USE = "tradingengine.io/use"
 #: Where a record's templates take the release's number and its slot.
 MARK_RELEASE = "{release}"
 MARK_SLOT = "{slot}"
+#: Where the migrations' template takes `expand` or `contract`.
+MARK_PHASE = "{phase}"
 #: ConfigMap of a namespace with trading dates of its own.
 CALENDAR = "tradingengine-calendar"
-ANNOTATION_COMMAND = "tradingengine.io/command"
 ANNOTATION_PROGRESS = "tradingengine.io/progress"
 ANNOTATION_TEMPLATE_HASH = "tradingengine.io/template-hash"
+#: What is known of a release only later, on its record.
+ANNOTATION_OUTCOME = "tradingengine.io/outcome"
+ANNOTATION_IMAGES = "tradingengine.io/image-ids"
+ANNOTATION_SCHEMA = "tradingengine.io/schema"
+#: Who last changed the specification, and who gave the last command: stamped by the chart's admission policy.
+ANNOTATION_REQUESTED_BY = "tradingengine.io/requested-by"
+ANNOTATION_COMMAND = "tradingengine.io/command"
+ANNOTATION_COMMAND_BY = "tradingengine.io/command-by"
 PLANE_KEY = "tradingengine.io/plane"
 PLANE_EDGE = "edge"
 
@@ -123,8 +132,13 @@ def migration(engine: str, number: int) -> str:
     return f"{engine}-migrate-{number}"
 
 
+def contraction(engine: str, number: int) -> str:
+    """Job that takes away what only releases before this one needed of the database."""
+    return f"{engine}-contract-{number}"
+
+
 def slot(engine: str, component: SlotComponent, slot_: Slot) -> str:
-    """Deployment, Service and HPA of one slot."""
+    """Deployment, Service, HPA and PodDisruptionBudget of one slot."""
     return f"{engine}-{component}-{slot_}"
 
 
@@ -164,7 +178,7 @@ def route(engine: str) -> str:
 
 
 def component(engine: str, name: Component) -> str:
-    """ServiceAccount, NetworkPolicy and PodDisruptionBudget of a component."""
+    """ServiceAccount and NetworkPolicy of a component, and the edge's PodDisruptionBudget."""
     return f"{engine}-{name}"
 
 

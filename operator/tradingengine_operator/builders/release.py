@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -16,7 +16,7 @@ from tradingengine_operator.api.rollout import Step
 from tradingengine_operator.errors import RecordError
 
 from . import names, templates
-from .config import config_name
+from .config import config_manifest, config_name, config_values
 from .context import EngineContext, Manifest, digest
 
 RECORD_KEY = "release.json"
@@ -53,14 +53,24 @@ class RecordReplicas(Model):
 
 
 class ReleaseRecord(Model):
-    """One release. `created_at` is RFC 3339 in UTC; `requester` says who asked."""
+    """One release. `created_at` is RFC 3339 in UTC.
+
+    `requester` says who asked: the user of the API server's own authentication where `requester_from` is `admission`,
+    else only the name of the program that changed the specification (`fieldManager`), which anybody may choose.
+    `requested` is the hash of `specification`, what was asked for; `configuration` is what the ConfigMap `config_map`
+    holds, so that it can be made again.
+    """
 
     number: int = Field(ge=1)
     version: str
     created_at: str
     requester: str
+    requester_from: Literal["admission", "fieldManager"] = "fieldManager"
+    requested: str = ""
     images: RecordImages
     config_map: str
+    configuration: dict[str, Any] = Field(default_factory=dict)
+    specification: dict[str, Any] = Field(default_factory=dict)
     templates: RecordTemplates
     replicas: RecordReplicas
     rollout_steps: tuple[Step, ...]
@@ -112,9 +122,17 @@ def _asked(value: Any) -> Any:
 
 
 def render_release(
-    ctx: EngineContext, number: int, requester: str, created_at: datetime | None = None
+    ctx: EngineContext,
+    number: int,
+    requester: str,
+    created_at: datetime | None = None,
+    *,
+    stamped: bool = False,
 ) -> ReleaseRecord:
-    """The record of release `number` for this specification; `created_at` defaults to now."""
+    """The record of release `number` for this specification; `created_at` defaults to now.
+
+    `stamped`: the requester is known from the API server's own authentication.
+    """
     stamp = (created_at or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     spec = ctx.spec
     return ReleaseRecord(
@@ -122,12 +140,16 @@ def render_release(
         version=spec.version,
         created_at=stamp,
         requester=requester,
+        requester_from="admission" if stamped else "fieldManager",
+        requested=requested_hash(spec),
         images=RecordImages(
             api=templates.image_of(ctx, "api"),
             dashboard=templates.image_of(ctx, "dashboard"),
             edge=templates.image_of(ctx, "edge"),
         ),
         config_map=config_name(ctx),
+        configuration=config_values(ctx),
+        specification=spec.to_manifest(),
         templates=RecordTemplates(
             api=templates.api_template(ctx),
             dashboard=templates.dashboard_template(ctx),
@@ -155,6 +177,12 @@ def build_record_configmap(ctx: EngineContext, record: ReleaseRecord) -> Manifes
         "immutable": True,
         "data": {RECORD_KEY: json.dumps(record.to_manifest(), indent=1, sort_keys=True)},
     }
+
+
+def build_record_config(ctx: EngineContext, record: ReleaseRecord) -> Manifest | None:
+    """The configuration of a release from its record alone; None when the record does not hold what its name says."""
+    name = names.config(ctx.name, digest(record.configuration))
+    return config_manifest(ctx, record.configuration) if name == record.config_map else None
 
 
 def parse_record(configmap: Mapping[str, Any]) -> ReleaseRecord:

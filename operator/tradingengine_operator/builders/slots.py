@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from tradingengine_operator.api import Slot
 
 from . import names
@@ -38,14 +36,14 @@ def build_slot(
     return [_service(ctx, component, slot), _pods_service(ctx, component, slot), deployment]
 
 
-def build_hpa(ctx: EngineContext, component: Literal["api"], slot: Slot, *, floor: int = 0) -> Manifest:
-    """Autoscaler of the API's live slot, between the bounds of the specification.
+def build_hpa(ctx: EngineContext, component: names.SlotComponent, slot: Slot, *, floor: int = 0) -> Manifest:
+    """Autoscaler of a component's live slot, between the bounds of the specification; both aim at the same CPU use.
 
     While another release carries a part of the load, `floor` keeps it from giving up the pods that it needs at once
     when that release is withdrawn.
     """
     name = names.slot(ctx.name, component, slot)
-    replicas = ctx.spec.api.replicas
+    replicas = ctx.spec.api.replicas if component == "api" else ctx.spec.dashboard.replicas
     target = {"type": "Utilization", "averageUtilization": ctx.spec.api.target_cpu}
     return {
         "apiVersion": "autoscaling/v2",
@@ -56,6 +54,24 @@ def build_hpa(ctx: EngineContext, component: Literal["api"], slot: Slot, *, floo
             "minReplicas": min(max(replicas.min, floor), replicas.max),
             "maxReplicas": replicas.max,
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    }
+
+
+def build_budget(ctx: EngineContext, component: names.SlotComponent, slot: Slot) -> Manifest:
+    """How many pods of a slot in use may be taken away at once: one.
+
+    Each slot has its own, so that the trouble of one release allows nothing less to the other's pods, and a warm slot
+    is there when it is needed. A pod that is not ready protects nothing, and must not stop a drain.
+    """
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": ctx.metadata(names.slot(ctx.name, component, slot), component, slot=slot),
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": ctx.selector(component, slot)},
         },
     }
 

@@ -47,7 +47,7 @@ def dashboard_template(ctx: EngineContext) -> Manifest:
 def migrations_template(ctx: EngineContext) -> Manifest:
     """Pod template of the Job that migrates the database."""
     volumes, mounts = _volumes(ctx, "database")
-    container = _container(ctx, "migrations", ["migrate"]) | {
+    container = _container(ctx, "migrations", ["migrate", "--phase", names.MARK_PHASE]) | {
         "env": [*_environment(ctx, "migrations"), *_store_env("database"), *_marks("")],
         "resources": pods.resources("50m", "96Mi", "1", "384Mi"),
         "volumeMounts": mounts,
@@ -126,13 +126,13 @@ def _web(ctx: EngineContext, component: names.SlotComponent, resources: Manifest
     }
 
 
-def fill(template: Any, number: int, slot: str = "") -> Any:
-    """A copy of a record's template with release number and slot where their marks are."""
+def fill(template: Any, number: int, slot: str = "", phase: str = "") -> Any:
+    """A copy of a record's template with release number, slot and phase of migrations where their marks are."""
     if isinstance(template, dict):
-        return {key: fill(value, number, slot) for key, value in template.items()}
+        return {key: fill(value, number, slot, phase) for key, value in template.items()}
     if isinstance(template, list):
-        return [fill(value, number, slot) for value in template]
-    marks = {names.MARK_RELEASE: str(number), names.MARK_SLOT: slot}
+        return [fill(value, number, slot, phase) for value in template]
+    marks = {names.MARK_RELEASE: str(number), names.MARK_SLOT: slot, names.MARK_PHASE: phase}
     return marks.get(template, template) if isinstance(template, str) else template
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tradingengine_operator.api import Slot
+from tradingengine_operator.builders.migrations import Phase
 
 from .state import Placed
 
-Role = Literal["stable", "canary", "leaving"]
+Role = Literal["stable", "canary", "leaving", "warm"]
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,22 @@ class WriteRecord:
 
 @dataclass(frozen=True)
 class Migrate:
-    """Run the migrations Job of this record; `again` removes a failed one first."""
+    """Run the migrations Job of this record; `again` removes a failed one first.
+
+    `expand` comes before a release, `contract` when nothing needs the form before it any more.
+    """
 
     number: int
     again: bool = False
+    phase: Phase = "expand"
 
 
 @dataclass(frozen=True)
 class EnsureSlot:
     """Apply a slot's children from a record, never from the specification.
 
-    `pods` by component are the fewest it is to have; of the stable release, the fewest that its autoscaler may go to.
+    `pods` by component are the fewest it is to have; of the stable release, the fewest that its autoscaler may go to;
+    of a warm one just as many.
     """
 
     slot: Slot
@@ -68,6 +74,14 @@ class CloseSlot:
 
 
 @dataclass(frozen=True)
+class OpenSlot:
+    """Take a withdrawal of a slot's pods back: they answer visitors again."""
+
+    slot: Slot
+    release: int
+
+
+@dataclass(frozen=True)
 class Announce:
     """An event for people, on a transition only."""
 
@@ -76,4 +90,4 @@ class Announce:
     warning: bool = False
 
 
-Action = WriteRecord | Migrate | EnsureSlot | RemoveSlot | SetRoute | CloseSlot | Announce
+Action = WriteRecord | Migrate | EnsureSlot | RemoveSlot | SetRoute | CloseSlot | OpenSlot | Announce

@@ -25,6 +25,7 @@ def set_aside(state: ReleaseState, candidate: Candidate, gate: Gate, now: dateti
         requested=candidate.requested,
         paused=candidate.paused,
         full=candidate.full,
+        schema=candidate.schema,
     )
     words = f"release {candidate.release} has no weight any more: {gate.held.message}"
     moved = advanced(state, candidate=None, deferred=kept, retiring=going_down(candidate, now))

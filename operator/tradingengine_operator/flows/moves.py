@@ -28,7 +28,7 @@ def promote(state: ReleaseState, candidate: Candidate, policy: Policy, now: date
     retiring = None
     if old is not None:
         until = now + timedelta(seconds=policy.warm)
-        retiring = Retirement(old.slot, old.release, Leaving.REROUTING, stage_at=now, until=until)
+        retiring = Retirement(old.slot, old.release, Leaving.REROUTING, now, until, state.stable_schema)
     stable = Placed(candidate.slot, candidate.release)
     news = Announce("ReleasePromoted", f"release {candidate.release} in slot {candidate.slot} serves everybody")
     promoted = advanced(
@@ -36,6 +36,7 @@ def promote(state: ReleaseState, candidate: Candidate, policy: Policy, now: date
         stable=stable,
         stable_hash=candidate.template_hash,
         stable_requested=candidate.requested,
+        stable_schema=candidate.schema,
         candidate=None,
         retiring=retiring,
         withdrawn=None,
@@ -83,7 +84,12 @@ def staged(state: ReleaseState, candidate: Candidate, stage: Stage, now: datetim
 
 
 def next_number(state: ReleaseState, seen: ReleaseObservation) -> int:
-    """The next number; a record that an engine of the same name left for this very template is taken up again."""
+    """The next number, or the record's that was gone back to.
+
+    A record that an engine of the same name left for this very template is taken up again.
+    """
+    if state.pin is not None:
+        return state.pin.record
     newest = max(seen.records, default=0)
     if newest > state.last and seen.records[newest] == seen.template_hash:
         return newest

@@ -18,12 +18,13 @@ from .state import Schema
 class Kept:
     """What is known of a record: what it is made of (empty when it cannot be read), for which wish, and its schema.
 
-    `schema` is None for one whose migrations never told.
+    `schema` is None for one whose migrations never told, `outcome` what came of its last run.
     """
 
     template_hash: str
     requested: str = ""
     schema: Schema | None = None
+    outcome: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Market:
 
 @dataclass(frozen=True)
 class MigrationObservation:
-    """The migrations Job of the candidate's record; `reason`, `message` and `mend` when it does not get on."""
+    """A migrations Job; `reason`, `message` and `mend` when it does not get on, `schema` once it told."""
 
     exists: bool = False
     succeeded: bool = False
@@ -44,6 +45,7 @@ class MigrationObservation:
     message: str = ""
     reason: str = ""
     mend: str = ""
+    schema: Schema | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class SlotObservation:
     `release` is the number that every component's pods carry, None while they differ or there are none. `pods` counts
     those of all components. `quiet` is for how many seconds no pod counted a new client request, None while that cannot
     be known. `restarts` counts container restarts by pod uid; `waiting` is what keeps a pod from starting, for example
-    a failed image pull.
+    a failed image pull. `open` says that every pod was asked and answers visitors; known only of a slot that is asked.
     """
 
     release: int | None = None
@@ -93,6 +95,7 @@ class SlotObservation:
     quiet: float | None = None
     web_sockets: int = 0
     withdrawn: bool = False
+    open: bool = False
 
     @property
     def complete(self) -> bool:
@@ -130,17 +133,19 @@ class SlotObservation:
 
 @dataclass(frozen=True)
 class ReleaseObservation:
-    """The world of one engine's release.
+    """The world of one engine's release; `migration` is the candidate's Job, `contraction` the stable release's.
 
     `canary` and `stable` are what the metrics server counted of the candidate and of the stable release; the own
     answers, by component, what came of the operator's own requests where clients asked too little. `judged` is for how
     many seconds the candidate's hold was judged since its `held` was stored, by a clock that never jumps; by
     `clock_jump` seconds the wall clock went another way than that one since the last look.
 
-    `template_hash` is what this operator renders of what is asked for, which is `requested`. `turn` says that a release
-    for the rendering's sake alone may start. `taken` are numbers whose records' names somebody else's objects have.
-    Unless `records_known`, the records are those that were there last. `kept` is what they say. `command` is what
-    stands in the engine's annotation, whether it was done or not. `market` is None where nobody asks for market hours.
+    `template_hash` is what this operator renders of what is asked for, which is `requested`; where a record stands in
+    for the wish these are the record's, and `rendered` is what the operator would write into a record now. `turn` says
+    that a release for the rendering's sake alone may start. `taken` are numbers whose records' names somebody else's
+    objects have. Unless `records_known`, the records are those that were there last. `kept` is what they say. `command`
+    is what stands in the engine's annotation, whether it was done or not. `market` is None where nobody asks for market
+    hours.
     """
 
     template_hash: str
@@ -149,6 +154,7 @@ class ReleaseObservation:
     slots: Mapping[Slot, SlotObservation]
     route: RouteObservation
     migration: MigrationObservation = MigrationObservation()
+    contraction: MigrationObservation = MigrationObservation()
     canary: Sample | None = None
     stable: Sample | None = None
     own_answers: Mapping[str, OwnAnswer] = field(default_factory=dict)
@@ -162,3 +168,9 @@ class ReleaseObservation:
     kept: Mapping[int, Kept] = field(default_factory=dict)
     command: Command | Unreadable | None = None
     market: Market | None = None
+    rendered: str = ""
+
+    @property
+    def writable(self) -> str:
+        """Hash of a record that was written now."""
+        return self.rendered or self.template_hash

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from tradingengine_operator.plan.prune import job_outcome
 
 from .observation import ComponentObservation, MigrationObservation, SlotObservation
 from .refusals import Trouble, refused_replicas
-from .state import parse_time
+from .state import Schema, parse_time
 
 #: A pod younger than this that was never ready is in start-up.
 STARTING_SECONDS = 60.0
@@ -69,6 +70,7 @@ class DrainObservation:
     quiet: float | None = None
     web_sockets: int = 0
     withdrawn: bool = False
+    open: bool = False
 
 
 class PodAges:
@@ -261,6 +263,7 @@ def observe_slot(
         quiet=drained.quiet,
         web_sockets=drained.web_sockets,
         withdrawn=drained.withdrawn,
+        open=drained.open,
     )
 
 
@@ -276,16 +279,41 @@ def observe_migration(
     """The migrations Job; its pods, or that they are `refused`, tell why it does not get on."""
     if job is None:
         return MigrationObservation()
-    outcome = job_outcome(job)
+    outcome, said = job_outcome(job), _last_words(job, pods)
     trouble = first_trouble(of_component(pods, "migrations"), now) or refused or Trouble("", "", "")
     reason, message, mend = trouble.reason, trouble.message, trouble.mend
     if outcome == "Failed":
         name, namespace = job["metadata"]["name"], job["metadata"].get("namespace", "")
         failed = next(entry for entry in job["status"]["conditions"] if entry["type"] == "Failed")
         reason = "MigrationFailed"
-        message = f"migrations Job {name} failed: {failed.get('message', '')}. {message}".strip()
+        words = said or str(failed.get("message", ""))
+        message = f"migrations Job {name} failed: {words.rstrip('.')}. {message}".strip()
         mend = mend or f"see `kubectl -n {namespace} logs job/{name}`, then ask for a version that migrates"
-    return MigrationObservation(True, outcome == "Complete", outcome == "Failed", message, reason, mend)
+    schema = _schema_of(said) if outcome == "Complete" else None
+    return MigrationObservation(True, outcome == "Complete", outcome == "Failed", message, reason, mend, schema)
+
+
+def _last_words(job: Mapping[str, Any], pods: Iterable[Manifest]) -> str:
+    """What the newest pod of a Job that ended left as its termination message."""
+    ended = []
+    for pod in pods:
+        owners = [owner.get("uid") for owner in pod["metadata"].get("ownerReferences") or ()]
+        if job["metadata"].get("uid") in owners:
+            for entry in (pod.get("status") or {}).get("containerStatuses") or ():
+                last = (entry.get("state") or {}).get("terminated") or {}
+                ended.append((str(last.get("finishedAt", "")), str(last.get("message", "")).strip()))
+    return max((entry for entry in ended if entry[1]), default=("", ""))[1][:600]
+
+
+def _schema_of(text: str) -> Schema | None:
+    """What migrations that succeeded say: a JSON object with `revision` and `contract`."""
+    try:
+        said = json.loads(text or "null")
+    except ValueError:
+        return None
+    if not isinstance(said, dict) or not isinstance(said.get("revision"), str):
+        return None
+    return Schema(said["revision"], str(said.get("contract") or ""))
 
 
 def _common_release(deployments: Mapping[str, Manifest], pods: Sequence[Manifest]) -> int | None:

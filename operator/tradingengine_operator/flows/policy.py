@@ -7,6 +7,9 @@ from decimal import Decimal
 from math import inf
 
 from tradingengine_operator.api import TradingEngineSpec, seconds
+from tradingengine_operator.builders.route import FULL
+
+from .state import Candidate
 
 #: How much longer than it must be silent a slot that lost its weight is waited for.
 QUIET_MARGIN_SECONDS = 10.0
@@ -56,6 +59,8 @@ class Policy:
     outside_hours: bool = False
     segments: tuple[str, ...] = ()
     hold_on_open: bool = False
+    #: For how long a release that is taken back from the warm slot is judged before the other one is left.
+    back_hold: float = 60.0
 
 
 def policy_of(spec: TradingEngineSpec) -> Policy:
@@ -80,10 +85,17 @@ def policy_of(spec: TradingEngineSpec) -> Policy:
     )
 
 
+def of_run(policy: Policy, candidate: Candidate | None) -> Policy:
+    """The policy of this very run: what is taken back at once has one step with all the weight, and is judged in it."""
+    if candidate is None or not candidate.at_once:
+        return policy
+    return replace(policy, steps=(StepPolicy(FULL, policy.back_hold),))
+
+
 def without_end(policy: Policy) -> Policy:
     """The same with steps that no release leaves upwards, whoever asks for it."""
     steps = tuple(replace(step, hold=inf) for step in policy.steps)
-    return replace(policy, steps=steps, rising=False, outside_hours=False)
+    return replace(policy, steps=steps, back_hold=inf, rising=False, outside_hours=False)
 
 
 def _hold(given: int | None) -> float:

@@ -15,11 +15,13 @@ from .actions import Action, Announce, Migrate
 from .analysis import Analysis, Failure, Held, analyse
 from .commands import obey
 from .conditions import explain
+from .contracting import contract, runs
 from .deferral import set_aside, take_up
 from .leaving import retire
 from .moves import Move, going_down, next_number, promote, staged, withdraw
 from .observation import ReleaseObservation
-from .policy import Policy
+from .policy import Policy, of_run
+from .rollback import pinned, warm_again
 from .state import (
     COUNTED_TIMES,
     Candidate,
@@ -33,7 +35,7 @@ from .state import (
     render_time,
 )
 from .upgrade import is_same, is_tried, is_upgrade, lost_record, stable_hash
-from .wanted import CHECK_SECONDS, recheck, routed, wanted
+from .wanted import CHECK_SECONDS, opening, recheck, routed, wanted
 from .window import MARKET_OPEN, open_gate, start_gate
 
 MIGRATION_RETRY_SECONDS = 60.0
@@ -65,15 +67,19 @@ class Decision:
 def step(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> Decision:
     """One transition at most per machine (the release that leaves, the one that comes), then the wanted world."""
     asked, asked_once = obey(_follow_clock(state, seen.clock_jump, now), seen, policy, now)
-    left, leaving_once = retire(asked, seen, policy, now)
+    stood, seen, pinned_once = pinned(asked, seen)
+    whole, policy = policy, of_run(policy, stood.candidate)
+    left, leaving_once = retire(stood, seen, policy, now)
     second = _forget(left, seen)
     third = _advance(second, seen, policy, now) if second.candidate is not None else _start(second, seen, policy, now)
+    fourth, contract_once = contract(third.state, seen, now)
     # Of the state before: a hold that was just stored would be added to itself.
     before = second.candidate
     over = before is not None and before.stage is Stage.HOLDING and _due(before, seen, policy)
-    actions = (*wanted(third.state, seen, policy, hold_over=over), *asked_once, *leaving_once, *third.once)
-    window = third.at if third.held is not None else _next_window(third.state, seen, policy, now)
-    return Decision(third.state, actions, _look_again(third, seen, now), third.held, window)
+    once = (*asked_once, *pinned_once, *leaving_once, *third.once, *contract_once)
+    actions = (*wanted(fourth, seen, policy, hold_over=over), *once)
+    window = third.at if third.held is not None else _next_window(fourth, seen, whole, now)
+    return Decision(fourth, actions, _look_again(replace(third, state=fourth), seen, now), third.held, window)
 
 
 def _look_again(move: Move, seen: ReleaseObservation, now: datetime) -> float | None:
@@ -118,32 +124,46 @@ def _start(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: d
         return Move(advanced(state, stable_requested=seen.requested))
     idle = state.retiring is None or state.retiring.stage is Leaving.WARM
     waits = is_upgrade(state, seen) and not seen.turn
-    if is_tried(state, seen) or waits or not idle or not seen.may_start:
+    waits = waits or runs(state)
+    warm = warm_again(state, seen)
+    if is_tried(state, seen) or waits or (warm is None and not (idle and seen.may_start)):
         return Move(state)
     deferred = state.deferred
     gate = start_gate(state, seen, policy, now, step=deferred.step if deferred is not None else 0)
-    if gate is not None:
+    # What is warm is no new release: people go back to it whatever the market does.
+    if gate is not None and warm is None:
         return Move(state, held=gate.held, at=gate.at)
-    if deferred is not None:
+    if deferred is not None and warm is None:
         return take_up(state, deferred, now)
-    number = next_number(state, seen)
+    number = warm.release if warm is not None else next_number(state, seen)
     slot = other(state.stable.slot) if state.stable is not None else "a"
-    serving = seen.slots[state.stable.slot].components.get("api") if state.stable is not None else None
-    floor = serving.wanted if serving is not None else 0
+    serving = seen.slots[state.stable.slot].components if state.stable is not None else {}
+    floor = {part: entry.wanted for part, entry in serving.items()}
     candidate = Candidate(
         slot,
         number,
         seen.template_hash,
-        Stage.RECORDING,
+        Stage.STARTING if warm is not None else Stage.RECORDING,
         started_at=now,
         stage_at=now,
         floor=floor,
         requested=seen.requested,
+        at_once=warm is not None,
+        schema=warm.schema if warm is not None else None,
     )
-    why = ": the same version, as this operator renders it" if is_upgrade(state, seen) else ""
-    news = Announce("ReleaseStarted", f"release {number} takes slot {slot}{why}")
-    started = advanced(state, last=number, candidate=candidate, retiring=None, finished_at=None, withdrawn=None)
+    news = Announce("ReleaseStarted", f"release {number} takes slot {slot}{_why(state, seen, candidate)}")
+    started = advanced(
+        state, last=max(number, state.last), candidate=candidate, retiring=None, finished_at=None, withdrawn=None
+    )
     return Move(started, (news,))
+
+
+def _why(state: ReleaseState, seen: ReleaseObservation, candidate: Candidate) -> str:
+    if candidate.at_once:
+        return ", where it is still warm: it gets all the weight when its pods answer"
+    if state.pin is not None:
+        return ", by its record"
+    return ": the same version, as this operator renders it" if is_upgrade(state, seen) else ""
 
 
 def _advance(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime) -> Move:
@@ -199,7 +219,9 @@ def _recording(state: ReleaseState, candidate: Candidate, seen: ReleaseObservati
 
 def _migrating(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, now: datetime) -> Move:
     if seen.migration.succeeded:
-        return Move(staged(state, candidate, Stage.STARTING, now))
+        kept = seen.kept.get(candidate.release)
+        known = replace(candidate, schema=seen.migration.schema or (kept.schema if kept is not None else None))
+        return Move(staged(state, known, Stage.STARTING, now))
     if not seen.migration.failed:
         return Move(state)
     if state.stable is not None:
@@ -216,8 +238,9 @@ def _starting(
     state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
 ) -> Move:
     slot = seen.slots[candidate.slot]
-    if slot.release == candidate.release and slot.complete:
+    if slot.release == candidate.release and slot.complete and (slot.open or not opening(candidate)):
         gate = start_gate(state, seen, policy, now, step=_index(candidate, policy), starts=False)
+        gate = gate if not candidate.at_once else None
         if candidate.paused is not None:
             return Move(state, held=_paused(candidate.paused))
         if gate is not None:
@@ -248,7 +271,7 @@ def _carrying(
     if judged.failure is not None:
         return withdraw(state, judged.candidate, judged.failure, now)
     moved = advanced(state, candidate=judged.candidate)
-    gate = open_gate(state, seen, policy, now)
+    gate = open_gate(state, seen, policy, now) if not candidate.at_once else None
     if gate is not None and gate.held.reason == MARKET_OPEN and not policy.hold_on_open:
         return set_aside(moved, judged.candidate, gate, now)
     if not routed(state, seen):

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from .actions import Announce
+from .contracting import can_do_without
 from .observation import Kept, ReleaseObservation
-from .state import Pin, ReleaseState, advanced
+from .state import Pin, ReleaseState, Retirement, advanced
 
 
 @dataclass(frozen=True)
@@ -50,21 +52,45 @@ def before(state: ReleaseState, seen: ReleaseObservation) -> int | None:
     leaving = state.retiring
     if leaving is not None and leaving.until is not None:
         return leaving.release
-    older = (number for number, kept in seen.kept.items() if number < state.stable.release and kept.template_hash)
+    older = (
+        number
+        for number, kept in seen.kept.items()
+        if number < state.stable.release and kept.template_hash and kept.outcome not in {"Withdrawn", "Superseded"}
+    )
     return max(older, default=None)
 
 
-def pinned(state: ReleaseState, seen: ReleaseObservation) -> tuple[ReleaseState, ReleaseObservation]:
-    """State and observation with what a pin makes of the wish; a pin ends with the wish that it overruled.
+def pinned(
+    state: ReleaseState, seen: ReleaseObservation
+) -> tuple[ReleaseState, ReleaseObservation, tuple[Announce, ...]]:
+    """State and observation with what a pin makes of the wish, and what is told of a pin that ends.
 
-    What follows from a person's word waits for no turn.
+    It ends with the wish that it overruled, or with its record, unless that serves. What follows from a person's word
+    waits for no turn.
     """
     pin = state.pin
     if pin is None:
-        return state, seen
+        return state, seen, ()
+    ended = advanced(state, pin=None)
     if seen.requested != pin.overruled:
-        return advanced(state, pin=None), seen
-    return state, replace(seen, template_hash=pin.template_hash, requested=pin.requested, turn=True)
+        words = f"the specification asks for something else: record {pin.record} no longer stands in for it"
+        return ended, seen, (Announce("RollbackEnded", words),)
+    serves = state.stable is not None and state.stable.release == pin.record
+    if seen.records_known and not serves and seen.records.get(pin.record) != pin.template_hash:
+        words = f"the record of release {pin.record} is lost: it cannot be gone back to"
+        return ended, seen, (Announce("RecordLost", words, warning=True),)
+    stands = replace(
+        seen, template_hash=pin.template_hash, requested=pin.requested, rendered=seen.template_hash, turn=True
+    )
+    return state, stands, ()
+
+
+def warm_again(state: ReleaseState, seen: ReleaseObservation) -> Retirement | None:
+    """The release that leaves, when it is the one that is wanted: its pods are there, and need only be opened."""
+    leaving = state.retiring
+    if leaving is None or leaving.until is None or seen.records.get(leaving.release) != seen.template_hash:
+        return None
+    return leaving if state.pin is None or state.pin.record == leaving.release else None
 
 
 def _refusal(state: ReleaseState, number: int, kept: Kept | None, seen: ReleaseObservation) -> Refused | None:
@@ -77,4 +103,7 @@ def _refusal(state: ReleaseState, number: int, kept: Kept | None, seen: ReleaseO
         return Refused("UnknownRecord", f"there is no record of release {number}; known are {known}")
     if not kept.template_hash:
         return Refused("UnreadableRecord", f"the record of release {number} cannot be read")
+    if not can_do_without(kept.schema, state.contracted):
+        words = f"the schema was contracted to {state.contracted}, and release {number} needs a form that is gone"
+        return Refused("SchemaContracted", f"{words}: go to a later release, or restore a backup from before")
     return None

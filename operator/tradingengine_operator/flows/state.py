@@ -95,7 +95,7 @@ class Candidate:
 
     `held` are the seconds for which this step was judged, as of the last time they were stored. `sampled_at` ends the
     last failing sample: no later one reaches back before it. `pods` are the ready pods by component that it had when it
-    got its weight, `floor` those that the stable release's API had when the run began. A person may have ended the hold
+    got its weight, `floor` those that the stable release wanted when the run began. A person may have ended the hold
     of this step (`ended`), or those of all that follow (`full`).
     """
 
@@ -117,11 +117,14 @@ class Candidate:
     unready_since: datetime | None = None
     restarts: dict[str, int] = field(default_factory=dict)
     pods: dict[str, int] = field(default_factory=dict)
-    floor: int = 0
+    floor: dict[str, int] = field(default_factory=dict)
     requested: str = ""
     paused: Pause | None = None
     ended: bool = False
     full: bool = False
+    #: It is taken back from the warm slot: all the weight in one step.
+    at_once: bool = False
+    schema: Schema | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ class Retirement:
     stage: Leaving
     stage_at: datetime
     until: datetime | None = None
+    schema: Schema | None = None
 
 
 @dataclass(frozen=True)
@@ -177,12 +181,23 @@ class Acknowledged:
 
 
 @dataclass(frozen=True)
+class Contracting:
+    """The Job that takes an old form of the schema away, for the release that serves; tried again after a failure."""
+
+    release: int
+    revision: str
+    since: datetime
+    failed: bool = False
+
+
+@dataclass(frozen=True)
 class ReleaseState:
     """The whole.
 
     `serial` grows with every change, so that the newest of two copies is known; `last` is the highest number that was
     ever given, since a cookie may still name it; `stable_hash` is what the stable release is made of, known even when
-    its record is lost, and `stable_requested` what was asked for; `pin` is what a person went back to;
+    its record is lost, and `stable_requested` what was asked for; `pin` is what a person went back to; `contracted` is
+    the newest contract of the schema that was ever begun: what needs an older form cannot serve again.
     `command` is the last one that was acknowledged, `commands` are the ids of the last ones: none is done again.
     `deferred` is a release that lost its weight because a market opened, and goes on after the close; `override` says
     which wish waits for no market.
@@ -202,6 +217,9 @@ class ReleaseState:
     commands: list[str] = field(default_factory=list)
     deferred: Candidate | None = None
     override: Override | None = None
+    stable_schema: Schema | None = None
+    contracted: str = ""
+    contracting: Contracting | None = None
 
     def weights(self) -> dict[Slot, int]:
         """Intended weights of both slots, in tenths of a percent; both 0 before anything serves."""
@@ -214,11 +232,15 @@ class ReleaseState:
         return result
 
     def live(self) -> tuple[Placed, ...]:
-        """Releases whose cookie is followed: those that have weight, the stable one first."""
-        weights = self.weights()
-        placed = [self.stable] if self.stable is not None else []
-        if self.candidate is not None and weights[self.candidate.slot] > 0:
-            placed.append(Placed(self.candidate.slot, self.candidate.release))
+        """Releases whose cookie is followed: those that have weight, the stable one first.
+
+        Who goes back at once takes everybody along: nobody stays with the release that is left.
+        """
+        candidate = self.candidate if self.candidate is not None and self.candidate.weight > 0 else None
+        left = candidate is not None and candidate.at_once
+        placed = [self.stable] if self.stable is not None and not left else []
+        if candidate is not None:
+            placed.append(Placed(candidate.slot, candidate.release))
         return tuple(placed)
 
     def referenced(self) -> frozenset[int]:
@@ -316,7 +338,10 @@ def not_to_come(state: ReleaseState, now: datetime) -> ReleaseState:
     if leaving is not None and leaving.stage_at > latest:
         until = now + (leaving.until - leaving.stage_at) if leaving.until is not None else None
         leaving = replace(leaving, stage_at=now, until=until)
-    return advanced(state, candidate=candidate, retiring=leaving)
+    running = state.contracting
+    if running is not None and running.since > latest:
+        running = replace(running, since=now)
+    return advanced(state, candidate=candidate, retiring=leaving, contracting=running)
 
 
 def _plain(value: Any) -> Any:

@@ -29,7 +29,7 @@ def is_upgrade(state: ReleaseState, seen: ReleaseObservation) -> bool:
 
 def may_wait(state: ReleaseState, seen: ReleaseObservation) -> bool:
     """Whether a release would start now that only follows the operator's own rendering, and so needs its turn."""
-    return state.candidate is None and is_upgrade(state, seen) and not is_tried(state, seen)
+    return state.candidate is None and state.pin is None and is_upgrade(state, seen) and not is_tried(state, seen)
 
 
 def is_tried(state: ReleaseState, seen: ReleaseObservation) -> bool:
@@ -49,4 +49,4 @@ def lost_record(candidate: Candidate, seen: ReleaseObservation) -> bool:
     if not seen.records_known:
         return False
     found = seen.records.get(candidate.release)
-    return found != candidate.template_hash and not (found is None and seen.template_hash == candidate.template_hash)
+    return found != candidate.template_hash and not (found is None and seen.writable == candidate.template_hash)

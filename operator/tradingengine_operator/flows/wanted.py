@@ -6,10 +6,11 @@ from datetime import datetime
 
 from tradingengine_operator.builders import names
 
-from .actions import Action, CloseSlot, EnsureSlot, Migrate, RemoveSlot, SetRoute, WriteRecord
+from .actions import Action, CloseSlot, EnsureSlot, Migrate, OpenSlot, RemoveSlot, SetRoute, WriteRecord
+from .contracting import RETRY_SECONDS, runs
 from .observation import ReleaseObservation
 from .policy import Policy
-from .state import Candidate, Leaving, ReleaseState, Stage
+from .state import Candidate, Leaving, ReleaseState, Retirement, Stage
 
 CHECK_SECONDS = 1.0
 DRAIN_POLL_SECONDS = 0.2
@@ -24,6 +25,11 @@ def routed(state: ReleaseState, seen: ReleaseObservation) -> bool:
     return seen.route.accepted and dict(seen.route.weights) == state.weights() and seen.route.live == intended
 
 
+def opening(candidate: Candidate) -> bool:
+    """Whether its pods were closed once, and are to answer visitors again before they get any."""
+    return candidate.at_once and candidate.stage is Stage.STARTING
+
+
 def wanted(state: ReleaseState, seen: ReleaseObservation, policy: Policy, *, hold_over: bool) -> tuple[Action, ...]:
     """The whole wanted world, weights before pods: nothing is taken down behind a weight."""
     actions: list[Action] = []
@@ -31,16 +37,22 @@ def wanted(state: ReleaseState, seen: ReleaseObservation, policy: Policy, *, hol
     actions.extend(_records(state, seen))
     if candidate is not None and candidate.stage is Stage.MIGRATING:
         actions.append(Migrate(candidate.release))
+    if runs(state) and state.contracting is not None:
+        actions.append(Migrate(state.contracting.release, phase="contract"))
     if state.live():
         actions.append(SetRoute(state.live(), state.weights()))
     if state.stable is not None:
-        floor = {"api": candidate.floor} if candidate is not None and candidate.floor else {}
+        floor = candidate.floor if candidate is not None else {}
         actions.append(EnsureSlot(state.stable.slot, state.stable.release, "stable", floor))
     if candidate is not None and candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}:
         pods = _canary_pods(state, candidate, seen, hold_over=hold_over)
         actions.append(EnsureSlot(candidate.slot, candidate.release, "canary", pods))
+        if opening(candidate) and not seen.slots[candidate.slot].open:
+            actions.append(OpenSlot(candidate.slot, candidate.release))
     if leaving is not None:
-        actions.append(EnsureSlot(leaving.slot, leaving.release, "leaving", _stable_pods(state, seen)))
+        warm = leaving.stage is Leaving.WARM
+        pods = _warm_pods(state, leaving, seen) if warm else _stable_pods(state, seen)
+        actions.append(EnsureSlot(leaving.slot, leaving.release, "warm" if warm else "leaving", pods))
         if leaving.stage in {Leaving.CLOSING, Leaving.WARM} and not seen.slots[leaving.slot].withdrawn:
             actions.append(CloseSlot(leaving.slot, leaving.release, policy.spread))
     used = {entry.slot for entry in (state.stable, candidate, leaving) if entry is not None}
@@ -60,15 +72,26 @@ def _records(state: ReleaseState, seen: ReleaseObservation) -> list[WriteRecord]
     return [
         entry
         for entry in due
-        if entry.number not in seen.records
-        and entry.number not in seen.taken
-        and entry.template_hash == seen.template_hash
+        if entry.number not in seen.records and entry.number not in seen.taken and entry.template_hash == seen.writable
     ]
 
 
 def _stable_pods(state: ReleaseState, seen: ReleaseObservation) -> dict[str, int]:
     """Ready pods of the stable release, by component."""
     return seen.slots[state.stable.slot].ready_pods() if state.stable is not None else {}
+
+
+def _warm_pods(state: ReleaseState, leaving: Retirement, seen: ReleaseObservation) -> dict[str, int]:
+    """As many as carry the load now, so that the warm release can take it over without a new pod.
+
+    While the serving release lacks pods nothing is taken away: that is when its predecessor may be needed.
+    """
+    own = seen.slots[leaving.slot].components
+    live = seen.slots[state.stable.slot].components if state.stable is not None else {}
+    return {
+        part: max(1, entry.ready if entry.complete else max(entry.ready, own[part].wanted if part in own else 0))
+        for part, entry in live.items()
+    }
 
 
 def _canary_pods(
@@ -87,7 +110,9 @@ def recheck(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> flo
     """Seconds until the next look at the latest; None when only an event can bring news."""
     waits: list[float] = []
     candidate, leaving = state.candidate, state.retiring
-    if candidate is not None and candidate.stage in {Stage.MIGRATING, Stage.STARTING}:
+    if candidate is not None and opening(candidate):
+        waits.append(DRAIN_POLL_SECONDS)
+    elif candidate is not None and candidate.stage in {Stage.MIGRATING, Stage.STARTING}:
         waits.append(START_POLL_SECONDS)
     elif candidate is not None and candidate.stage is Stage.SHIFTING and state.stable is None:
         waits.append(_gateway_wait(CHECK_SECONDS, candidate.stage_at, now))  # nothing is judged, only waited for
@@ -99,6 +124,9 @@ def recheck(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> flo
         waits.append(DRAIN_POLL_SECONDS)
     elif leaving is not None and leaving.until is not None:
         waits.append(max(CHECK_SECONDS, (leaving.until - now).total_seconds()))
+    if state.contracting is not None:
+        waited = (now - state.contracting.since).total_seconds()
+        waits.append(max(CHECK_SECONDS, RETRY_SECONDS - waited) if state.contracting.failed else START_POLL_SECONDS)
     return min(waits, default=None)
 
 

@@ -56,6 +56,12 @@ LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 NAMESPACE = Kind("v1", "Namespace", "namespaces", cluster=True)
 NODE = Kind("v1", "Node", "nodes", cluster=True)
 STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", cluster=True)
+MUTATING_POLICY = Kind(
+    "admissionregistration.k8s.io/v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies", cluster=True
+)
+MUTATING_BINDING = Kind(
+    "admissionregistration.k8s.io/v1", "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", cluster=True
+)
 
 #: Children that are listed in every pass, by label.
 LISTED: tuple[Kind, ...] = (

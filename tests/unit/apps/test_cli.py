@@ -120,13 +120,15 @@ def test_processes_and_jobs_are_started_by_their_commands(monkeypatch: pytest.Mo
     from tradingengine.api import main as api
     from tradingengine.jobs import migrate, orders, users
 
+    phases = {"expand": 7, "contract": 8}
     monkeypatch.setattr(api, "run", lambda: 0)
-    monkeypatch.setattr(migrate, "run", lambda wait_seconds, check_only: 3 if check_only else int(wait_seconds))
+    monkeypatch.setattr(migrate, "run", lambda wait_seconds, check_only, phase: phases[phase] if not check_only else 3)
     monkeypatch.setattr(users, "run", lambda arguments: 4)
     monkeypatch.setattr(orders, "compare", lambda file, output: 5)
     assert cli.main(["api"]) == 0
     assert cli.main(["migrate", "--check"]) == 3
     assert cli.main(["migrate", "--wait", "7"]) == 7
+    assert cli.main(["migrate", "--phase", "contract"]) == 8
     assert cli.main(["user", "list"]) == 4
     assert cli.main(["orders", "compare", "x.json"]) == 5
     assert "tradingengine.api.main" in sys.modules

@@ -61,6 +61,7 @@ class Options:
     identity: str = ""
     control_port: int = 8081
     cluster_role: bool = True
+    requester_policy: str = ""
 
     @property
     def holder(self) -> str:
@@ -94,6 +95,7 @@ async def tool_box(
             operator_version=options.operator_version,
             hosts=HostBook(options.namespaces, reader),
             cluster_role=options.cluster_role,
+            requester_policy=options.requester_policy,
         )
 
 

@@ -24,7 +24,7 @@ from tradingengine_operator.flows.needs import Missing
 from tradingengine_operator.flows.pod_observation import of_component, slot_trouble
 from tradingengine_operator.flows.references import Unresolved
 from tradingengine_operator.flows.refusals import Trouble
-from tradingengine_operator.flows.state import Candidate, Placed, ReleaseState, Stage
+from tradingengine_operator.flows.state import Candidate, Pin, Placed, ReleaseState, Stage, render_time
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.routes import UNRESOLVED
 from tradingengine_operator.runtime.release.slots import deployments_of
@@ -39,6 +39,7 @@ _ROUTE_MENDS = {
 }
 #: Reasons of SecretsReady that are about a Secret of a person's.
 _SECRET_REASONS = frozenset({"SecretMissing", "SecretNotLabelled", "SecretKeyMissing"})
+CONTRACT_FAILED = "what an old form of the schema was kept for is over, and the Job that takes it away failed"
 CHECKS_DISABLED = "spec.rollout.checks switches error-rate off: releases are judged by their pods alone"
 
 
@@ -58,7 +59,7 @@ def release_healthy(p: Pass, state: ReleaseState, view: ReleaseView | None) -> l
         return []
     said = _candidate(p, state.candidate, view) if state.candidate is not None else None
     if said is None and state.stable is not None:
-        said = _serving(p, state.stable, view)
+        said = _serving(p, state, state.stable, view)
     blind = _judge_trouble(p)
     if said is None or said.status == "False" or blind is None:
         return [said] if said is not None else []
@@ -83,7 +84,7 @@ def _candidate(p: Pass, candidate: Candidate, view: ReleaseView) -> Said:
     return Said("ReleaseHealthy", "Unknown", candidate.stage.value.capitalize(), message)
 
 
-def _serving(p: Pass, stable: Placed, view: ReleaseView) -> Said:
+def _serving(p: Pass, state: ReleaseState, stable: Placed, view: ReleaseView) -> Said:
     if view.records.get(stable.release) is None and p.children.knows(kinds.CONFIG_MAP):
         name = names.release(p.ctx.name, stable.release)
         message = f"the record of the serving release, ConfigMap {name}, is missing or cannot be read"
@@ -92,9 +93,26 @@ def _serving(p: Pass, stable: Placed, view: ReleaseView) -> Said:
     if view.slots[stable.slot].dead:
         dead = " and ".join(view.slots[stable.slot].dead)
         return Said("ReleaseHealthy", "False", "NoReadyPod", f"no pod of the serving release's {dead} is ready")
+    if state.pin is not None:
+        return _gone_back(state.pin, stable)
+    if state.contracting is not None and state.contracting.failed:
+        failed = view.seen.contraction
+        return Said("ReleaseHealthy", "True", "ContractFailed", explain(failed.message or CONTRACT_FAILED, failed.mend))
     if p.ctx.spec.rollout.error_rate.disabled:
         return Said("ReleaseHealthy", "True", "ChecksDisabled", CHECKS_DISABLED)
     return Said("ReleaseHealthy", "True", "Serving")
+
+
+def _gone_back(pin: Pin, stable: Placed) -> Said:
+    """What a person went back to stands for the specification, and how to go on."""
+    why = f" ({pin.reason})" if pin.reason else ""
+    asked = f"a person went back to release {pin.record} at {render_time(pin.at)}{why}"
+    mend = f"change the specification; to have release {pin.left} again, give the command rollback to {pin.left}"
+    if stable.release == pin.record:
+        words = f"{asked}; the specification asks for something else, which waits until it changes"
+        return Said("ReleaseHealthy", "True", "RolledBack", explain(words, mend))
+    waits = f"{asked}; release {stable.release} serves until that one can start"
+    return Said("ReleaseHealthy", "True", "RollbackWaits", explain(waits, mend))
 
 
 def references(view: ReleaseView, lacks: Sequence[Missing], conditions: Conditions) -> Said:

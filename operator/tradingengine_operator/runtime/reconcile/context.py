@@ -49,6 +49,8 @@ class Tools:
     hosts: HostBook = field(default_factory=HostBook)
     #: Whether the operator has the chart's ClusterRole.
     cluster_role: bool = True
+    #: Name of the admission policy that stamps who asked, and of its binding; empty where the chart has none.
+    requester_policy: str = ""
     clock: Clock = utc_now
     ticks: Ticks = monotonic
 

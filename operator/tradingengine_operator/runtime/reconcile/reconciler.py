@@ -136,6 +136,8 @@ class EngineReconciler:
         if moving is not None and spec is not None:
             ctx, candidate = replace(p.ctx, spec=spec), state.candidate
             known = (candidate.template_hash, candidate.requested) if candidate else (state.stable_hash, "")
+            # A wish that is not known is not another one: what a person went back to still stands for it.
+            known = (known[0], state.pin.overruled) if state.pin is not None else known
             alone = replace(p, ctx=ctx, desired=Desired(ctx, *known))
             status.follow(alone)
             await self._turn(status, found, self._releases.run(alone, status, may_start=False, alone=True))
@@ -194,7 +196,7 @@ class EngineReconciler:
         try:
             async with asyncio.timeout(FOUNDATION_SECONDS if bounded else None):
                 with turn.attempt():
-                    await write_applied(p, status.state)
+                    await write_applied(p)
                 with turn.attempt():
                     self._secrets, secrets = await ensure_secrets(p, self._stages)
                     turn.add(secrets)

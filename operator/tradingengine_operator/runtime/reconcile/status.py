@@ -36,7 +36,7 @@ def release_status(
     if candidate is not None:
         raw |= {
             "number": candidate.release,
-            "step": f"{candidate.step + 1}/{steps}",
+            "step": f"{candidate.step + 1}/{1 if candidate.at_once else steps}",
             "stepIndex": candidate.step,
             "stepStartedAt": _time(candidate.step_started_at),
             "startedAt": _time(candidate.started_at),

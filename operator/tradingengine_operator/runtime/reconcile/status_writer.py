@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tradingengine_operator.api import ConditionType
+from tradingengine_operator.api import ConditionType, TradingEngineSpec
 from tradingengine_operator.api.status import TradingEngineStatus
 from tradingengine_operator.builders import names
 from tradingengine_operator.errors import OperatorError
@@ -23,7 +23,7 @@ from tradingengine_operator.flows.applied import (
 from tradingengine_operator.flows.conditions import Conditions, Flip, Overview, phase_of
 from tradingengine_operator.flows.state import ReleaseState
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.runtime.parts.applied import read_applied, read_released
+from tradingengine_operator.runtime.parts.applied import parse_specification, read_applied
 from tradingengine_operator.runtime.parts.edge import EdgeView
 from tradingengine_operator.runtime.release.view import ReleaseView
 
@@ -113,7 +113,10 @@ class StatusWriter:
             "applied": self._applied(stored.get("applied") or []) or None,
             "release": release_status(state, self.view, len(spec.rollout.steps), stored.get("release") or {}),
             "edge": edge_status(self.edge, stored.get("edge") or {}, live=spec.mode == "live"),
-            "database": {"state": "Ready" if self.conditions.true("DatabaseReady") else "Starting"},
+            "database": {
+                "state": "Ready" if self.conditions.true("DatabaseReady") else "Starting",
+                "schemaRevision": _schema_revision(state),
+            },
         }
         generation = self.engine["metadata"].get("generation") if complete else stored.get("observedGeneration")
         if generation is not None:
@@ -137,12 +140,19 @@ class StatusWriter:
         """What serves beside what is asked for, when a release that would follow is refused or cannot begin."""
         p, state = self._p, self.state
         follows = state.stable is None or state.candidate is not None or state.stable_hash == p.desired.template_hash
-        released = None if follows else read_released(p.children)
+        released = None if follows else self._specification(state)
         reason = self._held_by() if released is not None else ""
         return release_in_force(p.ctx, released, reason) if released is not None and reason else ()
 
+    def _specification(self, state: ReleaseState) -> TradingEngineSpec | None:
+        """What the release that serves was asked for, by its record; None when this version does not understand it."""
+        record = self.view.records.get(state.stable.release) if self.view is not None and state.stable else None
+        return parse_specification(record) if record is not None else None
+
     def _held_by(self) -> str:
         """One word for what keeps a release from beginning, empty when nothing does."""
+        if self.state.pin is not None and not self._paused and self.state.withdrawn is None:
+            return "RolledBack"
         if self._paused or self.state.withdrawn is not None:
             return "Paused" if self._paused or self.state.withdrawn is None else self.state.withdrawn.reason
         if self.view is not None and any(entry.holds for entry in self.view.lacks):
@@ -197,6 +207,12 @@ class StatusWriter:
                 message = f"{flip.type} is {flip.status}: {_words(flip)}"
                 announcer = self._p.tools.announcer
                 await announcer.announce(self.engine, flip.type + flip.reason, message, warning=warning)
+
+
+def _schema_revision(state: ReleaseState) -> str | None:
+    """What the newest release in a slot expanded the schema to."""
+    known = (state.candidate.schema if state.candidate is not None else None, state.stable_schema)
+    return max((schema.revision for schema in known if schema is not None), default=None)
 
 
 def _words(flip: Flip) -> str:

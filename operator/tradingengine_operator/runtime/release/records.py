@@ -21,6 +21,7 @@ from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.prune import job_outcome, old_records
 from tradingengine_operator.runtime.reconcile.children import Children
 from tradingengine_operator.runtime.reconcile.context import Pass
+from tradingengine_operator.runtime.release.requester import requester_of
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,8 @@ async def copy_state(p: Pass, state: ReleaseState) -> None:
 
 async def write_record(p: Pass, action: WriteRecord) -> bool:
     """Writes the record, once. False when its name is taken by an object that is no record of this engine."""
-    record = render_release(p.ctx, action.number, _requester(p.seen.engine), p.seen.at)
+    asked = await requester_of(p)
+    record = render_release(p.ctx, action.number, asked.name, p.seen.at, stamped=asked.stamped)
     manifest = build_record_configmap(p.ctx, record)
     name = manifest["metadata"]["name"]
     try:
@@ -176,13 +178,3 @@ def _wrapped(text: str | None) -> dict[str, Any]:
     except ValueError:
         return {}
     return entry if isinstance(entry, dict) else {}
-
-
-def _requester(engine: Manifest) -> str:
-    """Who last changed the specification, as the API server has it: the field manager of the newest change."""
-    changes = [
-        (entry.get("time", ""), entry.get("manager", ""))
-        for entry in engine["metadata"].get("managedFields", ())
-        if "f:spec" in (entry.get("fieldsV1") or {}) and not entry.get("subresource")
-    ]
-    return max(changes, default=("", ""))[1] or "unknown"

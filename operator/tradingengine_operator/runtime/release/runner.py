@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import names
-from tradingengine_operator.builders.migrations import build_migration
+from tradingengine_operator.builders.migrations import Phase, build_migration, migration_name
 from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.flows.actions import (
     Action,
@@ -14,6 +14,7 @@ from tradingengine_operator.flows.actions import (
     CloseSlot,
     EnsureSlot,
     Migrate,
+    OpenSlot,
     RemoveSlot,
     SetRoute,
     WriteRecord,
@@ -36,6 +37,7 @@ from tradingengine_operator.flows.references import RouteIntent, Unresolved
 from tradingengine_operator.flows.release import step
 from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Stage, only_held
 from tradingengine_operator.flows.upgrade import may_wait
+from tradingengine_operator.flows.wanted import opening
 from tradingengine_operator.flows.window import start_gate
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import Key
@@ -48,6 +50,7 @@ from tradingengine_operator.runtime.reconcile.findings import WAIT_SECONDS, Find
 from tradingengine_operator.runtime.reconcile.status_writer import StatusWriter
 from tradingengine_operator.runtime.release.gateway import RouteWatch
 from tradingengine_operator.runtime.release.market import MarketWatch
+from tradingengine_operator.runtime.release.notes import kept_records, read_notes, write_notes
 from tradingengine_operator.runtime.release.records import (
     RecordCache,
     copy_state,
@@ -60,11 +63,12 @@ from tradingengine_operator.runtime.release.sampling import Sampler
 from tradingengine_operator.runtime.release.slots import (
     QuietWatch,
     ask_drained,
-    close_slot,
     deployments_of,
+    ensure_configuration,
     ensure_services,
     ensure_slot,
     remove_slot,
+    tell_slot,
 )
 from tradingengine_operator.runtime.release.turns import TURN_SECONDS
 from tradingengine_operator.runtime.release.view import ReleaseView
@@ -107,7 +111,8 @@ class ReleaseRunner:
         for _ in range(STEPS_PER_PASS):
             p.children.require(*JUDGED_BY)
             lacks = await self._lacks(p, status.state, findings, may_start=may_start)
-            starts = may_start and not any(entry.holds for entry in lacks)
+            # What a person went back to needs nothing that only the newest specification names.
+            starts = may_start and (status.state.pin is not None or not any(entry.holds for entry in lacks))
             view = replace(await self._look(p, status.state, policy, intent, may_start=starts), lacks=lacks)
             decision = step(status.state, view.seen, policy, p.tools.clock())
             view = replace(view, held=decision.held, window=decision.window)
@@ -132,6 +137,8 @@ class ReleaseRunner:
         self._keep(p, status.state, view, findings)
         if alone:
             return findings
+        with findings.attempt():
+            await write_notes(p, status.state)
         with findings.attempt():
             await prune_records(p, list(view.records), status.state)
         return findings
@@ -166,17 +173,20 @@ class ReleaseRunner:
     ) -> ReleaseView:
         """What is there now; without a policy nothing is judged, and so neither metrics nor pods are asked."""
         records = self._records.read(p.children)
+        hashes = {number: record.template_hash() if record else "" for number, record in records.items()}
         route = read_route(p.children.route, p.ctx.name, intent.target.gateway)
         seen = ReleaseObservation(
             template_hash=p.desired.template_hash,
             requested=p.desired.requested,
             taken=self._taken,
             records_known=p.children.knows(kinds.CONFIG_MAP),
-            records={number: record.template_hash() if record else "" for number, record in records.items()},
+            records=hashes,
             may_start=may_start,
             slots={slot: await self._slot(p, state, slot, judging=policy is not None) for slot in names.SLOTS},
             route=route,
-            migration=await _migration(p, state),
+            migration=await _migration(p, _migrating(state), "expand"),
+            contraction=await _migration(p, _contracting(state), "contract"),
+            kept=kept_records(records, hashes, read_notes(p.children)),
             command=command_of(p.seen.engine),
         )
         if policy is not None:
@@ -189,8 +199,10 @@ class ReleaseRunner:
         return ReleaseView(records, replace(seen, turn=not waits), shown, intent, waits=waits)
 
     async def _slot(self, p: Pass, state: ReleaseState, slot: Slot, *, judging: bool) -> SlotObservation:
-        leaving = judging and state.retiring is not None and state.retiring.slot == slot
-        drained = await ask_drained(p, slot, self._quiet) if leaving else DrainObservation()
+        leaving = state.retiring is not None and state.retiring.slot == slot
+        back = state.candidate is not None and state.candidate.slot == slot and opening(state.candidate)
+        asked = judging and (leaving or back)
+        drained = await ask_drained(p, slot, self._quiet) if asked else DrainObservation()
         pods, now = p.children.pods, p.tools.clock()
         ages = self._ages.look(pods, now, p.tools.ticks())
         return observe_slot(slot, deployments_of(p, slot), pods, drained, now, ages)
@@ -244,33 +256,40 @@ class ReleaseRunner:
                     await ensure_slot(p, action, record)
             case RemoveSlot():
                 await remove_slot(p, action.slot)
-            case CloseSlot():
-                await close_slot(p, action)
+            case CloseSlot() | OpenSlot():
+                return await tell_slot(p, action)
             case Announce():
                 announcer = p.tools.announcer
                 await announcer.announce(status.engine, action.reason, action.message, warning=action.warning)
         return False
 
     async def _migrate(self, p: Pass, view: ReleaseView, action: Migrate) -> bool:
-        observed = p.children.get(kinds.JOB, names.migration(p.ctx.name, action.number))
+        observed = p.children.get(kinds.JOB, migration_name(p.ctx.name, action.number, action.phase))
         if observed is not None and action.again:
             await p.writer.delete(kinds.JOB, observed)
             return False
         record = view.records.get(action.number)
         if observed is not None or record is None:
             return False
-        await p.ensure(build_migration(p.ctx, record))
+        await ensure_configuration(p, record)
+        await p.ensure(build_migration(p.ctx, record, action.phase))
         return True
 
     def _keep(self, p: Pass, state: ReleaseState, view: ReleaseView, findings: Findings) -> None:
         """Keeps from pruning what records refer to, and what a slot that is not applied in this pass is made of."""
         for number, record in view.records.items():
-            findings.keep(Key(kinds.JOB.kind, names.migration(p.ctx.name, number)))
+            for name in (names.migration(p.ctx.name, number), names.contraction(p.ctx.name, number)):
+                findings.keep(Key(kinds.JOB.kind, name))
             if record is not None:
                 findings.keep(Key(kinds.CONFIG_MAP.kind, record.config_map))
-        if state.stable is not None and view.records.get(state.stable.release) is None:
-            findings.keep(Key(kinds.AUTOSCALER.kind, names.slot(p.ctx.name, "api", state.stable.slot)))
         findings.keep(Key(kinds.ROUTE.kind, names.route(p.ctx.name)))
+        for placed in (state.stable, state.retiring):
+            if placed is not None and view.records.get(placed.release) is None:
+                for part in names.SLOT_COMPONENTS:
+                    name = names.slot(p.ctx.name, part, placed.slot)
+                    findings.keep(Key(kinds.DISRUPTION_BUDGET.kind, name))
+                    if placed is state.stable:
+                        findings.keep(Key(kinds.AUTOSCALER.kind, name))
         for slot in names.SLOTS:
             for part in names.SLOT_COMPONENTS:
                 name = names.slot(p.ctx.name, part, slot)
@@ -296,11 +315,21 @@ def _any_record(state: ReleaseState, view: ReleaseView) -> ReleaseRecord | None:
     return next((record for number in sorted(state.referenced()) if (record := view.records.get(number))), None)
 
 
-async def _migration(p: Pass, state: ReleaseState) -> MigrationObservation:
-    """The migrations of a candidate that waits for them."""
-    if state.candidate is None or state.candidate.stage is not Stage.MIGRATING or not p.children.knows(kinds.JOB):
+def _migrating(state: ReleaseState) -> int | None:
+    """The candidate that waits for its migrations."""
+    waits = state.candidate is not None and state.candidate.stage is Stage.MIGRATING
+    return state.candidate.release if state.candidate is not None and waits else None
+
+
+def _contracting(state: ReleaseState) -> int | None:
+    return state.contracting.release if state.contracting is not None else None
+
+
+async def _migration(p: Pass, release: int | None, phase: Phase) -> MigrationObservation:
+    """The Job of a release's phase, while somebody waits for it."""
+    if release is None or not p.children.knows(kinds.JOB):
         return MigrationObservation()
-    job, pods = p.children.get(kinds.JOB, names.migration(p.ctx.name, state.candidate.release)), p.children.pods
+    job, pods = p.children.get(kinds.JOB, migration_name(p.ctx.name, release, phase)), p.children.pods
     alone = job is not None and job_outcome(job) is None and not of_component(pods, "migrations")
     refused = await refused_pod(p.tools.client, job) if alone and job is not None else None
     return observe_migration(job, pods, p.tools.clock(), refused)

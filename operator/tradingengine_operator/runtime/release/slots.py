@@ -11,11 +11,11 @@ from functools import partial
 
 from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import Manifest, names
-from tradingengine_operator.builders.release import ReleaseRecord
-from tradingengine_operator.builders.slots import build_hpa, build_slot
+from tradingengine_operator.builders.release import ReleaseRecord, build_record_config
+from tradingengine_operator.builders.slots import build_budget, build_hpa, build_slot
 from tradingengine_operator.clients.control import PodState
 from tradingengine_operator.errors import ControlError
-from tradingengine_operator.flows.actions import CloseSlot, EnsureSlot
+from tradingengine_operator.flows.actions import CloseSlot, EnsureSlot, OpenSlot
 from tradingengine_operator.flows.pod_observation import DrainObservation, of_component, release_of
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.plan.objects import owns_replicas
@@ -66,6 +66,7 @@ async def ask_drained(p: Pass, slot: Slot, watch: QuietWatch) -> DrainObservatio
         quiet=quiet if complete else None,
         web_sockets=sum(state.web_sockets for state in known.values()),
         withdrawn=complete and bool(known) and all(state.state == "withdrawn" for state in known.values()),
+        open=complete and bool(known) and all(state.state == "serving" for state in known.values()),
     )
 
 
@@ -86,21 +87,29 @@ async def hear_state(p: Pass, pod: Manifest, token: str) -> PodState | ControlEr
     return state
 
 
-async def close_slot(p: Pass, action: CloseSlot) -> None:
-    """Tells every pod of the slot to withdraw. A pod that does not hear it is asked again in the next pass."""
-    token = control_token(p)
+async def tell_slot(p: Pass, action: CloseSlot | OpenSlot) -> bool:
+    """Tells every pod of the slot to withdraw, or to serve again; True when another look shows what came of it.
+
+    A pod that does not hear it is told again in the next pass.
+    """
+    token, control, calls = control_token(p), p.tools.control, p.tools.metrics.control_calls
+    word = "withdraw" if isinstance(action, CloseSlot) else "serve"
 
     async def tell(pod: Manifest) -> None:
-        release = release_of(pod)
+        address, release = pod_address(pod), release_of(pod) or action.release
         try:
-            await p.tools.control.withdraw(pod_address(pod), token, release or action.release, action.spread)
+            if isinstance(action, CloseSlot):
+                await control.withdraw(address, token, release, action.spread)
+            else:
+                await control.serve(address, token, release)
         except ControlError as error:
-            p.tools.metrics.control_calls.labels("withdraw", "failed").inc()
-            logger.info("withdraw was not heard: %s", error.message)
+            calls.labels(word, "failed").inc()
+            logger.info("%s was not heard: %s", word, error.message)
         else:
-            p.tools.metrics.control_calls.labels("withdraw", "ok").inc()
+            calls.labels(word, "ok").inc()
 
     await asyncio.gather(*(tell(pod) for pod in slot_pods(p, action.slot) if pod_address(pod)))
+    return isinstance(action, OpenSlot)
 
 
 def control_token(p: Pass) -> str:
@@ -109,11 +118,22 @@ def control_token(p: Pass) -> str:
 
 
 async def ensure_slot(p: Pass, action: EnsureSlot, record: ReleaseRecord) -> None:
-    """Services, Deployments and, for the live slot's API, the autoscaler."""
+    """Configuration, Services, Deployments, disruption budgets and, for the live slot, the autoscalers."""
+    await ensure_configuration(p, record)
     for component in names.SLOT_COMPONENTS:
         await _ensure_component(p, action, record, component)
-    if action.role == "stable":
-        await p.ensure(build_hpa(p.ctx, "api", action.slot, floor=action.pods.get("api", 0)))
+        await p.ensure(build_budget(p.ctx, component, action.slot))
+        if action.role == "stable":
+            await p.ensure(build_hpa(p.ctx, component, action.slot, floor=action.pods.get(component, 0)))
+
+
+async def ensure_configuration(p: Pass, record: ReleaseRecord) -> None:
+    """The ConfigMap that the pods of a record mount, from the record alone, also when somebody deleted it."""
+    if p.children.get(kinds.CONFIG_MAP, record.config_map) is not None:
+        return  # it is immutable, and bears its hash as a name
+    manifest = build_record_config(p.ctx, record)
+    if manifest is not None:
+        await p.ensure(manifest)
 
 
 async def ensure_services(p: Pass, slot: Slot, record: ReleaseRecord) -> None:
@@ -169,8 +189,8 @@ def _replicas(
     first: int = getattr(record.replicas, component)
     current = int(observed["spec"].get("replicas", 1)) if observed is not None else 0
     if action.role == "stable":
-        if component == "api":
-            return current or first  # the autoscaler's, once it has begun
-        return p.ctx.spec.dashboard.replicas.min
+        return current or first  # the autoscaler's, once it has begun
+    if action.role == "warm":
+        return action.pods.get(component) or current or first
     # Never fewer than it has: pods are not taken from under a weight because the live slot lost one.
     return max(current, action.pods.get(component) or first)

@@ -18,7 +18,7 @@ from tradingengine_operator.builders.prometheus import build_prometheus
 from tradingengine_operator.builders.release import ReleaseRecord, build_record_configmap, render_release
 from tradingengine_operator.builders.route import build_route
 from tradingengine_operator.builders.secrets import build_control_secret, build_store_access, build_wish
-from tradingengine_operator.builders.slots import build_hpa, build_slot
+from tradingengine_operator.builders.slots import build_budget, build_hpa, build_slot
 from tradingengine_operator.builders.store_access import STORES, first_access
 
 CREATED = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -77,9 +77,9 @@ def all_manifests(ctx: EngineContext) -> list[Manifest]:
         build_migration(ctx, release),
         *build_edge(ctx, release),
         build_route(ctx, {"a": 6, "b": 7}, {"a": 999, "b": 1}),
-        build_hpa(ctx, "api", "a"),
     ]
     for component in SLOT_COMPONENTS:
+        children.append(build_hpa(ctx, component, "a"))
         for slot in SLOTS:
-            children += build_slot(ctx, release, component, slot, 2)
+            children += [*build_slot(ctx, release, component, slot, 2), build_budget(ctx, component, slot)]
     return children

@@ -139,7 +139,7 @@ def test_what_is_asked_for_does_not_change_with_the_operator() -> None:
 def test_pods_are_made_of_nothing_but_their_record() -> None:
     """What code adds on applying changes with the operator, and would replace pods of a release that runs."""
     kept = record(context())
-    marked = {"{release}": "7", "{slot}": "b"}
+    marked = {"{release}": "7", "{slot}": "b", "{phase}": "contract"}
 
     def filled(value: Any) -> Any:
         if isinstance(value, dict):
@@ -154,7 +154,7 @@ def test_pods_are_made_of_nothing_but_their_record() -> None:
         assert template == filled(getattr(kept.templates, component))
         assert template["metadata"]["labels"][names.LABEL_SLOT] == "b"
     assert build_edge(ctx, kept)[1]["spec"]["template"] == filled(kept.templates.edge)
-    assert build_migration(ctx, kept)["spec"]["template"] == filled(kept.templates.migrations)
+    assert build_migration(ctx, kept, "contract")["spec"]["template"] == filled(kept.templates.migrations)
 
 
 def test_a_slot_is_rendered_from_its_record_alone() -> None:

@@ -15,6 +15,7 @@ from tradingengine_operator.flows.actions import (
     CloseSlot,
     EnsureSlot,
     Migrate,
+    OpenSlot,
     RemoveSlot,
     SetRoute,
     WriteRecord,
@@ -24,6 +25,7 @@ from tradingengine_operator.flows.command import Command, Unreadable, parse_comm
 from tradingengine_operator.flows.error_rate import windows
 from tradingengine_operator.flows.observation import (
     ComponentObservation,
+    Kept,
     Market,
     MigrationObservation,
     ReleaseObservation,
@@ -31,7 +33,8 @@ from tradingengine_operator.flows.observation import (
 )
 from tradingengine_operator.flows.policy import Policy, StepPolicy, policy_of
 from tradingengine_operator.flows.release import Decision, step
-from tradingengine_operator.flows.state import ReleaseState, dump_state, load_state
+from tradingengine_operator.flows.rollback import rollback
+from tradingengine_operator.flows.state import ReleaseState, Schema, dump_state, load_state
 from tradingengine_operator.plan.routes import RouteObservation
 from tradingengine_operator.runtime.release.sampling import ClockWatch, JudgedTime
 from tradingengine_operator.samples import Counts, Kind, OwnAnswer, Sample
@@ -87,6 +90,8 @@ class WorldModel:
     """Cluster, Gateway and metrics server of one engine. `stored` is the only thing that survives a kill."""
 
     hash: str = "h1"
+    #: What is asked for, when another operator renders it otherwise.
+    wish: str | None = None
     now: datetime = START
     stored: str = ""
     records: dict[int, str] = field(default_factory=dict)
@@ -110,6 +115,10 @@ class WorldModel:
     watch: JudgedTime = field(default_factory=JudgedTime)
     clock: ClockWatch = field(default_factory=ClockWatch)
     migrations_fail: bool = False
+    #: What the migrations of a release say, by the hash of its templates; contract Jobs by release.
+    schemas: dict[str, Schema] = field(default_factory=dict)
+    contracts: dict[int, str] = field(default_factory=dict)
+    contracts_fail: bool = False
     pods_start: bool = True
     may_start: bool = True
     silent: bool = True
@@ -127,6 +136,7 @@ class WorldModel:
     def settle(self) -> None:
         """Everything that takes time gets done: jobs, pods, the Gateway."""
         self.jobs = dict.fromkeys(self.jobs, "failed" if self.migrations_fail else "done")
+        self.contracts = dict.fromkeys(self.contracts, "failed" if self.contracts_fail else "done")
         for slot in self.slots.values():
             slot.be_ready(100 if self.pods_start else 0)
         self.accepted = bool(self.weights)
@@ -143,13 +153,22 @@ class WorldModel:
             may_start=self.may_start,
             slots={slot: self._sight(slot) for slot in ("a", "b")},
             route=RouteObservation(bool(self.weights), self.accepted, dict(self.weights), self.live),
-            migration=MigrationObservation(
-                job is not None, job == "done", job == "failed", "it broke" if job == "failed" else ""
-            ),
+            migration=self._job(job, self.records.get(number, "")),
+            contraction=self._job(self.contracts.get(state.contracting.release if state.contracting else 0), ""),
+            requested=self.wish or f"wish {self.hash}",
+            kept={
+                release: Kept(made, f"wish {made}", self.schemas.get(made)) for release, made in self.records.items()
+            },
             command=self.command,
             market=self.market,
         )
         return self._sampled(seen, state, policy)
+
+    def _job(self, word: str | None, made: str) -> MigrationObservation:
+        failed = word == "failed"
+        schema = self.schemas.get(made) if word == "done" else None
+        message = "it broke" if failed else ""
+        return MigrationObservation(word is not None, word == "done", failed, message, schema=schema)
 
     def say(self, act: str, release: int | None = None, **more: object) -> None:
         """A person writes the annotation, with an id of its own; without a number the release that is under way."""
@@ -201,6 +220,13 @@ class WorldModel:
         """The pure step on what is stored and seen."""
         return step(self.state(), self.observe(policy), policy, self.wall())
 
+    def go_back(self, to: int | None = None, policy: Policy = POLICY) -> ReleaseState:
+        """What the command `rollback` does; it must not be refused."""
+        found = rollback(self.state(), to, self.observe(policy), self.wall(), "it looks odd")
+        assert isinstance(found, ReleaseState), found
+        self.stored = dump_state(found)
+        return found
+
     def store(self, decision: Decision) -> None:
         """Writes the state, before anything is acted on."""
         self.stored = dump_state(decision.state)
@@ -211,9 +237,7 @@ class WorldModel:
             case WriteRecord():
                 self.records.setdefault(action.number, self.hash)
             case Migrate():
-                if action.again:
-                    self.jobs.pop(action.number, None)
-                self.jobs.setdefault(action.number, "running")
+                self._migrate(action)
             case EnsureSlot():
                 self._ensure(action)
             case RemoveSlot():
@@ -221,10 +245,8 @@ class WorldModel:
                 self.slots.pop(action.slot, None)
             case SetRoute():
                 self._route(action)
-            case CloseSlot():
-                assert not self.weights.get(action.slot), "a slot is closed only when it is drained"
-                if action.slot in self.slots:
-                    self.slots[action.slot].withdrawn = True
+            case OpenSlot() | CloseSlot():
+                self._tell(action)
             case Announce():
                 self.news.append(action)
 
@@ -261,6 +283,18 @@ class WorldModel:
             self.now += timedelta(seconds=1)
         raise AssertionError(f"stage {reached} was not reached: {self.stored}")
 
+    def _migrate(self, action: Migrate) -> None:
+        jobs = self.jobs if action.phase == "expand" else self.contracts
+        if action.again:
+            jobs.pop(action.number, None)
+        jobs.setdefault(action.number, "running")
+
+    def _tell(self, action: OpenSlot | CloseSlot) -> None:
+        closes = isinstance(action, CloseSlot)
+        assert not (closes and self.weights.get(action.slot)), "a slot is closed only when it is drained"
+        if action.slot in self.slots:
+            self.slots[action.slot].withdrawn = closes
+
     def _ensure(self, action: EnsureSlot) -> None:
         assert action.release in self.records, "a slot is applied from its record alone"
         slot = self.slots.get(action.slot)
@@ -268,7 +302,11 @@ class WorldModel:
             assert not self.weights.get(action.slot), "pods are never replaced under a weight"
             components = {part: ComponentModel(self.wanted[part]) for part in COMPONENTS}
             slot = self.slots[action.slot] = SlotModel(action.release, components)
-        if action.role != "stable":
+        if action.role == "warm":
+            for part, model in slot.components.items():
+                model.wanted = action.pods.get(part, model.wanted)
+                model.ready = min(model.ready, model.wanted)
+        elif action.role != "stable":
             for part, model in slot.components.items():
                 model.wanted = max(model.wanted, action.pods.get(part, 0))
 
@@ -304,6 +342,7 @@ class WorldModel:
             restarts=dict(model.restarts),
             quiet=5.0 if self.silent else 0.0,
             withdrawn=model.withdrawn,
+            open=not model.withdrawn,
         )
 
     def _counted(self, release: int, asked: tuple[float, ...]) -> Sample:

@@ -430,7 +430,7 @@ def test_the_autoscaler_of_the_stable_release_keeps_what_it_had_at_the_start() -
     world.hash = "h2"
     world.until(Stage.HOLDING)
     world.slots["a"].components["api"].wanted = 2
-    assert asked_of(world, "stable").pods == {"api": 4}
+    assert asked_of(world, "stable").pods == {"api": 4, "dashboard": 2}
     world.run(60)
     assert world.state().stable == Placed("b", 2)
     assert asked_of(world, "stable").pods == {}

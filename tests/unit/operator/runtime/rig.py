@@ -78,6 +78,12 @@ class FakeControl:
         self.withdrawn = True
         return await self.state(address, token)
 
+    async def serve(self, address: str, token: str, release: int) -> PodState:
+        """Serves again."""
+        self.calls.append(f"serve {release}")
+        self.withdrawn = False
+        return await self.state(address, token)
+
     async def drain(self, address: str, token: str) -> PodState:
         """Drains."""
         self.calls.append("drain")
@@ -139,6 +145,7 @@ class Bench:
     def __init__(self, **spec: Any) -> None:
         self.api = FakeApi()
         self.cluster_role = True
+        self.requester_policy = ""
         self.control = FakeControl(edge_release=self._edge_release)
         self.now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
         #: How far the operator's wall clock was set.
@@ -211,6 +218,7 @@ class Bench:
             operator_version="0.1.0",
             turns=Turns(reader, (NAMESPACE,)),
             cluster_role=self.cluster_role,
+            requester_policy=self.requester_policy,
             pages=cast(PageClient, self.pages),
             clock=self.wall,
             ticks=lambda: self.now.timestamp(),

@@ -88,7 +88,7 @@ async def test_promotion_moves_route_autoscaler_and_edge() -> None:
     bench.ask(version="1.5.0")
     await bench.settle()
     assert bench.state().stable == Placed("b", 2)
-    assert bench.names(kinds.AUTOSCALER) == {"desk-api-b"}
+    assert bench.names(kinds.AUTOSCALER) == {"desk-api-b", "desk-dashboard-b"}
     assert bench.names(kinds.DEPLOYMENT) == {"desk-api-b", "desk-dashboard-b", "desk-prometheus"}
     edge = bench.api.objects["StatefulSet", "desk-edge"]["metadata"]["labels"]["tradingengine.io/release"]
     assert edge == "2"

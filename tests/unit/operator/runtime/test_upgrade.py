@@ -127,7 +127,7 @@ async def test_a_record_of_what_serves_that_this_operator_cannot_write_again_is_
     for _ in range(3):
         await bench.turn()
     assert bench.state().candidate is None
-    assert bench.names(kinds.AUTOSCALER) == {"desk-api-a"}
+    assert bench.names(kinds.AUTOSCALER) == {"desk-api-a", "desk-dashboard-a"}
     assert bench.names(kinds.DEPLOYMENT) == before
     assert bench.condition("ReleaseHealthy")["reason"] == "RecordMissing"
     assert "desk-release-1" in bench.condition("ReleaseHealthy")["message"]

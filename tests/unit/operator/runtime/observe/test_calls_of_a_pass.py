@@ -161,7 +161,8 @@ async def test_a_settled_pass_makes_and_hashes_anew_only_what_secrets_and_status
     asked = [value["kind"] for value in hashed if isinstance(value, dict) and "kind" in value]
     assert sorted(asked) == [
         "ConfigMap",
-        "HorizontalPodAutoscaler",
+        *["HorizontalPodAutoscaler"] * 2,
+        *["PodDisruptionBudget"] * 2,
         *["Secret"] * 5,
         "TradingEngine",
     ]

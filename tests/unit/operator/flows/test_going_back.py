@@ -1,0 +1,272 @@
+"""A rollback from its command to its end, killed anywhere; and what the schema allows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tradingengine_operator.builders.route import FULL
+from tradingengine_operator.flows.actions import Migrate
+from tradingengine_operator.flows.rollback import Refused, rollback
+from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Schema, Stage
+
+from .model import POLICY, WorldModel
+
+pytestmark = pytest.mark.unit
+#: Warm for an hour, and what is taken back is judged for ten seconds.
+WARM = replace(POLICY, warm=3600.0, back_hold=10.0)
+
+
+def promoted(policy: object = WARM) -> WorldModel:
+    """Release 2 serves in slot b; release 1 is warm in slot a."""
+    world = WorldModel()
+    world.run(20, WARM)
+    world.hash = "h2"
+    state = world.run(60, WARM)
+    assert state.stable == Placed("b", 2)
+    assert state.retiring is not None
+    assert state.retiring.stage is Leaving.WARM
+    return world
+
+
+def cooled() -> WorldModel:
+    """The same after the warm time: slot a is empty."""
+    world = promoted()
+    world.go(4000)
+    state = world.run(10, WARM)
+    assert state.retiring is None
+    assert "a" not in world.slots
+    return world
+
+
+def test_a_warm_release_takes_everybody_back_at_once_without_a_new_pod() -> None:
+    world = promoted()
+    pods = world.slots["a"]
+    routes = len(world.history)
+    world.go_back()
+    world.hold_on(1, WARM)
+    assert not world.slots["a"].withdrawn, "the pods answer visitors again before they get any"
+    assert world.weights == {"a": 0, "b": FULL}
+    world.hold_on(2, WARM)
+    assert world.weights == {"a": FULL, "b": 0}
+    assert world.live == {("a", 1)}, "nobody stays with the release that is left"
+    assert world.slots["a"] is pods
+    assert len(world.history) == routes + 1, "all the weight in one step"
+    assert world.state().stable == Placed("b", 2), "it is judged before the other one is left"
+    state = world.run(40, WARM)
+    assert state.stable == Placed("a", 1)
+    assert state.retiring is not None
+    assert state.retiring.release == 2
+    assert state.pin is not None
+    assert set(world.records) == {1, 2}, "no new record"
+
+
+def test_a_warm_release_that_fails_when_it_is_taken_back_loses_its_weight_again() -> None:
+    world = promoted()
+    world.rates[1] = "0.5"
+    world.go_back()
+    state = world.run(15, WARM)
+    assert state.stable == Placed("b", 2)
+    assert world.weights == {"a": 0, "b": FULL}
+    assert world.live == {("b", 2)}
+    assert state.withdrawn is not None
+    assert (state.withdrawn.release, state.withdrawn.reason) == (1, "ErrorRate")
+    state = world.run(30, WARM)
+    assert state.candidate is None, "it is not tried again by itself"
+
+
+def test_a_specification_that_asks_for_the_warm_release_again_takes_it_back_at_once_too() -> None:
+    world = promoted()
+    world.hash = "h1"
+    state = world.run(40, WARM)
+    assert state.stable == Placed("a", 1)
+    assert state.pin is None
+    assert set(world.records) == {1, 2}
+
+
+def test_a_record_whose_slot_is_gone_is_released_by_a_run_of_its_own_that_is_judged() -> None:
+    world = cooled()
+    world.go_back(1)
+    world.until(Stage.HOLDING, policy=WARM)
+    assert world.weights == {"a": 100, "b": 900}
+    state = world.run(80, WARM)
+    assert state.stable == Placed("a", 1)
+    assert world.records == {1: "h1", 2: "h2"}
+
+
+def test_a_bad_record_is_withdrawn_like_any_release_and_stays_so_until_the_wish_changes() -> None:
+    world = cooled()
+    world.rates[1] = "0.5"
+    world.go_back(1)
+    state = world.run(60, WARM)
+    assert state.stable == Placed("b", 2)
+    assert state.withdrawn is not None
+    assert state.withdrawn.release == 1
+    world.hash = "h3"
+    state = world.run(80, WARM)
+    assert state.stable == Placed("a", 3)
+    assert (state.pin, state.withdrawn) == (None, None)
+
+
+def test_a_rollback_holds_until_the_wish_changes_also_when_the_operator_renders_anew() -> None:
+    world = promoted()
+    world.go_back()
+    world.run(40, WARM)
+    world.wish, world.hash = "wish h2", "h2 rendered by another operator"
+    assert world.run(40, WARM).stable == Placed("a", 1)
+    world.wish, world.hash = None, "h3"
+    state = world.run(80, WARM)
+    assert state.stable == Placed("b", 3)
+    assert "RollbackEnded" in [entry.reason for entry in world.news]
+
+
+def test_a_release_under_way_gives_way_to_a_rollback_with_its_weight_first() -> None:
+    world = cooled()
+    world.hash = "h3"
+    world.until(Stage.HOLDING, policy=WARM)
+    world.go_back(1)
+    world.turn(WARM)
+    assert world.weights == {"a": 0, "b": FULL}
+    assert world.run(120, WARM).stable == Placed("a", 1)
+
+
+def test_what_the_specification_asked_for_is_gone_back_to_by_its_own_number() -> None:
+    world = promoted()
+    world.go_back()
+    world.run(40, WARM)
+    world.go_back(2)
+    state = world.run(40, WARM)
+    assert state.stable == Placed("b", 2)
+    assert state.pin is None
+
+
+@settings(deadline=None, max_examples=40)
+@given(kills=st.lists(st.integers(0, 6), max_size=12), warm=st.booleans())
+def test_a_kill_anywhere_changes_nothing_in_the_outcome_of_a_rollback(kills: list[int], warm: bool) -> None:
+    world = promoted() if warm else cooled()
+    world.go_back(1)
+    for kill in kills:
+        world.turn(WARM, kill_after=kill)
+        world.settle()
+        world.go(1)
+    state = world.run(120, WARM)
+    assert state.stable == Placed("a", 1)
+    assert world.weights == {"a": FULL, "b": 0}
+    assert world.live == {("a", 1)}
+    assert set(world.records) == {1, 2}
+
+
+SCHEMAS = {"h1": Schema("0001", ""), "h2": Schema("0002", "c0002"), "h3": Schema("0002", "c0002")}
+
+
+def test_an_old_form_of_the_schema_goes_only_when_no_warm_release_needs_it() -> None:
+    world = WorldModel(schemas=SCHEMAS)
+    world.run(20, WARM)
+    world.hash = "h2"
+    state = world.run(60, WARM)
+    assert state.retiring is not None
+    assert world.contracts == {}
+    world.go(4000)
+    state = world.run(10, WARM)
+    assert world.contracts == {2: "done"}
+    assert (state.contracted, state.contracting) == ("c0002", None)
+    refused = rollback(state, 1, world.observe(WARM), world.wall())
+    assert isinstance(refused, Refused)
+    assert refused.reason == "SchemaContracted"
+
+
+def test_a_warm_release_that_can_do_without_the_old_form_does_not_keep_it() -> None:
+    world = WorldModel(schemas=SCHEMAS)
+    world.hash = "h2"
+    world.run(20, WARM)
+    assert world.contracts == {1: "done"}, "a first release has nobody to wait for"
+    world.hash = "h3"
+    state = world.run(60, WARM)
+    assert world.contracts == {1: "done"}
+    world.go_back()
+    assert world.run(40, WARM).stable == Placed("a", 1)
+    assert state.contracted == "c0002"
+
+
+def test_a_rollback_within_the_warm_time_keeps_the_old_form() -> None:
+    world = WorldModel(schemas=SCHEMAS)
+    world.run(20, WARM)
+    world.hash = "h2"
+    world.run(60, WARM)
+    world.go_back()
+    world.run(40, WARM)
+    world.go(4000)
+    state = world.run(20, WARM)
+    assert (world.contracts, state.contracted) == ({}, "")
+
+
+def test_a_contract_that_fails_is_said_and_tried_again_without_hurry() -> None:
+    world = WorldModel(schemas=SCHEMAS, hash="h2", contracts_fail=True)
+    world.run(30, WARM)
+    assert [entry.reason for entry in world.news].count("ContractFailed") == 1
+    assert world.state().contracting is not None
+    world.contracts_fail = False
+    world.go(600)
+    state = world.run(20, WARM)
+    assert state.contracting is None
+    assert world.contracts == {1: "done"}
+
+
+def test_a_release_waits_for_a_contract_that_runs() -> None:
+    world = WorldModel(schemas=SCHEMAS, hash="h2")
+    world.until(Stage.SHIFTING, policy=WARM)
+    while world.state().contracting is None:
+        world.turn(WARM)
+        world.accepted = True
+        world.go(1)
+    world.hash = "h3"
+    world.hold_on(5, WARM)
+    assert world.state().candidate is None
+    assert world.run(60, WARM).stable == Placed("b", 2)
+
+
+def test_a_failed_migration_stops_the_release_with_nothing_shifted() -> None:
+    world = WorldModel()
+    world.run(20, WARM)
+    routes = len(world.history)
+    world.migrations_fail, world.hash = True, "h2"
+    state = world.run(20, WARM)
+    assert state.withdrawn is not None
+    assert state.withdrawn.reason == "MigrationFailed"
+    assert len(world.history) == routes
+    assert "b" not in world.slots
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    events=st.lists(
+        st.sampled_from(["h1", "h2", "h3", "back", "pass", "cool", "bad 1", "bad 2", "bad 3", "kill"]), max_size=14
+    )
+)
+def test_no_sequence_of_events_contracts_what_a_release_in_use_still_needs(events: list[str]) -> None:
+    world = WorldModel(schemas=SCHEMAS | {"h3": Schema("0003", "c0003")})
+    world.run(12, WARM)
+    for event in events:
+        if event.startswith("h"):
+            world.hash = event
+        elif event.startswith("bad"):
+            world.rates[int(event[-1])] = "0.6"
+        elif event == "back":
+            found = rollback(world.state(), None, world.observe(WARM), world.wall())
+            if isinstance(found, ReleaseState):
+                world.go_back()
+        elif event == "cool":
+            world.go(3700)
+        for number in range(14):
+            decision = world.turn(WARM, kill_after=2 if event == "kill" and number < 3 else None)
+            world.settle()
+            world.go(1)
+            state = world.state()
+            starts = [a for a in decision.actions if isinstance(a, Migrate) and a.phase == "contract"]
+            for release in state.referenced() if starts else ():
+                schema = world.schemas[world.records[release]]
+                assert schema.contract >= state.contracted, f"release {release} needs what is taken away"
+            assert state.stable is not None
+            assert sum(world.weights.values()) == FULL
