@@ -66,6 +66,10 @@ class ControlError(OperatorError):
     """A pod's control API did not answer, or refused."""
 
 
+class SilentPodError(ControlError):
+    """A pod's control API did not answer at all: it hangs, is gone, or cannot be reached."""
+
+
 class TokenRefusedError(ControlError):
     """A pod's control API answered that it knows another token (401)."""
 

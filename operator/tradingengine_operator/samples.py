@@ -1,19 +1,10 @@
-"""What a release is judged by: requests as the metrics server counted them, and the operator's own requests."""
+"""What a release is judged by: counters of its pods as the metrics server has them, and the operator's own requests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
-from enum import StrEnum
-
-
-class Kind(StrEnum):
-    """Whether the metrics server answered."""
-
-    COUNTED = "counted"
-    NO_SERVER = "no-server"
 
 
 @dataclass(frozen=True)
@@ -28,48 +19,52 @@ class Trials:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Client requests of one component in one window, and how many of them were answered 5xx."""
+class Series:
+    """Which counter or gauge of which pod: `what` is one of the client's words, `instance` the pod's address.
 
-    requests: int
-    failed: int = 0
+    `source` is client or probe, empty where the pods do not tell them apart.
+    """
 
-    @property
-    def share(self) -> Decimal:
-        """Share of failed requests, 0 to 1; 0 without requests."""
-        return Decimal(self.failed) / Decimal(self.requests) if self.requests else Decimal(0)
+    what: str
+    release: int
+    component: str
+    source: str
+    instance: str
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One answer of the metrics server about one release.
+class Scrape:
+    """The newest scrape of a pod: whether it answered, and how many seconds ago that was."""
 
-    `windows` holds, by length in seconds, counts by component; all windows end at `at`. A component without a request
-    in a window is missing there.
+    answered: bool
+    age: float
+
+
+@dataclass(frozen=True)
+class OwnValue:
+    """What a query of the user's gave for one release: a number, or why it gave none that can be judged.
+
+    `trouble` is empty for a number, and for an answer without any series, of which `value` is None.
     """
 
-    kind: Kind
+    value: float | None = None
+    trouble: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One answer of the metrics server about both releases of an engine.
+
+    `silent` says why it did not answer, empty when it did. `scrapes` are by the pod's address, `own` by name of the
+    check and release.
+    """
+
     at: datetime
-    windows: Mapping[float, Mapping[str, Counts]] = field(default_factory=dict)
-    detail: str = ""
-
-    def enough(self, component: str, least: int) -> tuple[float, Counts] | None:
-        """The shortest window in which a component had so many requests, with its counts."""
-        for length in sorted(self.windows):
-            counts = self.windows[length].get(component)
-            if counts is not None and counts.requests >= least:
-                return length, counts
-        return None
-
-    def requests(self) -> tuple[float, int]:
-        """Length of the longest window, and all requests in it."""
-        longest = max(self.windows, default=0.0)
-        return longest, sum(counts.requests for counts in self.windows.get(longest, {}).values())
-
-    def worst(self) -> Decimal | None:
-        """The highest share of failed requests of a component in the shortest window; None without requests."""
-        shortest = self.windows.get(min(self.windows, default=0.0), {})
-        return max((counts.share for counts in shortest.values() if counts.requests), default=None)
+    silent: str = ""
+    series: Mapping[Series, float] = field(default_factory=dict)
+    scrapes: Mapping[str, Scrape] = field(default_factory=dict)
+    own: Mapping[tuple[str, int], OwnValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

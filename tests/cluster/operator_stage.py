@@ -64,6 +64,7 @@ class Stage:
         self.prometheus_port = 0
         #: A control token that pods do not know yet.
         self.foreign_token = ""
+        self._counted: dict[str, tuple[int, int]] = {}
         self._numbers: dict[str, int] = {}
         self._first_seen: dict[str, float] = {}
         self._prometheus: web.AppRunner | None = None
@@ -244,17 +245,24 @@ class Stage:
         return answer
 
     async def _query(self, request: web.Request) -> web.Response:
-        query = (await request.post())["query"]
-        found = re.search(r'release="(\d+)"', str(query))
-        value = self.error_rates.get(found.group(1) if found else "")
-        windows = dict.fromkeys(re.findall(r'"window", "([^"]+)"', str(query))) if value is not None else ()
-        counts = (("requests", 1000), ("failed", round(1000 * (value or 0.0))))
-        result = [
-            {"metric": {"component": component, "window": window, "what": what}, "value": [0, str(count)]}
-            for window in windows
-            for component in names.SLOT_COMPONENTS
-            for what, count in counts
-        ]
+        """Counters of every release that has a share of errors, a thousand requests further at each look."""
+        query = str((await request.post())["query"])
+        now = time.time()
+        for release, share in self.error_rates.items():
+            before = self._counted.get(release, (0, 0))
+            self._counted[release] = before[0] + 1000, before[1] + round(1000 * share)
+        asked = set(re.findall(r"\d+", " ".join(re.findall(r'release=~"([^"]+)"', query)))) & self.error_rates.keys()
+        result: list[Manifest] = []
+        for release in sorted(asked):
+            all_, bad = self._counted[release]
+            counts = {"requests": all_, "failed": bad, "answered": all_, "prompt": all_}
+            for part in names.SLOT_COMPONENTS:
+                told = {"release": release, "component": part, "source": "client", "instance": f"{part}-{release}:1"}
+                result += [{"metric": told | {"what": what}, "value": [now, str(n)]} for what, n in counts.items()]
+        for pod in self.pods.values():
+            told = {"job": f"{pod.component}-{pod.slot}", "instance": f"{pod.address}:{self.control_port}"}
+            result.append({"metric": told | {"what": "up"}, "value": [now, "1"]})
+            result.append({"metric": told | {"what": "scraped"}, "value": [now, str(now - 0.5)]})
         return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
 
 

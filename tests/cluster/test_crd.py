@@ -116,6 +116,15 @@ ACCEPTED: dict[str, Spec] = {
     "window any": {"rollout": {"window": "any"}, "edge": {"update": "any"}},
     "held on open": {"rollout": {"window": "outsideMarketHours", "onOpen": "hold"}},
     "check off": {"rollout": {"checks": [{"name": "error-rate", "disabled": True}]}},
+    "own checks": {
+        "rollout": {
+            "checks": [
+                {"name": "latency-p95", "max": "2500ms", "failureLimit": 3, "minSamples": 50},
+                {"name": "queue", "query": 'depth{engine="$engine"}', "max": "120", "against": "stable"},
+                {"name": "hits", "query": "hits", "min": "-0.5"},
+            ]
+        }
+    },
     "managed stores": {
         "database": {"type": "managed", "managed": {"secretName": "pg"}},
         "cache": {"type": "managed", "managed": {"secretName": "redis", "key": "url"}},
@@ -196,17 +205,20 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
     "hold missing": (step(weight=10), ("spec.rollout.steps[0]", "needs a hold")),
     "hold": (step(weight=10, hold="an hour"), ("spec.rollout.steps[0].hold", "must be a duration")),
     "check": (
-        {"rollout": {"checks": [{"name": "latency-p95"}]}},
-        ("spec.rollout.checks[0].name", "only error-rate is available in this version"),
+        {"rollout": {"checks": [{"name": "mine"}]}},
+        ("spec.rollout.checks[0].name", "one of your own needs a query"),
     ),
     "check twice": (
         {"rollout": {"checks": [{"name": "error-rate"}, {"name": "error-rate"}]}},
         (".spec.rollout.checks", "duplicate entries"),
     ),
-    "limit": ({"rollout": {"checks": [{"name": "error-rate", "max": "2"}]}}, ("max", "should match")),
-    "query": (
-        {"rollout": {"checks": [{"name": "error-rate", "query": "up"}]}},
-        missing("spec.rollout.checks[*].query"),
+    "limit": ({"rollout": {"checks": [{"name": "error-rate", "max": "2"}]}}, ("max", "a share from 0 to 1")),
+    "time": ({"rollout": {"checks": [{"name": "latency-p95", "max": "0.3"}]}}, ("max", "must be one of 1s")),
+    "query": ({"rollout": {"checks": [{"name": "error-rate", "query": "up"}]}}, ("query", "give yours another name")),
+    "no limit": ({"rollout": {"checks": [{"name": "mine", "query": "up"}]}}, ("max", "needs max or min")),
+    "no number": (
+        {"rollout": {"checks": [{"name": "mine", "query": "up", "max": "much"}]}},
+        ("max", "numbers as text"),
     ),
     "window": (
         {"rollout": {"window": "atNight"}},

@@ -1,7 +1,8 @@
 """Types of the TradingEngine resource. The CRD is generated from them; nothing here talks to a cluster."""
 
 from .base import Model, seconds
-from .rollout import Check, Step
+from .checks import BUILT_IN, BuiltIn, Check
+from .rollout import Step
 from .spec import TradingEngineSpec
 from .status import Condition, ConditionStatus, ConditionType, Phase, ReleaseStatus, Slot, TradingEngineStatus
 
@@ -15,11 +16,13 @@ MAX_NAME = 40
 
 __all__ = [
     "API_VERSION",
+    "BUILT_IN",
     "GROUP",
     "KIND",
     "MAX_NAME",
     "PLURAL",
     "VERSION",
+    "BuiltIn",
     "Check",
     "Condition",
     "ConditionStatus",

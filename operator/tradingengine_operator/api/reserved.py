@@ -8,7 +8,6 @@ from pydantic import Field
 
 from .base import DnsName, Duration, Model
 
-CheckAgainst = Literal["limit", "stable"]
 ApprovalCount = Annotated[int, Field(ge=0, le=5)]
 Schedule = Annotated[str, Field(max_length=64)]
 Text = Annotated[str, Field(max_length=512)]

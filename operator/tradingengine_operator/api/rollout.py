@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from .base import Model, only, rule, rules, seconds, unavailable
-from .reserved import ApprovalCount, CheckAgainst
+from .checks import Check
+from .reserved import ApprovalCount
 from .values import between, unique
 
 Hold = Annotated[str, between("1s", "720h", beside="manual")]
@@ -60,42 +60,8 @@ class Step(Model):
         return self
 
 
-class Check(Model):
-    """One check of a release. Built-in ones are always on; an entry of the same name overrides one."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z][-a-z0-9]*$", min_length=1, max_length=63)] = Field(
-        description="Name of the check.",
-        json_schema_extra=only("error-rate"),
-    )
-    max: Annotated[str, Field(pattern=r"^(0|1|0\.[0-9]{1,6})$")] = Field(
-        default="0.01", max_length=8, description="Highest share of failed requests, 0 to 1, as text."
-    )
-    failure_limit: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=2,
-        description="How many failed samples, of windows that do not overlap, withdraw the release. A good window of"
-        " 10 s begins the count anew.",
-    )
-    disabled: bool = Field(default=False, description="Switches a built-in check off; a condition then says so.")
-    min: str | None = unavailable("Lowest value.")
-    query: str | None = unavailable("A query of your own.")
-    against: CheckAgainst | None = unavailable("Compare with the stable release.")
-    min_samples: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        default=3,
-        description="Fewest requests of clients in a sample. Windows grow to 5 minutes until they hold so many.",
-    )
-
-    @property
-    def limit(self) -> Decimal:
-        """`max` as a number, 0 to 1."""
-        return Decimal(self.max)
-
-
 def _default_steps() -> tuple[Step, ...]:
     return (Step(weight=10, hold="1h"), Step(weight=50, hold="2h"), Step(weight=100))
-
-
-def _default_checks() -> tuple[Check, ...]:
-    return (Check(name="error-rate"),)
 
 
 class Rollout(Model):
@@ -110,8 +76,8 @@ class Rollout(Model):
         ),
     )
     checks: Annotated[tuple[Check, ...], Field(max_length=20)] = Field(
-        default_factory=_default_checks,
-        description="Limits that withdraw a release.",
+        default=(),
+        description="Limits that withdraw a release, beside those that are built in.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     no_data_budget: Annotated[str, between("1s", "24h")] = Field(
@@ -156,8 +122,3 @@ class Rollout(Model):
     def _each_once(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
         unique(tuple(check.name for check in checks))
         return checks
-
-    @property
-    def error_rate(self) -> Check:
-        """The error-rate check in force: the entry of that name, or the built-in one."""
-        return next((check for check in self.checks if check.name == "error-rate"), Check(name="error-rate"))

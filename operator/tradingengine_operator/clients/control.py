@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from tradingengine_operator.builders import names
-from tradingengine_operator.errors import ControlError, TokenRefusedError
+from tradingengine_operator.errors import ControlError, SilentPodError, TokenRefusedError
 
 TIMEOUT_SECONDS = 2.0
 
@@ -68,6 +69,17 @@ class ControlClient:
         """`GET /control/v1/state`."""
         return _parse(address, await self._call("GET", address, "state", token))
 
+    async def answers(self, address: str, token: str, seconds: float) -> bool:
+        """Whether a pod's control API answers anything within so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._call("GET", address, "state", token)
+        except (SilentPodError, TimeoutError):
+            return False
+        except ControlError:
+            return True
+        return True
+
     async def withdraw(self, address: str, token: str, release: int, spread: float) -> PodState:
         """`POST /control/v1/withdraw`: WebSockets close over `spread` seconds, everything else is answered 409."""
         body = {"release": str(release), "spread_seconds": spread}
@@ -104,8 +116,10 @@ class ControlClient:
                 if response.status >= 300:
                     raise ControlError(f"{method} {path} of pod {address}: answer {response.status}")
                 return await response.json() if response.status != 204 else None
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except (aiohttp.ContentTypeError, ValueError) as error:
             raise ControlError(f"{method} {path} of pod {address}: {type(error).__name__}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SilentPodError(f"{method} {path} of pod {address}: {type(error).__name__}") from error
 
 
 def _parse(address: str, raw: Any) -> PodState:

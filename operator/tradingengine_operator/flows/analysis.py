@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from .check import JUDGED, Check, Finding, Word
-from .error_rate import ErrorRate
+from .check import JUDGED, PASSES, Check, Finding, Word
+from .checks.alive import Alive
+from .checks.own import OwnCheck
+from .checks.share import ShareCheck
 from .observation import ReleaseObservation, SlotObservation
 from .policy import Policy
-from .state import Candidate, render_time
+from .state import Candidate, CheckCount, render_time
 
-#: Checks in force, in the order in which their findings are taken.
-CHECKS: tuple[Check, ...] = (ErrorRate(),)
 #: Failing samples closer together than this are one.
 SPACING_SECONDS = 0.9
 #: Missing evidence is said after so long: the first visitors of a new weight take a moment to come and to be counted.
 SAID_AFTER_SECONDS = 10.0
+#: Of several reasons to be held the first one is said.
+_SAID_FIRST = ("BothFailing", "CheckBroken", "MetricsUnavailable", "NoData", "LowTraffic")
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class Held:
-    """Why a release does not go on although nothing is proved against it; `failing` when something is."""
+    """Why a release does not go on although nothing is proved against it; `failing` when something is.
+
+    Unless it counts `now`, it is worth saying only when the step could end otherwise.
+    """
 
     reason: str
     message: str
     failing: bool = False
+    now: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,17 @@ class Analysis:
     held: Held | None = None
 
 
+def checks_of(policy: Policy) -> tuple[Check, ...]:
+    """Checks in force, in the order in which their findings are told."""
+    judged = (OwnCheck(check) if check.query is not None else ShareCheck(check) for check in policy.enabled)
+    return (Alive(), *judged)
+
+
 def analyse(candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime) -> Analysis:
-    """Of a candidate that has weight. Counters change only with the verdict: a steady good state writes nothing."""
+    """Of a candidate that has weight. Counters change only with the verdict: a steady good state writes nothing.
+
+    Every check has its turn and its own counters, so that one that fails hides no other.
+    """
     slot = seen.slots[candidate.slot]
     failure = hard_failure(candidate, slot)
     if failure is not None:
@@ -57,21 +72,35 @@ def analyse(candidate: Candidate, seen: ReleaseObservation, policy: Policy, now:
     candidate, failure = _judge_readiness(candidate, slot, policy, now)
     if failure is not None:
         return Analysis(candidate, good=False, failure=failure)
-    if policy.error_rate_disabled:
-        return Analysis(candidate, good=slot.complete)
-    for check in CHECKS:
-        judged = _count(check, check.look(candidate, seen, policy, now), candidate, policy, now)
-        candidate = judged.candidate
-        if judged.failure is not None or not judged.good:
-            return judged
-    return Analysis(candidate, good=slot.complete)
+    counts: dict[str, CheckCount] = {}
+    judged = []
+    for check in checks_of(policy):
+        finding = check.look(candidate, seen, policy, now)
+        found = _count(check, finding, candidate, policy, now)
+        judged.append(found)
+        if found.count != CheckCount():
+            counts[check.name] = found.count
+    candidate = candidate if counts == candidate.checks else replace(candidate, checks=counts)
+    failures = [found.failure for found in judged if found.failure is not None]
+    if failures:
+        return Analysis(candidate, good=False, failure=_together(failures))
+    held = sorted((found.held for found in judged if found.held is not None), key=_said_first)
+    good = slot.complete and all(found.good for found in judged)
+    return Analysis(candidate, good, held=held[0] if held else None)
 
 
 def was_judged(candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime) -> bool:
     """Whether this moment counts as judged: every check had its evidence. Else the step's hold stands still."""
-    if policy.error_rate_disabled:
-        return True
-    return all(check.look(candidate, seen, policy, now).word in JUDGED for check in CHECKS)
+    return all(check.look(candidate, seen, policy, now).word in JUDGED for check in checks_of(policy))
+
+
+def _together(failures: list[Failure]) -> Failure:
+    """The first one, with the words of the others."""
+    return replace(failures[0], message="; ".join(failure.message for failure in failures))
+
+
+def _said_first(held: Held) -> int:
+    return _SAID_FIRST.index(held.reason)
 
 
 def hard_failure(candidate: Candidate, slot: SlotObservation) -> Failure | None:
@@ -120,62 +149,78 @@ def _judge_readiness(
     return candidate, Failure("TooFewReady", message, str(seen.ready), str(needed))
 
 
-def _count(check: Check, finding: Finding, candidate: Candidate, policy: Policy, now: datetime) -> Analysis:
-    """What a finding does to the candidate's counters, and whether a limit or budget is passed."""
-    clear = replace(candidate, no_data_since=None, low_since=None, both_since=None)
+@dataclass(frozen=True)
+class _Judged:
+    """What one check's finding means: its counters moved on, and whether it lets the release go on."""
+
+    count: CheckCount
+    good: bool = False
+    failure: Failure | None = None
+    held: Held | None = None
+
+
+def _count(check: Check, finding: Finding, candidate: Candidate, policy: Policy, now: datetime) -> _Judged:
+    """What a finding does to a check's counters, and whether a limit or budget is passed."""
+    before = candidate.checks.get(check.name, CheckCount())
+    clear = replace(before, silent_since=None, both_since=None)
     match finding.word:
-        case Word.GOOD:
-            return Analysis(replace(clear, failures=0), good=True)
+        case Word.GOOD | Word.NOT_APPLICABLE:
+            return _Judged(CheckCount(), good=finding.word in PASSES)
         case Word.OPEN:
-            return Analysis(clear, good=False)
-        case Word.FAILING:
-            return _failing(check, finding, clear, policy)
-        case Word.BOTH_FAILING:
-            since = candidate.both_since or now
-            return _both_failing(finding, replace(clear, both_since=since), since, policy, now)
+            return _Judged(clear)
+        case Word.FEW:
+            return _Judged(CheckCount(), held=Held("LowTraffic", finding.holding, now=False))
         case Word.LOW_TRAFFIC:
-            since = candidate.low_since or now
-            said = (now - since).total_seconds() >= SAID_AFTER_SECONDS
-            held = Held("LowTraffic", f"{finding.holding}; so since {render_time(since)}") if said else None
-            return Analysis(replace(clear, low_since=since), good=False, held=held)
+            return _Judged(clear, held=Held("LowTraffic", finding.holding))
+        case Word.BROKEN:
+            return _Judged(clear, held=Held("CheckBroken", finding.holding, failing=True))
+        case Word.PROVED:
+            return _Judged(clear, failure=_failure(check, finding))
+        case Word.FAILING:
+            return _failing(check, finding, clear)
+        case Word.BOTH_FAILING:
+            return _both_failing(finding, replace(clear, both_since=before.both_since or now), policy, now)
         case Word.NO_DATA | Word.NO_SERVER:
-            return _silent(finding, replace(clear, no_data_since=candidate.no_data_since), policy, now)
+            return _silent(finding, before, candidate, policy, now)
 
 
-def _failing(check: Check, finding: Finding, candidate: Candidate, policy: Policy) -> Analysis:
-    last = candidate.sampled_at
+def _failure(check: Check, finding: Finding) -> Failure:
+    return Failure(check.reason, finding.message, finding.value, finding.limit)
+
+
+def _failing(check: Check, finding: Finding, count: CheckCount) -> _Judged:
+    last = count.failed_at
     if last is not None and 0 <= (finding.at - last).total_seconds() < SPACING_SECONDS:
-        return Analysis(candidate, good=False)
-    counted = replace(candidate, failures=candidate.failures + 1, sampled_at=finding.at)
-    if counted.failures < policy.failure_limit:
-        return Analysis(counted, good=False)
+        return _Judged(count)
+    counted = replace(count, failures=count.failures + 1, failed_at=finding.at)
+    if counted.failures < check.failure_limit:
+        return _Judged(counted)
     times = "1 sample" if counted.failures == 1 else f"{counted.failures} samples without a good one between them"
-    failure = Failure(check.reason, f"{finding.message}, in {times}", finding.value, finding.limit)
-    return Analysis(counted, good=False, failure=failure)
+    failure = _failure(check, finding)
+    return _Judged(counted, failure=replace(failure, message=f"{finding.message}, in {times}"))
 
 
-def _both_failing(finding: Finding, candidate: Candidate, since: datetime, policy: Policy, now: datetime) -> Analysis:
-    budget = policy.hold_budget
+def _both_failing(finding: Finding, count: CheckCount, policy: Policy, now: datetime) -> _Judged:
+    budget, since = policy.hold_budget, count.both_since or now
     if (now - since).total_seconds() < budget:
         both = f"{finding.holding}, and of the stable release too"
         message = f"{both}: held since {render_time(since)}, {budget:g} s at most"
-        return Analysis(candidate, good=False, held=Held("BothFailing", message, failing=True))
+        return _Judged(count, held=Held("BothFailing", message, failing=True))
     message = f"{finding.message}; the stable release failed as well, so that it was held for {budget:g} s"
-    failure = Failure("BothFailing", message, finding.value, finding.limit)
-    return Analysis(candidate, good=False, failure=failure)
+    return _Judged(count, failure=Failure("BothFailing", message, finding.value, finding.limit))
 
 
-def _silent(finding: Finding, candidate: Candidate, policy: Policy, now: datetime) -> Analysis:
+def _silent(finding: Finding, before: CheckCount, candidate: Candidate, policy: Policy, now: datetime) -> _Judged:
     """Evidence is missing. Its budget begins when people were first sent there: the Gateway has accepted a weight."""
+    count = replace(before, both_since=None)
     if candidate.step_started_at is None and candidate.step == 0:
-        return Analysis(candidate, good=False)
+        return _Judged(replace(count, silent_since=None))
     reason = "MetricsUnavailable" if finding.word is Word.NO_SERVER else "NoData"
-    since = candidate.no_data_since or now
+    since = before.silent_since or now
     silent, budget = (now - since).total_seconds(), policy.no_data_budget
-    candidate = replace(candidate, no_data_since=since)
+    count = replace(count, silent_since=since)
     if silent < budget:
         message = f"{finding.holding}: held since {render_time(since)}, {budget:g} s at most"
-        held = Held(reason, message) if silent >= SAID_AFTER_SECONDS else None
-        return Analysis(candidate, good=False, held=held)
+        return _Judged(count, held=Held(reason, message) if silent >= SAID_AFTER_SECONDS else None)
     message = f"{finding.message}, for {silent:.0f} s; the limit is {budget:g} s"
-    return Analysis(candidate, good=False, failure=Failure(reason, message, f"{silent:.0f}s", f"{budget:g}s"))
+    return _Judged(count, failure=Failure(reason, message, f"{silent:.0f}s", f"{budget:g}s"))

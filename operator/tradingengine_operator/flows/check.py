@@ -1,4 +1,4 @@
-"""What a check of a release is: a name, and one finding from what was seen. A new check is a class like `ErrorRate`."""
+"""What a check of a release is: a name, and one finding from what was seen. A new one is a class in `checks/`."""
 
 from __future__ import annotations
 
@@ -15,24 +15,34 @@ from .state import Candidate
 class Word(StrEnum):
     """What a check found of the newest moment."""
 
-    #: Every component has fresh evidence, and all of it is good.
+    #: Fresh evidence, enough of it in this step, and all of it good.
     GOOD = "good"
-    #: Above the limit; counts once.
+    #: There is nothing to judge by this check, and there need not be.
+    NOT_APPLICABLE = "not-applicable"
+    #: A failing sample; counts once.
     FAILING = "failing"
-    #: Above the limit, and so is the stable release by as much: it is held, for its budget.
+    #: Proved beyond the limits of chance: it goes without another sample.
+    PROVED = "proved"
+    #: Failing, and so is the stable release about as much: it is held, for its budget.
     BOTH_FAILING = "both-failing"
-    #: Not enough new evidence since the last failing sample to say anything.
+    #: Something is wrong, or nothing came in, and it is too early to say more.
     OPEN = "open"
-    #: The weight brings too few requests for a sample: it is held, and said.
+    #: Good, but this step was judged on too few requests to end.
+    FEW = "few"
+    #: The weight brings too few requests for any to come at all times: it is held, and said.
     LOW_TRAFFIC = "low-traffic"
     #: Evidence is missing that should be there: it is held, for its budget.
     NO_DATA = "no-data"
     #: The metrics server does not answer: it is held, for its budget.
     NO_SERVER = "no-server"
+    #: The check itself cannot be judged: a person has to mend it, and nothing is promoted until then.
+    BROKEN = "broken"
 
 
 #: Words that say that the release was judged at this moment, and not only looked at.
-JUDGED = frozenset({Word.GOOD, Word.FAILING, Word.OPEN})
+JUDGED = frozenset({Word.GOOD, Word.NOT_APPLICABLE, Word.FAILING, Word.PROVED, Word.OPEN, Word.FEW})
+#: Words with which a step may end.
+PASSES = frozenset({Word.GOOD, Word.NOT_APPLICABLE})
 
 
 @dataclass(frozen=True)
@@ -56,11 +66,15 @@ class Check(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in `spec.rollout.checks`."""
+        """Its name in `spec.rollout.checks`, or of its own when it is always on."""
 
     @property
     def reason(self) -> str:
         """Reason of a withdrawal by it, one word."""
 
+    @property
+    def failure_limit(self) -> int:
+        """How many failing samples without a good one between them withdraw."""
+
     def look(self, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime) -> Finding:
-        """Its finding from the newest samples. They never reach back before `candidate.sampled_at`."""
+        """Its finding from the newest look."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from tradingengine_operator.api import Slot
 from tradingengine_operator.plan.routes import RouteObservation
-from tradingengine_operator.samples import OwnAnswer, Sample
 
 from .calendar import Session
 from .command import Command, Unreadable
+from .look import Look
 from .state import Schema
 
 
@@ -135,8 +135,7 @@ class SlotObservation:
 class ReleaseObservation:
     """The world of one engine's release; `migration` is the candidate's Job, `contraction` the stable release's.
 
-    `canary` and `stable` are what the metrics server counted of the candidate and of the stable release; the own
-    answers, by component, what came of the operator's own requests where clients asked too little. `judged` is for how
+    `look` is what a candidate with weight is judged by. `judged` is for how
     many seconds the candidate's hold was judged since its `held` was stored, by a clock that never jumps; by
     `clock_jump` seconds the wall clock went another way than that one since the last look.
 
@@ -155,10 +154,7 @@ class ReleaseObservation:
     route: RouteObservation
     migration: MigrationObservation = MigrationObservation()
     contraction: MigrationObservation = MigrationObservation()
-    canary: Sample | None = None
-    stable: Sample | None = None
-    own_answers: Mapping[str, OwnAnswer] = field(default_factory=dict)
-    stable_own_answers: Mapping[str, OwnAnswer] = field(default_factory=dict)
+    look: Look | None = None
     judged: float = 0.0
     clock_jump: float = 0.0
     requested: str = ""

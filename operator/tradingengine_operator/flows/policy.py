@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from math import inf
 
-from tradingengine_operator.api import TradingEngineSpec, seconds
+from tradingengine_operator.api import BUILT_IN, BuiltIn, Check, TradingEngineSpec, seconds
 from tradingengine_operator.builders.route import FULL
 
 from .state import Candidate
@@ -29,15 +28,35 @@ class StepPolicy:
 
 
 @dataclass(frozen=True)
+class CheckPolicy:
+    """One check, its defaults filled in.
+
+    `share` is the highest share of bad requests, 0 to 1, of a built-in check, and `bound` what makes a request a bad
+    one, in seconds, where that is its time. `most` and `least` are limits of the user's `query`. `said` is the limit as
+    it was specified. A `required` check keeps a step from ending until it was judged on `min_samples`; another one is
+    not applicable until both releases have so many.
+    """
+
+    name: str
+    failure_limit: int
+    min_samples: int
+    said: str = ""
+    disabled: bool = False
+    against_stable: bool = False
+    share: float = 0.0
+    bound: float | None = None
+    required: bool = False
+    query: str | None = None
+    most: float | None = None
+    least: float | None = None
+
+
+@dataclass(frozen=True)
 class Policy:
     """How a release is judged and held; times in seconds. What has a default here cannot be specified."""
 
     steps: tuple[StepPolicy, ...]
-    error_rate: Decimal
-    failure_limit: int
-    #: Fewest client requests in a window that counts.
-    min_samples: int
-    error_rate_disabled: bool
+    checks: tuple[CheckPolicy, ...]
     no_data_budget: float
     #: How long a release is held while the stable one fails the same check.
     hold_budget: float
@@ -62,18 +81,23 @@ class Policy:
     #: For how long a release that is taken back from the warm slot is judged before the other one is left.
     back_hold: float = 60.0
 
+    @property
+    def enabled(self) -> tuple[CheckPolicy, ...]:
+        """Checks that judge. Without any, the metrics server is not asked."""
+        return tuple(check for check in self.checks if not check.disabled)
+
+    def check(self, name: str) -> CheckPolicy | None:
+        """An enabled check by its name."""
+        return next((check for check in self.enabled if check.name == name), None)
+
 
 def policy_of(spec: TradingEngineSpec) -> Policy:
     """The flow's policy of a specification."""
     rollout = spec.rollout
-    check = rollout.error_rate
     quiet = 2 * spec.gateway.throttle_seconds
     return Policy(
         steps=tuple(StepPolicy(entry.tenths, _hold(entry.hold_seconds)) for entry in rollout.steps),
-        error_rate=check.limit,
-        failure_limit=check.failure_limit,
-        min_samples=check.min_samples,
-        error_rate_disabled=check.disabled,
+        checks=checks_of(rollout.checks),
         no_data_budget=float(seconds(rollout.no_data_budget)),
         hold_budget=float(seconds(rollout.hold_budget)),
         warm=float(seconds(rollout.warm_slot)),
@@ -90,6 +114,43 @@ def of_run(policy: Policy, candidate: Candidate | None) -> Policy:
     if candidate is None or not candidate.at_once:
         return policy
     return replace(policy, steps=(StepPolicy(FULL, policy.back_hold),))
+
+
+def checks_of(asked: tuple[Check, ...]) -> tuple[CheckPolicy, ...]:
+    """Built-in checks, as an entry of the same name overrides them, then the user's own."""
+    given = {check.name: check for check in asked}
+    built_in = [_built_in(name, known, given.get(name, Check(name=name))) for name, known in BUILT_IN.items()]
+    return (*built_in, *(_own(check) for check in asked if check.name not in BUILT_IN))
+
+
+def _built_in(name: str, known: BuiltIn, asked: Check) -> CheckPolicy:
+    limit = asked.max or known.limit
+    return CheckPolicy(
+        name=name,
+        failure_limit=asked.failure_limit,
+        min_samples=asked.min_samples or known.min_samples,
+        said=limit,
+        disabled=asked.disabled,
+        against_stable=(asked.against or known.against) == "stable",
+        share=known.share if known.times else float(limit),
+        bound=known.times[limit] if known.times else None,
+        required=known.required,
+    )
+
+
+def _own(asked: Check) -> CheckPolicy:
+    return CheckPolicy(
+        name=asked.name,
+        failure_limit=asked.failure_limit,
+        min_samples=asked.min_samples or 1,
+        said=asked.max or asked.min or "",
+        disabled=asked.disabled,
+        against_stable=asked.against == "stable",
+        required=True,
+        query=asked.query,
+        most=float(asked.max) if asked.max is not None else None,
+        least=float(asked.min) if asked.min is not None else None,
+    )
 
 
 def without_end(policy: Policy) -> Policy:

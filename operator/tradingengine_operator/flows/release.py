@@ -30,6 +30,7 @@ from .state import (
     ReleaseState,
     Stage,
     advanced,
+    moved_by,
     not_to_come,
     other,
     render_time,
@@ -105,7 +106,9 @@ def _follow_clock(state: ReleaseState, jump: float, now: datetime) -> ReleaseSta
     candidate, leaving = state.candidate, state.retiring
     if candidate is not None:
         times = {name: getattr(candidate, name) for name in COUNTED_TIMES}
-        candidate = replace(candidate, **{name: value + by for name, value in times.items() if value is not None})
+        checks = {name: moved_by(count, by) for name, count in candidate.checks.items()}
+        moved = {name: value + by for name, value in times.items() if value is not None}
+        candidate = replace(candidate, checks=checks, **moved)
     if leaving is not None:
         until = leaving.until + by if leaving.until is not None else None
         leaving = replace(leaving, stage_at=leaving.stage_at + by, until=until)
@@ -289,13 +292,16 @@ def _holding(state: ReleaseState, judged: Analysis, seen: ReleaseObservation, po
     if candidate.paused is not None:
         return Move(state, held=judged.held or _paused(candidate.paused))
     if not _due(candidate, seen, policy):
-        if policy.steps[_index(candidate, policy)].manual:
-            return Move(state, held=judged.held or _waits_for_promote(candidate, policy))
+        # That the step lacks requests is news only once it could end.
+        held = judged.held if judged.held is not None and judged.held.now else None
+        if held is None and policy.steps[_index(candidate, policy)].manual:
+            held = _waits_for_promote(candidate, policy)
         least = min(STORED_MOST, max(STORED_LEAST, _hold(candidate, policy) * STORED_PART))
         if seen.judged < least:
-            return Move(state, held=judged.held)
-        stored = replace(candidate, held=candidate.held + seen.judged)
-        return Move(advanced(state, candidate=stored), held=judged.held)
+            return Move(state, held=held)
+        learnt = seen.look.learnt() if seen.look is not None else candidate.evidence
+        stored = replace(candidate, held=candidate.held + seen.judged, evidence=learnt)
+        return Move(advanced(state, candidate=stored), held=held)
     if not _as_many_as_stable(state, candidate, seen):
         return Move(state, held=judged.held or TOO_FEW_PODS)
     if not judged.good:
@@ -348,6 +354,9 @@ def _next_step(
     number = len(policy.steps) - 1 if candidate.full else candidate.step + 1
     weight = max(candidate.weight, policy.steps[number].weight)
     pods = seen.slots[candidate.slot].ready_pods()
-    moved = replace(candidate, step=number, weight=weight, step_started_at=None, held=0.0, ended=False, pods=pods)
+    learnt = seen.look.learnt(next_step=True) if seen.look is not None else {}
+    moved = replace(
+        candidate, step=number, weight=weight, step_started_at=None, held=0.0, ended=False, pods=pods, evidence=learnt
+    )
     news = Announce("ReleaseWeight", f"release {candidate.release} gets weight {weight / 10:g}")
     return Move(staged(state, moved, Stage.SHIFTING, now), (news,))

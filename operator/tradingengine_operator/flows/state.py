@@ -81,6 +81,35 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class CheckCount:
+    """Counters of one check: failing samples since the last good one, and since when what it needs is missing.
+
+    `failed_at` is when the newest failing sample was taken.
+    """
+
+    failures: int = 0
+    failed_at: datetime | None = None
+    silent_since: datetime | None = None
+    both_since: datetime | None = None
+
+
+def moved_by(count: CheckCount, by: timedelta) -> CheckCount:
+    """The same after the wall clock was set by so much."""
+    moved: dict[str, Any] = {name: value + by for name, value in _times_of(count).items()}
+    return replace(count, **moved)
+
+
+def _not_after(count: CheckCount, latest: datetime, now: datetime) -> CheckCount:
+    ahead: dict[str, Any] = {name: now for name, value in _times_of(count).items() if value > latest}
+    return replace(count, **ahead)
+
+
+def _times_of(count: CheckCount) -> dict[str, datetime]:
+    times = {name: getattr(count, name) for name in ("failed_at", "silent_since", "both_since")}
+    return {name: value for name, value in times.items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Pause:
     """A person holds a release where it is: who, why, and since when."""
 
@@ -93,10 +122,10 @@ class Pause:
 class Candidate:
     """The release that is on its way up; `weight` is the intent, in tenths of a percent.
 
-    `held` are the seconds for which this step was judged, as of the last time they were stored. `sampled_at` ends the
-    last failing sample: no later one reaches back before it. `pods` are the ready pods by component that it had when it
-    got its weight, `floor` those that the stable release wanted when the run began. A person may have ended the hold
-    of this step (`ended`), or those of all that follow (`full`).
+    `held` are the seconds for which this step was judged, `evidence` what was learnt by kind of request
+    (`flows/sequential.py`), both as of the last time they were stored; `checks` are counters by name. `pods` are the
+    ready pods by component that it had when it got its weight, `floor` those that the stable release wanted
+    when the run began. A person may have ended the hold of this step (`ended`), or those of all that follow (`full`).
     """
 
     slot: Slot
@@ -109,11 +138,8 @@ class Candidate:
     weight: int = 0
     step_started_at: datetime | None = None
     held: float = 0.0
-    failures: int = 0
-    sampled_at: datetime | None = None
-    no_data_since: datetime | None = None
-    low_since: datetime | None = None
-    both_since: datetime | None = None
+    checks: dict[str, CheckCount] = field(default_factory=dict)
+    evidence: dict[str, list[float]] = field(default_factory=dict)
     unready_since: datetime | None = None
     restarts: dict[str, int] = field(default_factory=dict)
     pods: dict[str, int] = field(default_factory=dict)
@@ -303,7 +329,7 @@ def only_held(before: ReleaseState, after: ReleaseState) -> bool:
     """Whether nothing but the judged seconds moved on: worth a status, and not worth a copy of it."""
     if before.candidate is None or after.candidate is None:
         return False
-    held = replace(before.candidate, held=after.candidate.held)
+    held = replace(before.candidate, held=after.candidate.held, evidence=after.candidate.evidence)
     return replace(before, serial=after.serial, candidate=held) == after
 
 
@@ -312,10 +338,6 @@ INITIAL = ReleaseState()
 COUNTED_TIMES = (
     "stage_at",
     "step_started_at",
-    "sampled_at",
-    "no_data_since",
-    "low_since",
-    "both_since",
     "unready_since",
 )
 
@@ -334,7 +356,8 @@ def not_to_come(state: ReleaseState, now: datetime) -> ReleaseState:
     if candidate is not None:
         times = {name: getattr(candidate, name) for name in COUNTED_TIMES}
         ahead: dict[str, Any] = {name: now for name, value in times.items() if value is not None and value > latest}
-        candidate = replace(candidate, **ahead) if ahead else candidate
+        checks = {name: _not_after(count, latest, now) for name, count in candidate.checks.items()}
+        candidate = replace(candidate, checks=checks, **ahead) if ahead or checks != candidate.checks else candidate
     if leaving is not None and leaving.stage_at > latest:
         until = now + (leaving.until - leaving.stage_at) if leaving.until is not None else None
         leaving = replace(leaving, stage_at=now, until=until)
@@ -350,6 +373,8 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):
         known = {name: getattr(value, name) for name in value.__dataclass_fields__}
         return {name: _plain(entry) for name, entry in known.items() if entry is not None}
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
     return value
 
 
@@ -370,6 +395,8 @@ def _value(type_: Any, raw: Any) -> Any:
     options = [option for option in get_args(type_) if option is not type(None)]
     if isinstance(type_, UnionType) and len(options) == 1:
         return _value(options[0], raw)
+    if get_origin(type_) is dict and is_dataclass(get_args(type_)[1]):
+        return {name: _read(get_args(type_)[1], entry) for name, entry in raw.items()}
     if get_origin(type_) is not None or not isinstance(type_, type):
         return raw
     if issubclass(type_, datetime):

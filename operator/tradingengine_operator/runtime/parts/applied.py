@@ -10,7 +10,7 @@ import json
 
 from pydantic import ValidationError
 
-from tradingengine_operator.api import TradingEngineSpec
+from tradingengine_operator.api import BUILT_IN, TradingEngineSpec
 from tradingengine_operator.builders import EngineContext, Manifest, names
 from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.plan import kinds
@@ -56,7 +56,7 @@ def stand_in(record: ReleaseRecord, children: Children) -> TradingEngineSpec | N
         "gateway": {"name": parent.get("name"), "namespace": parent.get("namespace")},
         "rollout": {
             "steps": [step.to_manifest() for step in record.rollout_steps],
-            "checks": [{"name": "error-rate", "disabled": not own}],
+            "checks": [{"name": name, "disabled": not own} for name in BUILT_IN],
         },
     }
     try:

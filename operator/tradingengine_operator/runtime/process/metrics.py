@@ -49,8 +49,11 @@ class OperatorMetrics:
         self.release_weight = Gauge(
             f"{prefix}_release_weight", "Observed weight of a slot, percent.", (*engine, "slot"), registry=registry
         )
-        self.error_rate = Gauge(
-            f"{prefix}_release_error_rate", "Last sample of the candidate, 0 to 1.", engine, registry=registry
+        self.release_sample = Gauge(
+            f"{prefix}_release_sample",
+            "What the candidate's checks found: the worst share of its step, or the number of a query.",
+            (*engine, "check"),
+            registry=registry,
         )
         self.edge_flat = Gauge(
             f"{prefix}_edge_flat",
@@ -77,7 +80,7 @@ class OperatorMetrics:
             self.reconcile_seconds,
             self.conditions,
             self.release_weight,
-            self.error_rate,
+            self.release_sample,
             self.edge_flat,
             self.last_success,
             self.judged_age,

@@ -40,7 +40,6 @@ _ROUTE_MENDS = {
 #: Reasons of SecretsReady that are about a Secret of a person's.
 _SECRET_REASONS = frozenset({"SecretMissing", "SecretNotLabelled", "SecretKeyMissing"})
 CONTRACT_FAILED = "what an old form of the schema was kept for is over, and the Job that takes it away failed"
-CHECKS_DISABLED = "spec.rollout.checks switches error-rate off: releases are judged by their pods alone"
 
 
 def release_healthy(p: Pass, state: ReleaseState, view: ReleaseView | None) -> list[Said]:
@@ -79,8 +78,9 @@ def _candidate(p: Pass, candidate: Candidate, view: ReleaseView) -> Said:
     if view.held is not None:
         return Said("ReleaseHealthy", "False" if view.held.failing else "Unknown", view.held.reason, view.held.message)
     message = "the release is under way"
-    if p.ctx.spec.rollout.error_rate.disabled:
-        message = f"{message}; {CHECKS_DISABLED}"
+    off = _switched_off(p)
+    if off:
+        message = f"{message}; {off}"
     return Said("ReleaseHealthy", "Unknown", candidate.stage.value.capitalize(), message)
 
 
@@ -98,9 +98,16 @@ def _serving(p: Pass, state: ReleaseState, stable: Placed, view: ReleaseView) ->
     if state.contracting is not None and state.contracting.failed:
         failed = view.seen.contraction
         return Said("ReleaseHealthy", "True", "ContractFailed", explain(failed.message or CONTRACT_FAILED, failed.mend))
-    if p.ctx.spec.rollout.error_rate.disabled:
-        return Said("ReleaseHealthy", "True", "ChecksDisabled", CHECKS_DISABLED)
+    off = _switched_off(p)
+    if off:
+        return Said("ReleaseHealthy", "True", "ChecksDisabled", off)
     return Said("ReleaseHealthy", "True", "Serving")
+
+
+def _switched_off(p: Pass) -> str:
+    """Which checks the specification switches off, empty when none."""
+    off = [check.name for check in p.ctx.spec.rollout.checks if check.disabled]
+    return f"spec.rollout.checks switches {', '.join(off)} off: releases are not judged by it" if off else ""
 
 
 def _gone_back(pin: Pin, stable: Placed) -> Said:

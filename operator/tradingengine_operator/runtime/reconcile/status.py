@@ -40,7 +40,7 @@ def release_status(
             "stepIndex": candidate.step,
             "stepStartedAt": _time(candidate.step_started_at),
             "startedAt": _time(candidate.started_at),
-            "failures": candidate.failures,
+            "failures": sum(count.failures for count in candidate.checks.values()),
         }
     elif state.stable is not None:
         raw["number"] = state.stable.release

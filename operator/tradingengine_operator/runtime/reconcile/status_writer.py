@@ -21,10 +21,13 @@ from tradingengine_operator.flows.applied import (
     spec_in_force,
 )
 from tradingengine_operator.flows.conditions import Conditions, Flip, Overview, phase_of
+from tradingengine_operator.flows.look import Look
+from tradingengine_operator.flows.policy import policy_of
 from tradingengine_operator.flows.state import ReleaseState
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.parts.applied import parse_specification, read_applied
 from tradingengine_operator.runtime.parts.edge import EdgeView
+from tradingengine_operator.runtime.release.document import figure_of
 from tradingengine_operator.runtime.release.view import ReleaseView
 
 from .conditions import namespace_deletable, progressing, references, release_healthy, whole
@@ -189,12 +192,17 @@ class StatusWriter:
         if self.view is not None:
             for slot in names.SLOTS:
                 metrics.release_weight.labels(*key, slot).set(self.view.route.weights.get(slot, 0) / 10)
-            share = self.view.sample.worst() if self.view.sample is not None else None
-            if share is not None:
-                metrics.error_rate.labels(*key).set(float(share))
+            self._measure_checks(self.view.look)
         said = self.edge.said
         if said is not None and said.edge is not None:
             metrics.edge_flat.labels(*key).set(int(said.edge.flat))
+
+    def _measure_checks(self, look: Look | None) -> None:
+        metrics, key = self._p.tools.metrics, (self._p.namespace, self._p.ctx.name)
+        for check in policy_of(self._p.ctx.spec).enabled if look is not None else ():
+            figure = figure_of(look, check) if look is not None else None
+            if figure is not None:
+                metrics.release_sample.labels(*key, check.name).set(float(figure))
 
     async def _announce(self) -> None:
         flips, self.conditions.flips = self.conditions.flips, []

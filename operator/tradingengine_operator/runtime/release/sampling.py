@@ -1,23 +1,30 @@
-"""What a candidate with weight is judged by: what the metrics server counted, own requests, and the time judged."""
+"""What a candidate with weight is judged by: what came in, what was learnt of it, who answers, and the time judged."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import names
+from tradingengine_operator.clients.prometheus import Asked
 from tradingengine_operator.flows.analysis import was_judged
-from tradingengine_operator.flows.error_rate import windows
+from tradingengine_operator.flows.checks.alive import FRESH_SECONDS
+from tradingengine_operator.flows.look import CLIENT, Look, Second, kind_of
 from tradingengine_operator.flows.observation import ReleaseObservation
 from tradingengine_operator.flows.pod_observation import is_ready, of_component
-from tradingengine_operator.flows.policy import Policy
+from tradingengine_operator.flows.policy import CheckPolicy, Policy
+from tradingengine_operator.flows.sequential import Evidence, learn, load_evidence
 from tradingengine_operator.flows.state import Candidate, Placed, ReleaseState, Stage
 from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
-from tradingengine_operator.samples import OwnAnswer
+from tradingengine_operator.runtime.release.meter import IdleWatch, Meter
+from tradingengine_operator.runtime.release.slots import control_token
+from tradingengine_operator.samples import OwnAnswer, OwnValue, Reading, Trials
 
+#: A pod that lets the control API wait for so long does not answer.
+CONTROL_SECONDS = 1.0
 #: Looks come each second; after a longer gap nobody knows what went on in it.
 GAP_SECONDS = 5.0
 _Mark = tuple[int, int, float]
@@ -64,45 +71,168 @@ class ClockWatch:
         return (now - before[0]).total_seconds() - (tick - before[1])
 
 
+@dataclass
+class Learner:
+    """What was learnt of the candidate, as it was stored, and what came in since."""
+
+    _mark: tuple[int, int] | None = None
+    _evidence: dict[str, Evidence] = field(default_factory=dict)
+
+    def look(self, candidate: Candidate, seconds: dict[str, Second], policy: Policy) -> dict[str, Evidence]:
+        """Evidence by kind of request, one second further."""
+        mark = (candidate.release, candidate.step)
+        if self._mark is None or self._mark[0] != mark[0]:
+            self._evidence = {kind: load_evidence(numbers) for kind, numbers in candidate.evidence.items()}
+        elif self._mark != mark:
+            self._evidence = {kind: found.next_step() for kind, found in self._evidence.items()}
+        self._mark = mark
+        shares = {check.name: check.share for check in policy.enabled if check.query is None}
+        for kind, second in seconds.items():
+            share = shares.get(kind.partition("/")[0])
+            if share is not None:
+                self._evidence[kind] = learn(self._evidence.get(kind, Evidence()), second.canary, second.stable, share)
+        for check in policy.enabled:
+            self._count_value(check, seconds)
+        known = {check.name for check in policy.enabled}
+        return {kind: found for kind, found in self._evidence.items() if kind.partition("/")[0] in known}
+
+    def _count_value(self, check: CheckPolicy, seconds: dict[str, Second]) -> None:
+        kind = kind_of(check.name, "", "")
+        if check.query is not None and kind in seconds:
+            before = self._evidence.get(kind, Evidence())
+            self._evidence[kind] = replace(before, step=before.step + seconds[kind].canary)
+
+    def forget(self) -> None:
+        """Nothing is judged."""
+        self._mark, self._evidence = None, {}
+
+
 class Sampler:
     """Completes an observation with what only matters while a candidate has weight."""
 
     def __init__(self) -> None:
         self._judged = JudgedTime()
         self._clock = ClockWatch()
+        self._meter = Meter()
+        self._idle = IdleWatch()
+        self._learner = Learner()
 
     async def complete(
         self, p: Pass, state: ReleaseState, seen: ReleaseObservation, policy: Policy
     ) -> ReleaseObservation:
-        """Samples of both releases, own requests where clients ask too little, and the time judged."""
+        """What both releases did since the last look, whether their pods answer, and the time judged."""
         candidate, stable = state.candidate, state.stable
         now, tick = p.tools.clock(), p.tools.ticks()
         seen = replace(seen, clock_jump=self._clock.look(now, tick))
         if candidate is None or stable is None or candidate.weight == 0:
             self._judged.look(None, tick, judged=False)
+            self._learner.forget()
+            self._meter, self._idle = Meter(), IdleWatch()
             return seen
-        if not policy.error_rate_disabled:
-            seen = await self._sampled(p, seen, candidate, stable, policy)
+        seen = replace(seen, look=await self._look(p, candidate, stable, policy))
         judged = was_judged(candidate, seen, policy, p.tools.clock())
         return replace(seen, judged=self._judged.look(candidate, tick, judged=judged))
 
-    async def _sampled(
-        self, p: Pass, seen: ReleaseObservation, candidate: Candidate, stable: Placed, policy: Policy
-    ) -> ReleaseObservation:
-        now = p.tools.clock()
-        asked = windows(candidate, now)
-        if not asked:
-            return seen
-        url, whose = prometheus_url(p), (p.namespace, p.ctx.name)
-        of_canary, of_stable = await asyncio.gather(
-            p.tools.prometheus.counts(url, whose, (candidate.slot, candidate.release), asked, now),
-            p.tools.prometheus.counts(url, whose, (stable.slot, stable.release), asked, now),
+    async def _look(self, p: Pass, candidate: Candidate, stable: Placed, policy: Policy) -> Look:
+        at = p.tools.clock()
+        own = _idle_components(self._idle.seconds) if policy.check("error-rate") is not None else []
+        reading, mute, stable_mute, answers = await asyncio.gather(
+            _read(p, candidate, stable, policy, at),
+            _mute(p, candidate.slot),
+            _mute(p, stable.slot),
+            _ask_all(p, candidate.slot, own),
         )
-        idle = [part for part in names.SLOT_COMPONENTS if of_canary.enough(part, policy.min_samples) is None]
-        own = await _ask_all(p, candidate.slot, idle)
-        failing = [part for part, answer in own.items() if answer.failed]
-        own_of_stable = await _ask_all(p, stable.slot, [part for part in idle if part in failing])
-        return replace(seen, canary=of_canary, stable=of_stable, own_answers=own, stable_own_answers=own_of_stable)
+        failing = [part for part in own if answers[part].failed]
+        stable_answers = await _ask_all(p, stable.slot, failing)
+        look = Look(
+            at,
+            mute=tuple(mute),
+            stable_mute=tuple(stable_mute),
+            own_answers=answers,
+            stable_own_answers=stable_answers,
+        )
+        return look if reading is None else self._counted(p, look, reading, (candidate, stable), policy)
+
+    def _counted(self, p: Pass, look: Look, reading: Reading, judged: tuple[Candidate, Placed], policy: Policy) -> Look:
+        """The look with what the metrics server had."""
+        candidate, stable = judged
+        tick = p.tools.ticks()
+        if reading.silent:
+            evidence = self._learner.look(candidate, {}, policy)
+            return replace(look, silent=reading.silent, evidence=evidence)
+        seconds = self._meter.look(reading, policy.enabled, candidate.release, stable.release)
+        idle = self._idle.look(seconds, tick)
+        values = {check.name: _value(reading, check.name, candidate.release) for check in policy.enabled if check.query}
+        counted = {
+            kind_of(name, "", ""): Second(Trials(1)) for name, found in values.items() if found.value is not None
+        }
+        return replace(
+            look,
+            seconds=seconds,
+            evidence=self._learner.look(candidate, {**seconds, **counted}, policy),
+            ages=_ages(p, candidate.slot, reading),
+            idle=idle,
+            stable_rate=self._idle.stable_rate,
+            values=values,
+            stable_values={name: _value(reading, name, stable.release) for name in values},
+        )
+
+
+async def _read(p: Pass, candidate: Candidate, stable: Placed, policy: Policy, at: datetime) -> Reading | None:
+    """The metrics server's answer; None when no check needs one."""
+    if not policy.enabled:
+        return None
+    bounds = {check.name: check.bound for check in policy.checks if check.bound is not None}
+    asked = Asked(
+        p.namespace,
+        p.ctx.name,
+        {candidate.slot: candidate.release, stable.slot: stable.release},
+        bounds["latency-p95"],
+        bounds["order-latency"],
+        {check.name: check.query for check in policy.enabled if check.query is not None},
+    )
+    return await p.tools.prometheus.read(prometheus_url(p), asked, at)
+
+
+def _value(reading: Reading, name: str, release: int) -> OwnValue:
+    return reading.own.get((name, release), OwnValue())
+
+
+def _ready(p: Pass, slot: Slot, component: names.SlotComponent) -> dict[str, str]:
+    """Addresses of the ready pods of a component, by pod."""
+    pods = [pod for pod in of_component(p.children.pods, component, slot) if is_ready(pod)]
+    return {pod["metadata"]["name"]: address for pod in pods if (address := pod_address(pod))}
+
+
+def _ages(p: Pass, slot: Slot, reading: Reading) -> dict[str, float | None]:
+    """How old the newest scrape of a component's ready pods is, the oldest of them; None when one of them failed.
+
+    A pod that the metrics server has not found yet counts only when none of its component was found.
+    """
+    ages: dict[str, float | None] = {}
+    for part in names.SLOT_COMPONENTS:
+        known = [reading.scrapes.get(address) for address in _ready(p, slot, part).values()]
+        found = [entry for entry in known if entry is not None]
+        good = [entry.age for entry in found if entry.answered]
+        ages[part] = max(good) if good and len(good) == len(found) else None
+    return ages
+
+
+async def _mute(p: Pass, slot: Slot) -> list[str]:
+    """Ready pods that do not answer the control API."""
+    token = control_token(p)
+    pods = {pod: where for part in names.SLOT_COMPONENTS for pod, where in _ready(p, slot, part).items()}
+    if not token:
+        return []
+    answers = await asyncio.gather(
+        *(p.tools.control.answers(address, token, CONTROL_SECONDS) for address in pods.values())
+    )
+    return [f"{pod} to the control API" for pod, answered in zip(pods, answers, strict=True) if not answered]
+
+
+def _idle_components(idle: dict[tuple[str, str], float]) -> list[names.SlotComponent]:
+    """Components that no client asks."""
+    return [part for part in names.SLOT_COMPONENTS if idle.get((part, CLIENT), 0.0) >= FRESH_SECONDS]
 
 
 def prometheus_url(p: Pass) -> str:

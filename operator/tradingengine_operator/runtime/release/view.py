@@ -9,10 +9,10 @@ from datetime import datetime
 from tradingengine_operator.api import Slot
 from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.flows.analysis import Held
+from tradingengine_operator.flows.look import Look
 from tradingengine_operator.flows.observation import ReleaseObservation, SlotObservation
 from tradingengine_operator.flows.references import RouteIntent, Unresolved
 from tradingengine_operator.plan.routes import RouteObservation
-from tradingengine_operator.samples import Sample
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,6 @@ class ReleaseView:
         return self.seen.slots
 
     @property
-    def sample(self) -> Sample | None:
-        """The candidate's newest sample, None while none is judged."""
-        return self.seen.canary
+    def look(self) -> Look | None:
+        """The newest look at the candidate, None while none is judged."""
+        return self.seen.look

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tradingengine_operator.api import TradingEngineSpec, TradingEngineStatus, seconds
+from tradingengine_operator.api import BUILT_IN, TradingEngineSpec, TradingEngineStatus, seconds
 from tradingengine_operator.api.base import unknown_fields
 from tradingengine_operator.api.spec import Segment
+from tradingengine_operator.flows.policy import policy_of
 
 pytestmark = pytest.mark.unit
 
@@ -79,9 +79,31 @@ def test_a_step_that_a_person_ends_has_no_length_and_weights_may_repeat() -> Non
 
 
 def test_the_built_in_check_is_on_when_nobody_names_it() -> None:
-    assert spec(rollout={"checks": []}).rollout.error_rate.limit == Decimal("0.01")
-    named = spec(rollout={"checks": [{"name": "error-rate", "max": "0.2", "failureLimit": 5}]}).rollout.error_rate
-    assert (named.limit, named.failure_limit, named.disabled) == (Decimal("0.2"), 5, False)
+    checks = {check.name: check for check in policy_of(spec(rollout={"checks": []})).checks}
+    assert checks.keys() == BUILT_IN.keys()
+    assert (checks["error-rate"].share, checks["latency-p95"].share, checks["latency-p95"].bound) == (0.01, 0.05, 1.0)
+    asked = [{"name": "error-rate", "max": "0.2", "failureLimit": 5}, {"name": "queue", "query": "depth", "min": "3"}]
+    named = {check.name: check for check in policy_of(spec(rollout={"checks": asked})).checks}
+    error_rate, queue = named["error-rate"], named["queue"]
+    assert (error_rate.share, error_rate.failure_limit, error_rate.disabled) == (0.2, 5, False)
+    assert (queue.query, queue.least, queue.most, queue.required) == ("depth", 3.0, None, True)
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ({"name": "mine"}, "needs a query"),
+        ({"name": "mine", "query": "up"}, "needs max or min"),
+        ({"name": "mine", "query": "up", "max": "1", "min": "0"}, "not both"),
+        ({"name": "mine", "query": "up", "max": "much"}, "numbers as text"),
+        ({"name": "error-rate", "query": "up"}, "is built in"),
+        ({"name": "error-rate", "max": "2"}, "a share from 0 to 1"),
+        ({"name": "latency-p95", "max": "0.3"}, "must be one of 1s"),
+    ],
+)
+def test_a_check_that_cannot_be_meant_is_refused_with_words(check: dict[str, str], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        spec(rollout={"checks": [check]})
 
 
 def test_sizes_have_defaults_without_a_branch() -> None:

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tradingengine_operator.clients.control import ControlClient
 from tradingengine_operator.clients.pages import PageClient
-from tradingengine_operator.clients.prometheus import PrometheusClient, counts_query
+from tradingengine_operator.clients.prometheus import Asked, PrometheusClient, built_in_query, own_query
 from tradingengine_operator.errors import ControlError, TokenRefusedError
-from tradingengine_operator.samples import Counts, Kind, OwnAnswer, Sample
+from tradingengine_operator.samples import OwnAnswer, OwnValue, Reading, Scrape, Series
 
 pytestmark = pytest.mark.unit
 TOKEN = "never-in-a-log"
@@ -133,58 +132,98 @@ async def test_a_pod_that_is_not_there(session: aiohttp.ClientSession) -> None:
         await ControlClient(session, port=1, timeout=0.5).state("127.0.0.1", TOKEN)
 
 
-WINDOWS = (10.0, 30.0)
+ASKED = Asked("trading", "desk", {"a": 1, "b": 7}, 1.0, 0.25, {"queue": 'depth{slot="$slot",release="$release"}'})
+POD = {"release": "7", "component": "api", "instance": "10.0.0.1:9090"}
 
 
-def vector(*entries: tuple[str, str, str, str]) -> dict[str, Any]:
-    """A well-formed answer of (window, component, what, number)."""
-    result = [
-        {"metric": {"window": window, "component": component, "what": what}, "value": [0, number]}
-        for window, component, what, number in entries
-    ]
+def vector(*entries: tuple[dict[str, str], str, str]) -> dict[str, Any]:
+    """A well-formed answer of (labels, what, number)."""
+    result = [{"metric": labels | {"what": what}, "value": [1000.0, number]} for labels, what, number in entries]
     return {"status": "success", "data": {"resultType": "vector", "result": result}}
 
 
-async def sample_of(pod: tuple[Pod, int], session: aiohttp.ClientSession, status: int, answer: Any) -> Sample:
+async def reading_of(
+    pod: tuple[Pod, int], session: aiohttp.ClientSession, status: int, answer: Any, asked: Asked = ASKED
+) -> Reading:
     """What the client makes of an answer."""
     pod[0].status, pod[0].answer = status, answer
-    url, at = f"http://127.0.0.1:{pod[1]}/", datetime(2026, 11, 21, tzinfo=UTC)
-    sample = await PrometheusClient(session).counts(url, ("trading", "desk"), ("b", 2), WINDOWS, at)
-    assert sample.at == at
-    return sample
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    reading = await PrometheusClient(session).read(f"http://127.0.0.1:{pod[1]}/", asked, at)
+    assert reading.at == at
+    return reading
 
 
-async def test_counts_stay_apart_by_window_and_component(pod: tuple[Pod, int], session: aiohttp.ClientSession) -> None:
+async def test_counters_stay_apart_by_pod_release_and_source(
+    pod: tuple[Pod, int], session: aiohttp.ClientSession
+) -> None:
     answer = vector(
-        ("10", "api", "requests", "8"),
-        ("10", "api", "failed", "2"),
-        ("30", "api", "requests", "20"),
-        ("30", "dashboard", "requests", "1.0"),
+        ({**POD, "source": "client"}, "requests", "8"),
+        ({**POD, "source": "probe"}, "requests", "3"),
+        ({**POD, "source": "client"}, "failed", "2"),
+        (POD, "sockets", "4"),
+        ({"job": "api-b", "instance": "10.0.0.1:9090"}, "up", "1"),
+        ({"job": "api-b", "instance": "10.0.0.1:9090"}, "scraped", "998.5"),
+        ({"job": "api-b", "instance": "[fd00::7]:9090"}, "up", "0"),
+        ({"job": "api-b", "instance": "[fd00::7]:9090"}, "scraped", "999"),
+        ({"check": "queue/7"}, "own", "12.5"),
     )
-    sample = await sample_of(pod, session, 200, answer)
-    assert sample.kind is Kind.COUNTED
-    assert sample.windows == {10.0: {"api": Counts(8, 2)}, 30.0: {"api": Counts(20, 0), "dashboard": Counts(1, 0)}}
-    assert sample.enough("api", 3) == (10.0, Counts(8, 2))
-    assert sample.enough("api", 9) == (30.0, Counts(20, 0))
-    assert sample.enough("dashboard", 2) is None
-    assert sample.worst() == Decimal("0.25")
-    assert sample.requests() == (30.0, 21)
+    reading = await reading_of(pod, session, 200, answer)
+    assert reading.series[Series("requests", 7, "api", "client", "10.0.0.1")] == 8
+    assert reading.series[Series("requests", 7, "api", "probe", "10.0.0.1")] == 3
+    assert reading.series[Series("sockets", 7, "api", "", "10.0.0.1")] == 4
+    assert reading.scrapes == {"10.0.0.1": Scrape(True, 1.5), "fd00::7": Scrape(False, 1.0)}
+    assert reading.own == {("queue", 7): OwnValue(12.5), ("queue", 1): OwnValue()}
+    assert len(pod[0].asked) == 1, "one query for all"
 
 
-async def test_nothing_counted_is_no_request_and_no_share(pod: tuple[Pod, int], session: aiohttp.ClientSession) -> None:
-    sample = await sample_of(pod, session, 200, vector())
-    assert (sample.kind, sample.worst(), sample.requests()) == (Kind.COUNTED, None, (30.0, 0))
+@pytest.mark.parametrize(("numbers", "words"), [(("1", "2"), "2 series"), (("NaN",), "nan"), (("+Inf",), "inf")])
+async def test_a_query_of_the_users_that_gives_no_one_number_says_so_with_its_mend(
+    pod: tuple[Pod, int], session: aiohttp.ClientSession, numbers: tuple[str, ...], words: str
+) -> None:
+    answer = vector(
+        ({**POD, "source": "client"}, "requests", "8"),
+        *[({"check": "queue/7", "shard": str(index)}, "own", number) for index, number in enumerate(numbers)],
+    )
+    reading = await reading_of(pod, session, 200, answer)
+    assert reading.silent == ""
+    assert reading.series, "it hides no other check"
+    own = reading.own["queue", 7]
+    assert words in own.trouble
+    assert own.mend
+
+
+async def test_a_refused_query_is_found_named_and_left_out_for_a_while(session: aiohttp.ClientSession) -> None:
+    queries: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        query = str((await request.post())["query"])
+        queries.append(query)
+        if "depth" in query:
+            error = {"status": "error", "errorType": "bad_data", "error": "expected type instant vector"}
+            return web.json_response(error, status=400)
+        return web.json_response(vector(({**POD, "source": "client"}, "requests", "8")))
+
+    app = web.Application()
+    app.add_routes([web.post("/api/v1/query", answer)])
+    async with TestServer(app) as server:
+        client, url = PrometheusClient(session), f"http://127.0.0.1:{server.port}"
+        for looks in range(3):
+            reading = await client.read(url, ASKED, datetime.now(UTC))
+            assert reading.silent == ""
+            assert reading.series
+            assert "expected type instant vector" in reading.own["queue", 7].trouble
+            assert len(queries) == 4 + looks, "later looks ask once again"
 
 
 @pytest.mark.parametrize(
     ("status", "answer"),
     [
         (200, {"status": "error"}),
-        (200, vector(("10", "api", "requests", "many"))),
-        (200, vector(("10", "api", "requests", "NaN"))),
-        (200, vector(("10", "api", "requests", "+Inf"))),
-        (200, vector(("7", "api", "requests", "1"))),
+        (200, vector(({**POD, "source": "client"}, "requests", "many"))),
+        (200, vector(({**POD, "source": "client"}, "requests", "NaN"))),
+        (200, vector(({"component": "api", "instance": "x:1"}, "requests", "1"))),
         (200, {"status": "success", "data": {"result": [{"metric": {}, "value": [0, "1"]}]}}),
+        (200, {"status": "success", "data": {"resultType": "matrix", "result": []}}),
         (200, "text"),
         (503, {}),
     ],
@@ -192,27 +231,32 @@ async def test_nothing_counted_is_no_request_and_no_share(pod: tuple[Pod, int], 
 async def test_an_answer_in_another_form_is_no_answer(
     pod: tuple[Pod, int], session: aiohttp.ClientSession, status: int, answer: Any
 ) -> None:
-    sample = await sample_of(pod, session, status, answer)
-    assert sample.kind is Kind.NO_SERVER
-    assert sample.detail
-    assert sample.worst() is None
+    reading = await reading_of(pod, session, status, answer)
+    assert reading.silent
+    assert not reading.series
 
 
 async def test_no_metrics_server_is_a_finding(session: aiohttp.ClientSession) -> None:
     client = PrometheusClient(session, timeout=0.5)
-    sample = await client.counts("http://127.0.0.1:1", ("trading", "desk"), ("b", 2), WINDOWS, datetime.now(UTC))
-    assert sample.kind is Kind.NO_SERVER
+    assert (await client.read("http://127.0.0.1:1", ASKED, datetime.now(UTC))).silent
 
 
-def test_the_query_counts_clients_of_one_release_alone() -> None:
-    query = counts_query("trading", "desk", ("api-b", "dashboard-b"), 7, (1.0525, 300.0))
-    counters = query.count("tradingengine_http_requests_total{")
-    assert query.count('{namespace="trading",engine="desk",job=~"api-b|dashboard-b",release="7",source="client"') == (
-        counters
-    ), "a Prometheus may hold series of other engines"
-    assert query.count('code=~"5.."') == counters / 2
-    assert query.count("offset 1052ms") == query.count("offset 300000ms") == 2
-    assert query.count("sum by (component)") == 4
+def test_the_query_asks_for_both_releases_of_one_engine_alone() -> None:
+    query = built_in_query(ASKED)
+    selectors = query.count('namespace="trading",engine="desk",job=~"api-a|dashboard-a|api-b|dashboard-b"')
+    assert selectors == query.count("tradingengine_") + 2, "a Prometheus may hold series of other engines"
+    assert query.count('release=~"1|7"') == query.count("tradingengine_")
+    assert r'le=~"1|1\\.0"' in query
+    assert own_query(ASKED.queries["queue"], ASKED, "b") == 'depth{slot="b",release="7"}'
+    assert own_query("$namespaces $engine $other", ASKED, "a") == "$namespaces desk $other"
+
+
+async def test_a_pod_that_answers_anything_is_not_silent(pod: tuple[Pod, int], session: aiohttp.ClientSession) -> None:
+    client = ControlClient(session, port=pod[1])
+    for status in (200, 401, 500):
+        pod[0].status = status
+        assert await client.answers("127.0.0.1", TOKEN, 1.0)
+    assert not await ControlClient(session, port=1).answers("127.0.0.1", TOKEN, 1.0)
 
 
 async def test_own_requests_tell_the_worst_answer_and_count_as_probes(

@@ -21,8 +21,9 @@ from tradingengine_operator.flows.actions import (
     WriteRecord,
 )
 from tradingengine_operator.flows.analysis import was_judged
+from tradingengine_operator.flows.checks.alive import FRESH_SECONDS
 from tradingengine_operator.flows.command import Command, Unreadable, parse_command
-from tradingengine_operator.flows.error_rate import windows
+from tradingengine_operator.flows.look import CLIENT, Look, Second, kind_of
 from tradingengine_operator.flows.observation import (
     ComponentObservation,
     Kept,
@@ -34,10 +35,12 @@ from tradingengine_operator.flows.observation import (
 from tradingengine_operator.flows.policy import Policy, StepPolicy, policy_of
 from tradingengine_operator.flows.release import Decision, step
 from tradingengine_operator.flows.rollback import rollback
-from tradingengine_operator.flows.state import ReleaseState, Schema, dump_state, load_state
+from tradingengine_operator.flows.state import Candidate, ReleaseState, Schema, dump_state, load_state
 from tradingengine_operator.plan.routes import RouteObservation
-from tradingengine_operator.runtime.release.sampling import ClockWatch, JudgedTime
-from tradingengine_operator.samples import Counts, Kind, OwnAnswer, Sample
+from tradingengine_operator.runtime.release.meter import REQUESTS as ALL
+from tradingengine_operator.runtime.release.meter import IdleWatch
+from tradingengine_operator.runtime.release.sampling import ClockWatch, JudgedTime, Learner
+from tradingengine_operator.samples import OwnAnswer, OwnValue, Trials
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 COMPONENTS = ("api", "dashboard")
@@ -51,7 +54,10 @@ POLICY = replace(
     quiet_budget=10.0,
     outside_hours=False,
 )
-#: Client requests that a component counts in any window, when a test does not say.
+POLICY = replace(
+    POLICY, checks=tuple(replace(check, min_samples=20) if check.required else check for check in POLICY.checks)
+)
+#: Client requests that a component counts between two looks, when a test does not say.
 REQUESTS = 1000
 
 
@@ -103,7 +109,7 @@ class WorldModel:
     #: Share of failed requests by release, and by (release, component) where components differ; None: no request.
     rates: dict[int | tuple[int, str], str | None] = field(default_factory=dict)
     default_rate: str | None = "0"
-    #: Requests of a component by release in any window.
+    #: Requests of a component by release between two looks.
     requests: dict[int, int] = field(default_factory=dict)
     no_server: bool = False
     #: Status of the operator's own requests by (release, component); None: no answer.
@@ -112,7 +118,18 @@ class WorldModel:
     wanted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COMPONENTS, 2))
     #: How far the wall clock was set.
     clock_set: timedelta = timedelta(0)
+    #: Share of slow requests by release.
+    slow: dict[int, str] = field(default_factory=dict)
+    #: What else came in of a kind of request between two looks.
+    besides: dict[str, Second] = field(default_factory=dict)
+    #: Seconds since a component's pods were scraped, None: never; and ready pods that do not answer, by release.
+    ages: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(COMPONENTS, 0.4))
+    mute: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    values: dict[tuple[str, int], OwnValue] = field(default_factory=dict)
+    counted_at: datetime | None = None
     watch: JudgedTime = field(default_factory=JudgedTime)
+    idle: IdleWatch = field(default_factory=IdleWatch)
+    learner: Learner = field(default_factory=Learner)
     clock: ClockWatch = field(default_factory=ClockWatch)
     migrations_fail: bool = False
     #: What the migrations of a release say, by the hash of its templates; contract Jobs by release.
@@ -181,7 +198,7 @@ class WorldModel:
 
     def restart(self) -> None:
         """The operator is another process, which remembers nothing."""
-        self.watch, self.clock = JudgedTime(), ClockWatch()
+        self.watch, self.clock, self.idle, self.learner = JudgedTime(), ClockWatch(), IdleWatch(), Learner()
 
     def wall(self) -> datetime:
         """What the operator's clock says."""
@@ -203,18 +220,37 @@ class WorldModel:
         candidate, stable = state.candidate, state.stable
         if candidate is None or stable is None or not candidate.weight:
             self.watch.look(None, tick, judged=False)
+            self.learner.forget()
+            self.idle = IdleWatch()
             return seen
-        asked = windows(candidate, self.wall())
-        if asked:
-            seen = replace(
-                seen,
-                canary=self._counted(candidate.release, asked),
-                stable=self._counted(stable.release, asked),
-                own_answers=self._own(candidate.release),
-                stable_own_answers=self._own(stable.release),
-            )
+        seen = replace(seen, look=self._look(candidate, stable.release, policy, tick))
         judged = was_judged(candidate, seen, policy, self.wall())
         return replace(seen, judged=self.watch.look(candidate, tick, judged=judged))
+
+    def _look(self, candidate: Candidate, stable: int, policy: Policy, tick: float) -> Look:
+        look = Look(
+            self.wall(),
+            mute=self.mute.get(candidate.release, ()),
+            stable_mute=self.mute.get(stable, ()),
+            own_answers=self._own(candidate.release, self.idle),
+            stable_own_answers=self._own(stable, self.idle),
+        )
+        if self.no_server:
+            return replace(look, silent="TimeoutError", evidence=self.learner.look(candidate, {}, policy))
+        seconds = self._came(candidate.release, stable)
+        idle = self.idle.look(seconds, tick)
+        values = {name: value for (name, release), value in self.values.items() if release == candidate.release}
+        counted = {kind_of(name, "", ""): Second(Trials(1)) for name in values}
+        return replace(
+            look,
+            seconds=seconds,
+            evidence=self.learner.look(candidate, {**seconds, **counted}, policy),
+            ages=dict(self.ages),
+            idle=idle,
+            stable_rate=self.idle.stable_rate,
+            values=values,
+            stable_values={name: value for (name, release), value in self.values.items() if release == stable},
+        )
 
     def decide(self, policy: Policy = POLICY) -> Decision:
         """The pure step on what is stored and seen."""
@@ -345,19 +381,35 @@ class WorldModel:
             open=not model.withdrawn,
         )
 
-    def _counted(self, release: int, asked: tuple[float, ...]) -> Sample:
-        if self.no_server:
-            return Sample(Kind.NO_SERVER, self.wall(), detail="TimeoutError")
-        counts: dict[str, Counts] = {}
+    def _came(self, candidate: int, stable: int) -> dict[str, Second]:
+        """What both releases counted since the last look."""
+        came = dict(self.besides)
+        if self.counted_at is not None and (self.now - self.counted_at).total_seconds() < 0.9:
+            return {}  # no scrape came in between
+        self.counted_at = self.now
         for part in COMPONENTS:
-            share = self.rates.get((release, part), self.rates.get(release, self.default_rate))
-            number = self.requests.get(release, REQUESTS)
-            if share is not None and number:
-                counts[part] = Counts(number, round(number * Decimal(share)))
-        return Sample(Kind.COUNTED, self.wall(), dict.fromkeys(asked, counts))
+            both = [self._trials(release, part, self._share(release, part)) for release in (candidate, stable)]
+            slow = [self._trials(release, part, self.slow.get(release, "0")) for release in (candidate, stable)]
+            for name, trials in ((ALL, both), ("error-rate", both), ("latency-p95", slow)):
+                came[kind_of(name, part, CLIENT)] = Second(*trials)
+            if part in self._own(candidate, self.idle):  # pods count the operator's own requests as probes
+                for name in ("error-rate", "latency-p95"):
+                    came[kind_of(name, part, "probe")] = Second(Trials(1))
+        return came
 
-    def _own(self, release: int) -> dict[str, OwnAnswer]:
-        return {part: OwnAnswer(self.own.get((release, part), 200)) for part in COMPONENTS}
+    def _share(self, release: int, part: str) -> str | None:
+        return self.rates.get((release, part), self.rates.get(release, self.default_rate))
+
+    def _trials(self, release: int, part: str, bad: str | None) -> Trials:
+        number = self.requests.get(release, REQUESTS)
+        if self._share(release, part) is None or bad is None:
+            return Trials()
+        return Trials(number, round(number * Decimal(bad)))
+
+    def _own(self, release: int, idle: IdleWatch) -> dict[str, OwnAnswer]:
+        """The operator's own requests, where no client asks."""
+        parts = [part for part in COMPONENTS if idle.seconds.get((part, CLIENT), 0.0) >= FRESH_SECONDS]
+        return {part: OwnAnswer(self.own.get((release, part), 200)) for part in parts}
 
 
 def total(weights: Mapping[Slot, int]) -> int:

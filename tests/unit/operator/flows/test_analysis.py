@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any, cast
 
 import pytest
@@ -14,12 +16,14 @@ from tradingengine_operator.api import Slot
 from tradingengine_operator.builders.route import FULL
 from tradingengine_operator.flows.actions import EnsureSlot
 from tradingengine_operator.flows.analysis import analyse
-from tradingengine_operator.flows.error_rate import windows
+from tradingengine_operator.flows.look import SOURCES, Look, Second, kind_of
 from tradingengine_operator.flows.observation import ReleaseObservation, SlotObservation
-from tradingengine_operator.flows.state import Candidate, Placed, Stage, Verdict
+from tradingengine_operator.flows.policy import CheckPolicy, Policy
+from tradingengine_operator.flows.state import Candidate, CheckCount, Placed, Stage, Verdict
 from tradingengine_operator.plan.routes import RouteObservation
-from tradingengine_operator.runtime.release.sampling import ClockWatch, JudgedTime
-from tradingengine_operator.samples import Counts, Kind, Sample
+from tradingengine_operator.runtime.release.meter import Meter
+from tradingengine_operator.runtime.release.sampling import ClockWatch, JudgedTime, Learner
+from tradingengine_operator.samples import OwnValue, Reading, Scrape, Series, Trials
 
 from .model import COMPONENTS, POLICY, START, ComponentModel, SlotModel, WorldModel
 
@@ -47,6 +51,11 @@ def verdict_of(world: WorldModel) -> Verdict:
     verdict = world.state().withdrawn
     assert verdict is not None, world.stored
     return verdict
+
+
+def failures_of(world: WorldModel, check: str) -> int:
+    """Failing samples of a check that count."""
+    return candidate_of(world).checks.get(check, CheckCount()).failures
 
 
 def canary(world: WorldModel, component: str) -> ComponentModel:
@@ -80,10 +89,10 @@ def test_too_few_ready_pods_name_their_component() -> None:
 @pytest.mark.parametrize("bad", COMPONENTS)
 def test_a_failing_component_is_not_hidden_by_a_busy_good_one(bad: str) -> None:
     world = holding()
-    world.rates[2, bad] = "0.02"
+    world.rates[2, bad] = "0.05"
     world.hold_on(3)
     assert verdict_of(world).reason == "ErrorRate"
-    assert f"error rate of the {bad} 0.0200" in verdict_of(world).message
+    assert f"error rate of the {bad} 0.0" in verdict_of(world).message
 
 
 @settings(max_examples=40, deadline=None)
@@ -95,20 +104,22 @@ def test_a_failing_component_is_not_hidden_by_a_busy_good_one(bad: str) -> None:
 def test_no_world_gives_weight_while_a_component_is_dead_failing_or_unheard(
     pods: list[tuple[int, int]], rates: list[tuple[str | None, str | None]], own: list[int | None]
 ) -> None:
-    world = holding()
-    for ready, shares, status in zip(pods, rates, own, strict=False):
+    world, asked = holding(), dict.fromkeys(COMPONENTS, 0)
+    for look, (ready, shares, status) in enumerate(zip(pods, rates, own, strict=False), start=1):
         for part, count, share in zip(COMPONENTS, ready, shares, strict=True):
             if "b" in world.slots:
                 world.slots["b"].be_ready(count, part)
             world.rates[2, part], world.own[2, part] = share, status
+            asked[part] = look if share is not None else asked[part]
         before = dict(world.weights)
         state = world.turn().state
         risen = world.weights["b"] > before["b"] or state.stable == Placed("b", 2)
         if risen:
             assert min(ready) == 2
             assert "0.5" not in shares
-            assert shares != (None, None), "somebody asked at least one component"
-            assert status == 200 or None not in shares
+            idle = [look - last for last in asked.values()]
+            assert min(idle) < 3, "somebody asked at least one component a moment ago"
+            assert status == 200 or max(idle) < 3
             return
         if state.candidate is None:
             return
@@ -150,58 +161,223 @@ def test_a_fault_of_both_that_passes_lets_the_release_go_on() -> None:
     world.rates |= {1: "0.2", 2: "0.2"}
     world.hold_on(30)
     world.rates.clear()
+    assert world.run(80).stable == Placed("b", 2)
+
+
+# --- samples, and what is proved ---
+
+
+def test_a_failing_second_counts_once_and_a_good_one_forgets_it() -> None:
+    world = holding()
+    world.rates[2] = "0.6"
+    world.turn()
+    assert failures_of(world, "error-rate") == 1
+    world.turn()
+    assert failures_of(world, "error-rate") == 1, "the same second"
+    world.go(1)
+    world.rates[2] = "0"
+    world.turn()
+    assert candidate_of(world).step == 0, "what is recent is still above the limit"
+    world.hold_on(3)
+    assert failures_of(world, "error-rate") == 0
     assert world.run(60).stable == Placed("b", 2)
 
 
-# --- one bad answer counts once ---
-
-
-def one_bad_answer(world: WorldModel, at: float) -> None:
-    """The canary's only bad answer came `at` seconds ago: it is in every window that reaches back so far."""
-    sizes = {length: Counts(70, 1 if length > at else 0) for length in (10.0, 30.0, 60.0, 120.0, 300.0)}
-    counted = world._counted
-
-    def counts(release: int, asked: tuple[float, ...]) -> Sample:
-        if release != 2:
-            return counted(release, asked)
-        seen = {length: sizes.get(length, Counts(7, 1 if length > at else 0)) for length in asked}
-        return Sample(Kind.COUNTED, world.wall(), {length: dict.fromkeys(COMPONENTS, seen[length]) for length in asked})
-
-    world._counted = counts  # type: ignore[method-assign]
-
-
-def test_one_bad_answer_counts_once_however_often_it_is_looked_at() -> None:
+def test_a_few_answers_are_no_sample_and_prove_nothing_until_there_are_more() -> None:
     world = holding()
-    came, counted = world.now, world._counted
-    for _ in range(25):
-        one_bad_answer(world, (world.now - came).total_seconds())
-        world.turn()
-        world._counted = counted  # type: ignore[method-assign]
-        assert candidate_of(world).failures <= 1
-        world.go(1)
-    assert candidate_of(world).failures == 0, "a whole good window forgets it"
-    assert world.run(60).stable == Placed("b", 2)
-
-
-def test_windows_never_reach_back_before_the_last_failing_sample() -> None:
-    candidate = Candidate("b", 2, "h2", Stage.HOLDING, started_at=START, stage_at=START)
-    assert windows(candidate, START) == (10.0, 30.0, 60.0, 120.0, 300.0)
-    counted = replace(candidate, sampled_at=START)
-    for past in (0.9, 1.05, 9.0, 10.0, 29.0, 31.0, 70.0, 1000.0):
-        asked = windows(counted, START + timedelta(seconds=past))
-        assert asked
-        assert max(asked) <= past
-    assert windows(counted, START + timedelta(seconds=0.5)) == ()
-    assert windows(counted, START - timedelta(hours=1)), "a clock that was set back does not blind it"
-
-
-@pytest.mark.parametrize(("requests", "failures"), [(2, 0), (3, 1)])
-def test_too_few_requests_are_no_sample(requests: int, failures: int) -> None:
-    world = holding()
-    world.requests[2] = requests
+    world.requests |= {1: 40, 2: 4}
     world.rates[2] = "1"
     world.turn()
-    assert candidate_of(world).failures == failures
+    assert failures_of(world, "error-rate") == 0
+    world.hold_on(3)
+    assert verdict_of(world).reason == "ErrorRate"
+
+
+def test_a_failure_limit_of_one_withdraws_at_the_first_failing_second() -> None:
+    world, policy = holding(), with_check("error-rate", failure_limit=1)
+    world.rates[2] = "0.55"
+    world.turn(policy)
+    assert verdict_of(world).reason == "ErrorRate"
+    assert "in 1 sample" in verdict_of(world).message
+
+
+def test_a_burst_of_one_moment_withdraws_nothing() -> None:
+    world = holding()
+    world.requests |= {1: 90, 2: 10}
+    world.hold_on(3)
+    world.rates[2] = "0.4"
+    world.turn()
+    world.rates[2] = "0"
+    world.go(1)
+    assert world.run(200).stable == Placed("b", 2)
+
+
+def test_what_was_learnt_survives_a_kill() -> None:
+    world = holding()
+    world.requests |= {1: 90, 2: 10}
+    world.hold_on(7)
+    before = candidate_of(world).evidence["error-rate/api/client"]
+    assert before[0] >= 50
+    world.restart()
+    world.turn()
+    assert world.learner._evidence["error-rate/api/client"].step.all > before[0]
+
+
+def test_a_step_ends_only_when_it_was_judged_on_enough_requests_and_says_what_is_lacking() -> None:
+    world, policy = holding(), with_check("error-rate", min_samples=1300)  # a thousand came before it held
+    world.requests |= {1: 90, 2: 10}
+    said = set()
+    for _ in range(25):
+        held = world.turn(policy).held
+        said.add((held.reason, held.message) if held is not None else None)
+        assert candidate_of(world).step == 0
+        world.go(1)
+    assert None in said, "in the middle of a hold it is no news"
+    words = [message for reason, message in filter(None, said) if reason == "LowTraffic"]
+    assert 1 <= len(words) <= 6, "words that change each second would be written each second"
+    assert any("are lacking" in entry for entry in words)
+    world.hold_on(20, policy)
+    assert candidate_of(world).step == 1
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_slow_answers_withdraw_as_failed_ones_do(component: str) -> None:
+    world = holding()
+    world.besides = {kind_of("latency-p95", component, "probe"): Second(Trials(20, 20), Trials(20, 0))}
+    world.hold_on(4)
+    assert verdict_of(world).reason == "Latency"
+    assert "slower than 1s" in verdict_of(world).message
+    assert component in verdict_of(world).message
+
+
+def test_one_failing_check_hides_no_other() -> None:
+    world = holding()
+    world.rates[2], world.slow[2] = "1", "1"
+    world.hold_on(4)
+    assert "error rate of the api" in verdict_of(world).message
+    assert "share of slow answers of the api" in verdict_of(world).message
+
+
+def test_orders_are_judged_when_both_releases_had_enough_of_them() -> None:
+    kind = kind_of("order-reject-rate", "api", "client")
+    for of_stable, reason in ((0, None), (20, "OrderRejectRate")):
+        world = holding()
+        world.besides = {kind: Second(Trials(20, 10), Trials(of_stable, 0))}
+        world.hold_on(6)
+        if reason is None:
+            assert world.state().withdrawn is None
+        else:
+            assert verdict_of(world).reason == reason
+
+
+def test_websockets_that_break_withdraw() -> None:
+    world = holding()
+    world.besides = {kind_of("websocket-drops", "api", ""): Second(Trials(8, 5), Trials(40, 0))}
+    world.hold_on(9)
+    assert verdict_of(world).reason == "WebSocketDrops"
+
+
+# --- what hangs ---
+
+
+@pytest.mark.parametrize("fault", ["mute", "old", "never"])
+def test_a_release_that_hangs_gets_no_more_weight_from_the_first_sign_on(fault: str) -> None:
+    world = holding()
+    world.hold_on(20)
+    assert candidate_of(world).step == 1
+    world.accepted = True
+    world.hold_on(9)
+    if fault == "mute":
+        world.mute[2] = ("desk-api-b-1 to the control API",)
+    else:
+        world.ages["api"] = 3.2 if fault == "old" else None
+    weight, begun = world.weights["b"], world.now
+    while world.state().withdrawn is None and (world.now - begun).total_seconds() < 40:
+        world.turn()
+        assert world.weights["b"] <= weight
+        world.go(1)
+    assert verdict_of(world).reason == ("Unresponsive" if fault == "mute" else "NoData")
+    if fault == "mute":
+        assert (world.now - begun).total_seconds() <= 2
+        assert "desk-api-b-1" in verdict_of(world).message
+
+
+def test_pods_of_both_releases_that_do_not_answer_hold() -> None:
+    world = holding()
+    world.mute |= {1: ("desk-api-a-1",), 2: ("desk-api-b-1",)}
+    world.hold_on(20)
+    assert candidate_of(world).step == 0
+    assert world.state().withdrawn is None
+
+
+# --- the user's own checks ---
+
+
+def with_own(**fields: Any) -> Policy:
+    """A policy with one check of the user's."""
+    queue = CheckPolicy("queue", 2, 1, said="5", required=True, query="depth", most=5.0)
+    return replace(POLICY, checks=(*POLICY.checks, replace(queue, **fields)))
+
+
+def with_check(name: str, **fields: Any) -> Policy:
+    """A policy with another built-in check of this name."""
+    return replace(
+        POLICY, checks=tuple(replace(check, **fields) if check.name == name else check for check in POLICY.checks)
+    )
+
+
+def test_a_query_above_its_limit_withdraws_by_its_own_name() -> None:
+    world, policy = holding(), with_own()
+    world.values = {("queue", 2): OwnValue(7.5), ("queue", 1): OwnValue(1.0)}
+    world.hold_on(2, policy)
+    assert verdict_of(world).reason == "CheckFailed"
+    assert "queue: 7.5 is above its max 5" in verdict_of(world).message
+    assert (verdict_of(world).value, verdict_of(world).limit) == ("7.5", "5")
+
+
+def test_a_query_below_its_least_withdraws_after_its_own_failure_limit() -> None:
+    world, policy = holding(), with_own(most=None, least=5.0, failure_limit=3)
+    world.values = {("queue", 2): OwnValue(4.0), ("queue", 1): OwnValue(9.0)}
+    world.hold_on(2, policy)
+    assert world.state().withdrawn is None
+    world.hold_on(1, policy)
+    assert verdict_of(world).reason == "CheckFailed"
+
+
+@pytest.mark.parametrize(("against", "held"), [(True, False), (False, True)])
+def test_a_query_is_compared_with_the_stable_release(against: bool, held: bool) -> None:
+    world, policy = holding(), with_own(against_stable=against)
+    world.values = {("queue", 2): OwnValue(8.0), ("queue", 1): OwnValue(6.0)}
+    world.hold_on(3, policy)
+    assert (world.state().withdrawn is None) is held
+    same = holding()
+    same.values = {("queue", 2): OwnValue(8.0), ("queue", 1): OwnValue(8.0)}
+    same.hold_on(3, policy)
+    assert same.state().withdrawn is None
+
+
+def test_nothing_is_promoted_on_a_query_that_cannot_be_judged() -> None:
+    world, policy = holding(), with_own()
+    world.values = {("queue", 2): OwnValue(trouble="its query gives 2 series", mend="use sum(...)")}
+    for _ in range(100):
+        held = world.turn(policy).held
+        world.settle()
+        world.go(1)
+    assert held is not None
+    assert (held.reason, held.failing) == ("CheckBroken", True)
+    assert "queue" in held.message
+    assert "use sum(...)" in held.message
+    assert candidate_of(world).step == 0
+    world.values = {("queue", 2): OwnValue(1.0)}
+    assert world.run(60, policy).stable == Placed("b", 2)
+
+
+def test_a_query_without_a_series_is_no_data() -> None:
+    world, policy = holding(), with_own()
+    world.values = {("queue", 2): OwnValue()}
+    world.hold_on(33, policy)
+    assert verdict_of(world).reason == "NoData"
+    assert "queue" in verdict_of(world).message
 
 
 # --- nobody promotes blindly ---
@@ -231,7 +407,7 @@ def test_own_requests_that_fail_at_both_releases_hold() -> None:
 def test_own_requests_alone_promote_nothing() -> None:
     world = holding(default_rate="0")
     world.rates |= {1: None, 2: None}
-    world.hold_on(31)
+    world.hold_on(36)
     assert verdict_of(world).reason == "NoData"
 
 
@@ -359,7 +535,7 @@ def trickle(world: WorldModel, weight: int, stable_requests: int) -> None:
 
 def test_too_little_traffic_for_the_weight_is_said_and_held() -> None:
     world = holding()
-    trickle(world, 1, 3000)  # 20 a second of both components: 0.6 due within the budget
+    trickle(world, 1, 10)  # 20 a second of both components: 0.6 due within the budget
     for _ in range(300):
         held = world.turn().held
         assert world.state().withdrawn is None
@@ -368,16 +544,16 @@ def test_too_little_traffic_for_the_weight_is_said_and_held() -> None:
     assert held.reason == "LowTraffic"
     assert "0.1 %" in held.message
     del world.rates[2]
-    world.hold_on(12)
+    world.hold_on(14)
     assert candidate_of(world).step == 1, "it goes on once it was judged"
 
 
 def test_requests_that_should_have_come_and_did_not_withdraw() -> None:
     world = holding()
-    trickle(world, 100, 3000)  # 67 due within the budget
-    world.hold_on(31)
+    trickle(world, 100, 10)  # 67 due within the budget, as soon as the rate is known
+    world.hold_on(50)
     assert verdict_of(world).reason == "NoData"
-    assert "about 67 were due" in verdict_of(world).message
+    assert "were due" in verdict_of(world).message
 
 
 def test_the_budget_begins_when_the_gateway_has_accepted() -> None:
@@ -487,26 +663,26 @@ class Metered:
             if failed and not self.first_bad:
                 self.first_bad = moment
             self.chance.choice(self.came).append((moment, failed))
+        self.bad = {id(pod): [0, *accumulate(int(failed) for _, failed in pod)] for pod in self.came}
 
-    def counts(self, moment: float, length: float) -> Counts:
-        """Requests between the scrapes before the begin of a window and before its end."""
+    def total(self, moment: float) -> tuple[int, int]:
+        """Requests, and failed ones, up to the last scrape of each pod."""
         total = failed = 0
         for phase, requests in zip(self.phases, self.came, strict=True):
-            begin, end = ((when - phase) // 1 + phase for when in (moment - length, moment))
-            inside = [bad for when, bad in requests if begin < when <= end]
-            total, failed = total + len(inside), failed + sum(inside)
-        return Counts(total, failed)
+            end = (moment - phase) // 1 + phase
+            count = bisect_right(requests, (end, True))
+            total, failed = total + count, failed + self.bad[id(requests)][count]
+        return total, failed
 
     def withdrawn_after(self) -> float:
         """Seconds from the first bad answer to the verdict, with passes a little more than a second apart."""
         candidate = Candidate(
             "b", 2, "h2", Stage.HOLDING, started_at=START, stage_at=START, weight=100, step_started_at=START
         )
+        meter, learner = Meter(), Learner()
         moment = self.fault_at - 15 + self.chance.random()
         while moment < self.fault_at + 60:
-            now = START + timedelta(seconds=moment)
-            seen = self._seen(candidate, moment, windows(candidate, now))
-            found = analyse(candidate, seen, POLICY, now)
+            found = analyse(candidate, self._seen(candidate, moment, meter, learner), POLICY, at(moment))
             if found.failure is not None:
                 assert found.failure.reason == "ErrorRate"
                 assert moment > self.fault_at, "nothing failed yet"
@@ -515,33 +691,46 @@ class Metered:
             moment += 1.02 + 0.06 * self.chance.random()
         return float("inf")
 
-    def _seen(self, candidate: Candidate, moment: float, asked: tuple[float, ...]) -> ReleaseObservation:
-        now = START + timedelta(seconds=moment)
+    def _seen(self, candidate: Candidate, moment: float, meter: Meter, learner: Learner) -> ReleaseObservation:
         slots = {slot: SlotObservation() for slot in cast(tuple[Slot, ...], ("a", "b"))}
         model = WorldModel(slots={"b": SlotModel(2)})
         model.settle()
         slots["b"] = model._sight("b")
-        counted = {length: {"api": self.counts(moment, length)} for length in asked}
-        fine = {length: {"api": Counts(100), "dashboard": Counts(100)} for length in asked}
-        both = {length: {**counted[length], "dashboard": Counts(100)} for length in asked}
-        return ReleaseObservation(
-            template_hash="h2",
-            records={},
-            may_start=True,
-            slots=slots,
-            route=RouteObservation(),
-            canary=Sample(Kind.COUNTED, now, both) if asked else None,
-            stable=Sample(Kind.COUNTED, now, fine) if asked else None,
+        requests, failed = self.total(moment)
+        beside = 9.0 * self.rate * moment
+        series = {
+            Series("requests", 2, "api", "client", "10.0.0.1"): float(requests),
+            Series("failed", 2, "api", "client", "10.0.0.1"): float(failed),
+            Series("requests", 1, "api", "client", "10.0.0.2"): float(int(beside)),
+        }
+        reading = Reading(at(moment), "", series, {"10.0.0.1": Scrape(True, 0.5)})
+        seconds = meter.look(reading, POLICY.enabled, 2, 1)
+        look = Look(
+            at(moment),
+            seconds=seconds,
+            evidence=learner.look(candidate, seconds, POLICY),
+            ages={"api": 0.5, "dashboard": 0.5},
+            idle={(part, source): 0.0 for part in COMPONENTS for source in SOURCES},
         )
+        return ReleaseObservation(
+            template_hash="h2", records={}, may_start=True, slots=slots, route=RouteObservation(), look=look
+        )
+
+
+def at(moment: float) -> datetime:
+    """A moment of the play."""
+    return START + timedelta(seconds=moment)
 
 
 @pytest.mark.parametrize(
     ("rate", "share", "middle", "most"),
     [
-        (7.0, 1.0, 2.3, 3.3),  # the demo: 10 % of 20 new visitors a second, and one who has a page open
+        (7.0, 1.0, 2.4, 3.3),  # the demo: 10 % of 20 new visitors a second, and one who has a page open
         (2.0, 1.0, 3.3, 6.0),
-        (20.0, 1.0, 2.1, 3.2),
-        (10.0, 0.05, 6.0, 14.0),
+        (20.0, 1.0, 2.3, 3.2),
+        (10.0, 0.05, 12.0, 27.0),
+        (20.0, 0.05, 7.5, 15.0),
+        (100.0, 0.05, 3.0, 4.2),
     ],
 )
 def test_a_failing_release_is_withdrawn_within_seconds(rate: float, share: float, middle: float, most: float) -> None:

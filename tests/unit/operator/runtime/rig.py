@@ -14,7 +14,7 @@ from tradingengine_operator.clients.applier import Applier
 from tradingengine_operator.clients.control import ControlClient, EdgeFacts, PodState
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.clients.pages import PageClient
-from tradingengine_operator.clients.prometheus import PrometheusClient
+from tradingengine_operator.clients.prometheus import Asked, PrometheusClient
 from tradingengine_operator.errors import ControlError, TokenRefusedError
 from tradingengine_operator.flows.state import ReleaseState, load_state
 from tradingengine_operator.plan import kinds
@@ -26,7 +26,7 @@ from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 from tradingengine_operator.runtime.reconcile.context import Tools
 from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
 from tradingengine_operator.runtime.release.turns import Turns
-from tradingengine_operator.samples import Counts, Kind, OwnAnswer, Sample
+from tradingengine_operator.samples import OwnAnswer, OwnValue, Reading, Scrape, Series
 
 from tests.unit.operator.builders.engines import IMAGES
 
@@ -48,6 +48,8 @@ class FakeControl:
     opening: bool = False
     #: Every pod knows another token than the operator.
     other_token: bool = False
+    #: Addresses of pods that hang.
+    mute: set[str] = field(default_factory=set)
     unready: dict[str, str] = field(default_factory=dict)
     #: Why pods get no new connection, by store.
     stores: dict[str, str] = field(default_factory=dict)
@@ -71,6 +73,10 @@ class FakeControl:
             epoch=self.epoch, idle=self.idle, flat=self.flat, trading_state="ACTIVE", recovered=self.recovered
         )
         return PodState("any", self.edge_release(), "1.4.2", "0001", word, 0, 0, edge, self.unready, self.stores)
+
+    async def answers(self, address: str, token: str, seconds: float) -> bool:
+        """Whether a pod answers at all."""
+        return address not in self.mute
 
     async def withdraw(self, address: str, token: str, release: int, spread: float) -> PodState:
         """Withdraws."""
@@ -105,25 +111,33 @@ class FakeControl:
 
 @dataclass
 class FakePrometheus:
-    """Shares of failed requests by release, of a thousand requests of each component; none means no request."""
+    """Shares of failed requests by release, of a thousand requests of each component a look; none means no request."""
 
     rates: dict[int, str] = field(default_factory=dict)
     #: Components that no client asks.
     idle: set[str] = field(default_factory=set)
+    #: Numbers of the user's queries, by check and release.
+    own: dict[tuple[str, int], OwnValue] = field(default_factory=dict)
+    #: Addresses of pods that a scrape does not reach.
+    unscraped: set[str] = field(default_factory=set)
+    pods: Callable[[], list[str]] = list
+    asked: list[Asked] = field(default_factory=list)
+    _counted: dict[Series, float] = field(default_factory=dict)
 
-    async def counts(
-        self, _url: str, _whose: tuple[str, str], placed: tuple[str, int], windows: Sequence[float], at: datetime
-    ) -> Sample:
-        """The share that the test set, in every window."""
-        value = self.rates.get(placed[1])
-        counts: dict[str, Counts] = {}
-        if value is not None:
-            counts = {
-                part: Counts(1000, round(1000 * Decimal(value)))
-                for part in names.SLOT_COMPONENTS
-                if part not in self.idle
-            }
-        return Sample(Kind.COUNTED, at, dict.fromkeys(windows, counts))
+    async def read(self, _url: str, asked: Asked, at: datetime) -> Reading:
+        """Counters of both releases, a thousand requests further."""
+        self.asked.append(asked)
+        for release in asked.releases.values():
+            for part in names.SLOT_COMPONENTS:
+                value = self.rates.get(release)
+                grown = 0 if value is None or part in self.idle else 1000
+                bad = round(grown * Decimal(value or "0"))
+                for what, more in (("requests", grown), ("failed", bad), ("answered", grown), ("prompt", grown)):
+                    key = Series(what, release, part, "client", f"{part}-{release}")
+                    self._counted[key] = self._counted.get(key, 0.0) + more
+        scrapes = {pod: Scrape(pod not in self.unscraped, 0.5) for pod in self.pods()}
+        own = {key: value for key, value in self.own.items() if key[0] in asked.queries}
+        return Reading(at, "", dict(self._counted), scrapes, own)
 
 
 @dataclass
@@ -150,7 +164,7 @@ class Bench:
         self.now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
         #: How far the operator's wall clock was set.
         self.clock_set = timedelta(0)
-        self.prometheus = FakePrometheus(dict.fromkeys(range(1, 50), "0"))
+        self.prometheus = FakePrometheus(dict.fromkeys(range(1, 50), "0"), pods=self._addresses)
         self.pages = FakePages()
         self.metrics = OperatorMetrics()
         self.images = IMAGES
@@ -168,6 +182,10 @@ class Bench:
     def wall(self) -> datetime:
         """What the operator's wall clock says."""
         return self.now + self.clock_set
+
+    def _addresses(self) -> list[str]:
+        pods = [entry for (kind, _), entry in self.api.objects.items() if kind == kinds.POD.kind]
+        return [(pod.get("status") or {}).get("podIP", "") for pod in pods]
 
     def _edge_release(self) -> str:
         pod = self.api.objects.get((kinds.POD.kind, "desk-edge-0"))

@@ -1,0 +1,1 @@
+"""Checks of a release that has weight, one kind a file."""

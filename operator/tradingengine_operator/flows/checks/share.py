@@ -1,0 +1,186 @@
+"""Built-in checks: a share of requests that may be bad, by a sequential test against the stable release.
+
+Each component and source is judged apart, and the worst one counts: a busy good one hides no quiet broken one. Beside
+the test stands a rule for gross faults, which counts failing samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from math import ceil
+
+from tradingengine_operator.builders import names
+from tradingengine_operator.builders.route import FULL
+from tradingengine_operator.flows.check import Finding, Word
+from tradingengine_operator.flows.look import CLIENT, SOURCES, Look, Second
+from tradingengine_operator.flows.observation import ReleaseObservation
+from tradingengine_operator.flows.policy import CheckPolicy, Policy
+from tradingengine_operator.flows.sequential import Evidence
+from tradingengine_operator.flows.state import Candidate
+from tradingengine_operator.samples import OwnAnswer
+
+from .alive import FRESH_SECONDS
+
+#: A second with so many answers is a sample, and a failing one when so many of them are bad.
+GROSS_ANSWERS, GROSS_SHARE = 5, 0.5
+#: A release fails on its own account above twice the stable release's share, or that and a fifth.
+TIMES_STABLE, ABOVE_STABLE = 2.0, 0.2
+#: So many requests that should have come within the budget and did not are none either.
+DUE_REQUESTS = 10
+#: What is lacking is said in parts of what is needed, so that the words seldom change.
+LACKING_PARTS = 5
+_WORST_FIRST = (
+    Word.PROVED,
+    Word.FAILING,
+    Word.BOTH_FAILING,
+    Word.NO_DATA,
+    Word.LOW_TRAFFIC,
+    Word.OPEN,
+    Word.FEW,
+    Word.GOOD,
+    Word.NOT_APPLICABLE,
+)
+_NAMES = {
+    "error-rate": ("ErrorRate", "error rate", "answered 5xx"),
+    "latency-p95": ("Latency", "share of slow answers", "slower than {bound}"),
+    "order-reject-rate": ("OrderRejectRate", "share of refused orders", "refused"),
+    "order-latency": ("OrderLatency", "share of slow orders", "slower than {bound}"),
+    "websocket-drops": ("WebSocketDrops", "WebSockets that break in a second", "broken"),
+}
+
+
+@dataclass(frozen=True)
+class ShareCheck:
+    """One built-in check."""
+
+    policy: CheckPolicy
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.policy.name
+
+    @property
+    def reason(self) -> str:
+        """Reason of a withdrawal."""
+        return _NAMES[self.name][0]
+
+    @property
+    def failure_limit(self) -> int:
+        """As it was specified."""
+        return self.policy.failure_limit
+
+    def look(self, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime) -> Finding:
+        """The worst of its components and sources."""
+        look = seen.look
+        if look is None or look.silent:
+            return Finding(Word.OPEN, now)
+        findings = [
+            self._of_kind(look, kind, evidence, look.seconds.get(kind, Second()))
+            for kind, evidence in look.kinds(self.name).items()
+        ]
+        if self.policy.required:
+            findings += [self._of_component(look, part) for part in names.SLOT_COMPONENTS]
+            findings.append(self._of_clients(look, candidate, policy))
+        return min(findings, key=lambda found: _WORST_FIRST.index(found.word), default=self._nothing(look))
+
+    def _nothing(self, look: Look) -> Finding:
+        return Finding(Word.NOT_APPLICABLE, look.at)
+
+    def _of_kind(self, look: Look, kind: str, evidence: Evidence, second: Second) -> Finding:
+        if not self.policy.required and min(evidence.step.all, evidence.stable.all) < self.policy.min_samples:
+            return Finding(Word.NOT_APPLICABLE, look.at)
+        both = _about_as_much(evidence.canary.share, evidence.stable.share, self.policy.share)
+        if self._is_proved(evidence):
+            return self._bad(Word.BOTH_FAILING if both else Word.PROVED, kind, evidence, second, look.at)
+        canary, stable = second.canary, second.stable
+        if canary.all >= GROSS_ANSWERS and canary.bad >= canary.all * GROSS_SHARE:
+            share = stable.bad / stable.all if stable.all else 0.0
+            both = _about_as_much(canary.bad / canary.all, share, self.policy.share)
+            return self._bad(Word.BOTH_FAILING if both else Word.FAILING, kind, evidence, second, look.at)
+        suspect = evidence.canary.share > self.policy.share and evidence.canary.bad >= 1
+        if suspect and both:
+            return self._bad(Word.BOTH_FAILING, kind, evidence, second, look.at)
+        return Finding(Word.OPEN if suspect else Word.GOOD, look.at)
+
+    def _is_proved(self, evidence: Evidence) -> bool:
+        worse = evidence.proved_worse and evidence.stands_above
+        return worse if self.policy.against_stable else evidence.proved
+
+    def _bad(self, word: Word, kind: str, evidence: Evidence, second: Second, at: datetime) -> Finding:
+        _, component, source = kind.split("/")
+        _, what, bad = _NAMES[self.name]
+        bad = bad.format(bound=self.policy.said)
+        limit = f"{self.policy.share:g}"
+        gross = word is Word.FAILING or evidence.canary.all < 1
+        share = second.canary.bad / second.canary.all if gross and second.canary.all else evidence.canary.share
+        of = {CLIENT: " to clients", "": ""}.get(source, " to probes")
+        counted = f"{evidence.step.bad} of {evidence.step.all} in this step{of} {bad}"
+        beside = f"the stable release's is {evidence.stable.share:.4f}"
+        about = f"{what} of the {component}"
+        message = f"{about} {share:.4f} above the limit {limit} ({counted}; {beside})"
+        return Finding(word, at, message, f"{about} above the limit {limit}", f"{share:.4f}", limit)
+
+    def _of_component(self, look: Look, component: str) -> Finding:
+        """Whether a component was asked a moment ago, and often enough in this step."""
+        own = look.own_answers.get(component)
+        if own is not None and self.name == "error-rate":
+            found = self._by_own_request(look, component, own)
+            if found.word is not Word.GOOD:
+                return found
+        idle = min(look.idle.get((component, source), FRESH_SECONDS) for source in SOURCES)
+        if idle >= FRESH_SECONDS and (own is None or own.status is None):
+            silent = f"no request to the {component} was counted for {FRESH_SECONDS:g} s"
+            return Finding(Word.NO_DATA, look.at, silent, silent)
+        lacking = self.policy.min_samples - look.counted(self.name, component)
+        if lacking <= 0:
+            return Finding(Word.GOOD, look.at)
+        part = max(1, self.policy.min_samples // LACKING_PARTS)
+        words = (
+            f"this step has to be judged on {self.policy.min_samples} requests of the {component} (minSamples of"
+            f" {self.name}), at most {ceil(lacking / part) * part} are lacking: it ends when they came. Wait, or raise"
+            " the weight"
+        )
+        return Finding(Word.FEW, look.at, words, words)
+
+    def _by_own_request(self, look: Look, component: str, own: OwnAnswer) -> Finding:
+        """A component that nobody asks. It is no evidence for people, but that its pods answer pages at all."""
+        if own.status is None:
+            silent = (
+                f"the {component} answered neither clients nor the operator's own request to port {names.HTTP_PORT}"
+            )
+            return Finding(Word.NO_DATA, look.at, f"{silent} ({own.detail})" if own.detail else silent, silent)
+        if not own.failed:
+            return Finding(Word.GOOD, look.at)
+        message = f"the {component} answered the operator's own request with {own.status}"
+        finding = Finding(Word.FAILING, look.at, message, message, str(own.status), "499")
+        stable = look.stable_own_answers.get(component)
+        return replace(finding, word=Word.BOTH_FAILING) if stable is not None and stable.failed else finding
+
+    def _of_clients(self, look: Look, candidate: Candidate, policy: Policy) -> Finding:
+        """Clients, or the prober, asked some component a moment ago; own requests alone promote nothing."""
+        idle = min(look.idle.get((part, CLIENT), FRESH_SECONDS) for part in names.SLOT_COMPONENTS)
+        if look.probed:
+            return Finding(Word.GOOD, look.at)
+        if idle < FRESH_SECONDS:
+            asked = any(found.step.all for kind, found in look.kinds(self.name).items() if kind.endswith(CLIENT))
+            words = "no client has asked the new release in this step yet"
+            return Finding(Word.GOOD if asked else Word.FEW, look.at, words, words)
+        share = candidate.weight / FULL
+        due = look.stable_rate * share / (1 - share) * policy.no_data_budget if share < 1 else 0.0
+        if 0 < due < DUE_REQUESTS:
+            words = (
+                f"a weight of {candidate.weight / 10:g} % brings fewer than {DUE_REQUESTS} requests in"
+                f" {policy.no_data_budget:g} s: the release is held until it has been judged. Wait, or raise the weight"
+            )
+            return Finding(Word.LOW_TRAFFIC, look.at, words, words)
+        expected = (
+            f", about {due:.0f} were due in {policy.no_data_budget:g} s" if due else ", of the stable release neither"
+        )
+        return Finding(Word.NO_DATA, look.at, f"no request was counted{expected}", "too few requests were counted")
+
+
+def _about_as_much(share: float, stable: float, limit: float) -> bool:
+    """Whether the stable release is above the limit too, and about as far."""
+    return stable > limit and share <= min(stable * TIMES_STABLE, stable + ABOVE_STABLE)

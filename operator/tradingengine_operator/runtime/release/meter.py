@@ -1,0 +1,119 @@
+"""From counters, which only grow, to what came in since the last look: every request counts once, whoever asks when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tradingengine_operator.builders import names
+from tradingengine_operator.flows.look import CLIENT, SOURCES, Second, kind_of
+from tradingengine_operator.flows.policy import CheckPolicy
+from tradingengine_operator.samples import Reading, Trials
+
+#: Longer than this a request is overdue by the programs' own count.
+OVERDUE_SECONDS = 1.0
+#: Over so many seconds the stable release's requests are counted for its rate.
+RATE_SECONDS = 30.0
+#: All requests, whichever checks are on.
+REQUESTS = "requests"
+#: Release, component, source and pod.
+_Key = tuple[int, str, str, str]
+_Found = Mapping[_Key, Mapping[str, float]]
+
+
+@dataclass
+class Meter:
+    """Remembers the counters of the last look. An operator that was just started counts from its first look on."""
+
+    _before: dict[tuple[str, _Key], Trials] = field(default_factory=dict)
+    _pods: set[str] = field(default_factory=set)
+
+    def look(self, reading: Reading, checks: Iterable[CheckPolicy], canary: int, stable: int) -> dict[str, Second]:
+        """What came in by kind of request, of both releases."""
+        found = _by_pod(reading, {canary, stable})
+        bounds = {REQUESTS: None} | {check.name: check.bound for check in checks if check.query is None}
+        came: dict[str, Second] = {}
+        now: dict[tuple[str, _Key], Trials] = {}
+        for name, bound in bounds.items():
+            for key, values in found.items():
+                total = _total(name, bound, values)
+                if total is None:
+                    continue
+                now[name, key] = total
+                grown = self._grown(name, key, total)
+                if name == "websocket-drops":
+                    # What is open is as many chances to break in this second.
+                    grown = Trials(grown.all + int(values.get("sockets", 0)), grown.all)
+                kind = kind_of(name, key[1], key[2])
+                came[kind] = came.get(kind, Second()).plus(grown, canary=key[0] == canary)
+        self._before = now
+        self._pods = {key[3] for key in found} | set(reading.scrapes)
+        return came
+
+    def _grown(self, check: str, key: _Key, total: Trials) -> Trials:
+        before = self._before.get((check, key))
+        if before is None:
+            # A series that begins counted from 0; what a pod counted before it was first seen is not of this second.
+            before = Trials() if key[3] in self._pods else total
+        if total.all < before.all:
+            before = Trials()  # its container was started again
+        came = total.all - before.all
+        return Trials(came, max(0, min(came, total.bad - before.bad)))
+
+
+def _by_pod(reading: Reading, releases: set[int]) -> dict[_Key, dict[str, float]]:
+    found: dict[_Key, dict[str, float]] = {}
+    for entry, value in reading.series.items():
+        if entry.release in releases:
+            found.setdefault((entry.release, entry.component, entry.source, entry.instance), {})[entry.what] = value
+    return found
+
+
+def _total(check: str, bound: float | None, found: Mapping[str, float]) -> Trials | None:
+    """All and bad requests that a pod has counted for a check, None when it counts nothing for it."""
+    match check:
+        case "requests" if "requests" in found:
+            return Trials(int(found["requests"]))
+        case "error-rate" if "requests" in found:
+            return Trials(int(found["requests"]), int(found.get("failed", 0)))
+        case "latency-p95" if "answered" in found:
+            # One that becomes overdue counts then, and not again when it ends: together the two never fall.
+            overdue = int(found.get("overdue", 0)) if bound is None or bound <= OVERDUE_SECONDS else 0
+            slow = int(found["answered"] - found.get("prompt", 0))
+            return Trials(int(found["answered"]) + overdue, slow + overdue)
+        case "order-reject-rate" if "orders" in found:
+            return Trials(int(found["orders"]), int(found.get("rejected", 0)))
+        case "order-latency" if "timed" in found:
+            return Trials(int(found["timed"]), int(found["timed"] - found.get("quick", 0)))
+        case "websocket-drops" if "sockets" in found or "dropped" in found:
+            return Trials(int(found.get("dropped", 0)))
+    return None
+
+
+@dataclass
+class IdleWatch:
+    """For how long nothing came in of the candidate, and how many requests the stable release's clients make."""
+
+    seconds: dict[tuple[str, str], float] = field(default_factory=dict)
+    stable_rate: float = 0.0
+    _last: dict[tuple[str, str], float] = field(default_factory=dict)
+    _looked: float | None = None
+
+    def look(self, came: Mapping[str, Second], tick: float) -> dict[tuple[str, str], float]:
+        """Seconds by component and source; at the first look nothing is missed yet."""
+        if self._looked is None:
+            self._last = {(part, source): tick for part in names.SLOT_COMPONENTS for source in SOURCES}
+        of_stable = 0
+        for kind, second in came.items():
+            check, component, source = kind.split("/")
+            if check != REQUESTS:
+                continue
+            if second.canary.all:
+                self._last[component, source] = tick
+            of_stable += second.stable.all if source == CLIENT else 0
+        if self._looked is not None and tick > self._looked:
+            past = tick - self._looked
+            self.stable_rate += (of_stable / past - self.stable_rate) * min(1.0, past / RATE_SECONDS)
+        self._looked = tick
+        self.seconds = {key: tick - last for key, last in self._last.items()}
+        return self.seconds

@@ -1,0 +1,91 @@
+"""What came in between two looks: every request once, pods apart, and nothing made up when a pod comes or restarts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tradingengine_operator.api import TradingEngineSpec
+from tradingengine_operator.flows.look import Second
+from tradingengine_operator.flows.policy import policy_of
+from tradingengine_operator.runtime.release.meter import IdleWatch, Meter
+from tradingengine_operator.samples import Reading, Scrape, Series, Trials
+
+pytestmark = pytest.mark.unit
+AT = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+CHECKS = policy_of(TradingEngineSpec(version="1.0.0")).enabled
+KIND = "error-rate/api/client"
+
+
+def reading(*series: tuple[str, int, str, float], source: str = "client") -> Reading:
+    """Counters of the API's pods: (what, release, pod, value)."""
+    found = {Series(what, release, "api", source, pod): value for what, release, pod, value in series}
+    return Reading(AT, "", found, {pod: Scrape(True, 0.3) for _, _, pod, _ in series})
+
+
+def came(meter: Meter, *series: tuple[str, int, str, float], source: str = "client") -> dict[str, Second]:
+    """What came in since the last look at release 2 beside release 1."""
+    return meter.look(reading(*series, source=source), CHECKS, 2, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=20))
+def test_every_request_counts_once_however_often_one_looks(seconds: list[tuple[int, int]]) -> None:
+    meter, total, bad, counted = Meter(), 0, 0, Trials()
+    came(meter, ("requests", 2, "p1", 0.0), ("failed", 2, "p1", 0.0))
+    for good, failed in seconds:
+        total, bad = total + good + failed, bad + failed
+        for _ in range(2):
+            found = came(meter, ("requests", 2, "p1", float(total)), ("failed", 2, "p1", float(bad)))
+            counted += found[KIND].canary
+    assert counted == Trials(total, bad)
+
+
+def test_what_a_pod_counted_before_it_was_seen_is_of_no_second_and_a_first_failure_counts_at_once() -> None:
+    meter = Meter()
+    assert came(meter, ("requests", 2, "p1", 900.0))[KIND] == Second()
+    found = came(meter, ("requests", 2, "p1", 901.0), ("failed", 2, "p1", 1.0), ("requests", 2, "p2", 500.0))
+    assert found[KIND] == Second(Trials(1, 1))
+
+
+def test_a_container_that_was_started_again_counts_from_nothing() -> None:
+    meter = Meter()
+    came(meter, ("requests", 1, "p1", 900.0))
+    assert came(meter, ("requests", 1, "p1", 4.0))[KIND] == Second(Trials(), Trials(4))
+
+
+def test_a_request_that_hangs_counts_when_it_is_overdue_and_not_again_when_it_ends() -> None:
+    meter, kind = Meter(), "latency-p95/api/client"
+    looks = [(10.0, 10.0, 0.0), (10.0, 10.0, 3.0), (10.0, 10.0, 3.0), (13.0, 10.0, 0.0), (15.0, 12.0, 0.0)]
+    found = [
+        came(meter, ("answered", 2, "p1", done), ("prompt", 2, "p1", prompt), ("overdue", 2, "p1", late)).get(kind)
+        for done, prompt, late in looks
+    ]
+    assert found == [Second(), Second(Trials(3, 3)), Second(), Second(), Second(Trials(2, 0))]
+
+
+def test_programs_that_do_not_count_overdue_requests_are_judged_by_those_that_end() -> None:
+    meter = Meter()
+    came(meter, ("answered", 2, "p1", 10.0), ("prompt", 2, "p1", 10.0))
+    found = came(meter, ("answered", 2, "p1", 13.0), ("prompt", 2, "p1", 11.0))
+    assert found["latency-p95/api/client"].canary == Trials(3, 2)
+
+
+def test_open_websockets_are_as_many_chances_to_break() -> None:
+    meter, kind = Meter(), "websocket-drops/api/"
+    came(meter, ("sockets", 2, "p1", 5.0), source="")
+    found = came(meter, ("sockets", 2, "p1", 4.0), ("dropped", 2, "p1", 1.0), source="")
+    assert found[kind].canary == Trials(5, 1)
+
+
+def test_idle_seconds_and_the_rate_of_the_stable_release() -> None:
+    idle = IdleWatch()
+    requests = {"requests/api/client": Second(Trials(), Trials(90))}
+    assert idle.look(requests, 100.0)["api", "client"] == 0
+    for tick in range(101, 160):
+        seconds = idle.look(requests, float(tick))
+    assert seconds["api", "client"] == 59
+    assert 70 < idle.stable_rate <= 90
+    assert idle.look({"requests/api/client": Second(Trials(1))}, 160.0)["api", "client"] == 0
