@@ -169,7 +169,9 @@ def _count(check: Check, finding: Finding, candidate: Candidate, policy: Policy,
         case Word.OPEN:
             return _Judged(clear)
         case Word.FEW:
-            return _Judged(CheckCount(), held=Held("LowTraffic", finding.holding, now=False))
+            began = candidate.step_started_at
+            said = began is not None and (now - began).total_seconds() >= SAID_AFTER_SECONDS
+            return _Judged(CheckCount(), held=Held("LowTraffic", finding.holding, now=False) if said else None)
         case Word.LOW_TRAFFIC:
             return _Judged(clear, held=Held("LowTraffic", finding.holding))
         case Word.BROKEN:

@@ -18,7 +18,7 @@ from tradingengine_operator.flows.observation import ReleaseObservation
 from tradingengine_operator.flows.policy import CheckPolicy, Policy
 from tradingengine_operator.flows.sequential import Evidence
 from tradingengine_operator.flows.state import Candidate
-from tradingengine_operator.samples import OwnAnswer
+from tradingengine_operator.samples import OwnAnswer, Trials
 
 from .alive import FRESH_SECONDS
 
@@ -95,7 +95,7 @@ class ShareCheck:
         if self._is_proved(evidence):
             return self._bad(Word.BOTH_FAILING if both else Word.PROVED, kind, evidence, second, look.at)
         canary, stable = second.canary, second.stable
-        if canary.all >= GROSS_ANSWERS and canary.bad >= canary.all * GROSS_SHARE:
+        if _is_gross(canary):
             share = stable.bad / stable.all if stable.all else 0.0
             both = _about_as_much(canary.bad / canary.all, share, self.policy.share)
             return self._bad(Word.BOTH_FAILING if both else Word.FAILING, kind, evidence, second, look.at)
@@ -113,8 +113,7 @@ class ShareCheck:
         _, what, bad = _NAMES[self.name]
         bad = bad.format(bound=self.policy.said)
         limit = f"{self.policy.share:g}"
-        gross = word is Word.FAILING or evidence.canary.all < 1
-        share = second.canary.bad / second.canary.all if gross and second.canary.all else evidence.canary.share
+        share = second.canary.bad / second.canary.all if _is_gross(second.canary) else evidence.canary.share
         of = {CLIENT: " to clients", "": ""}.get(source, " to probes")
         counted = f"{evidence.step.bad} of {evidence.step.all} in this step{of} {bad}"
         beside = f"the stable release's is {evidence.stable.share:.4f}"
@@ -179,6 +178,10 @@ class ShareCheck:
             f", about {due:.0f} were due in {policy.no_data_budget:g} s" if due else ", of the stable release neither"
         )
         return Finding(Word.NO_DATA, look.at, f"no request was counted{expected}", "too few requests were counted")
+
+
+def _is_gross(trials: Trials) -> bool:
+    return trials.all >= GROSS_ANSWERS and trials.bad >= trials.all * GROSS_SHARE
 
 
 def _about_as_much(share: float, stable: float, limit: float) -> bool:

@@ -27,8 +27,7 @@ from tradingengine_operator.flows.state import ReleaseState
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.parts.applied import parse_specification, read_applied
 from tradingengine_operator.runtime.parts.edge import EdgeView
-from tradingengine_operator.runtime.release.document import figure_of
-from tradingengine_operator.runtime.release.view import ReleaseView
+from tradingengine_operator.runtime.release.view import ReleaseView, figure_of
 
 from .conditions import namespace_deletable, progressing, references, release_healthy, whole
 from .context import Pass

@@ -11,13 +11,13 @@ from tradingengine_operator.builders import Manifest, digest, names
 from tradingengine_operator.errors import ControlError
 from tradingengine_operator.flows.look import Look
 from tradingengine_operator.flows.pod_observation import is_ready, of_component
-from tradingengine_operator.flows.policy import CheckPolicy, policy_of
+from tradingengine_operator.flows.policy import policy_of
 from tradingengine_operator.flows.state import Placed, ReleaseState, render_time
 from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.reconcile.findings import Findings
 from tradingengine_operator.runtime.release.slots import control_token
-from tradingengine_operator.runtime.release.view import ReleaseView
+from tradingengine_operator.runtime.release.view import ReleaseView, figure_of
 
 RETRY_SECONDS = 10.0
 #: After so many failures in a row a pod is left alone until it or the document changes.
@@ -94,15 +94,6 @@ def _checks(p: Pass, look: Look | None) -> list[dict[str, Any]]:
         {"name": check.name, "value": figure_of(look, check) if look is not None else None, "limit": check.said[:20]}
         for check in policy_of(p.ctx.spec).enabled
     ]
-
-
-def figure_of(look: Look, check: CheckPolicy) -> str | None:
-    """What people see of a check: the worst share of this step, or the number of their own query."""
-    if check.query is not None:
-        own = look.values.get(check.name)
-        return f"{own.value:g}" if own is not None and own.value is not None else None
-    shares = [found.step.bad / found.step.all for found in look.kinds(check.name).values() if found.step.all]
-    return f"{max(shares):.4f}" if shares else None
 
 
 def _placed(entry: Placed | None, view: ReleaseView) -> dict[str, Any] | None:

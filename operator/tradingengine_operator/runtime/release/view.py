@@ -11,6 +11,7 @@ from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.flows.analysis import Held
 from tradingengine_operator.flows.look import Look
 from tradingengine_operator.flows.observation import ReleaseObservation, SlotObservation
+from tradingengine_operator.flows.policy import CheckPolicy
 from tradingengine_operator.flows.references import RouteIntent, Unresolved
 from tradingengine_operator.plan.routes import RouteObservation
 
@@ -49,3 +50,12 @@ class ReleaseView:
     def look(self) -> Look | None:
         """The newest look at the candidate, None while none is judged."""
         return self.seen.look
+
+
+def figure_of(look: Look, check: CheckPolicy) -> str | None:
+    """What people see of a check: the worst share of this step, or the number of their own query."""
+    if check.query is not None:
+        own = look.values.get(check.name)
+        return f"{own.value:g}" if own is not None and own.value is not None else None
+    shares = [found.step.bad / found.step.all for found in look.kinds(check.name).values() if found.step.all]
+    return f"{max(shares):.4f}" if shares else None
