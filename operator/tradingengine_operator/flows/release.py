@@ -294,8 +294,8 @@ def _holding(state: ReleaseState, judged: Analysis, seen: ReleaseObservation, po
     if not _due(candidate, seen, policy):
         # That the step lacks requests is news only once it could end.
         held = judged.held if judged.held is not None and judged.held.now else None
-        if held is None and policy.steps[_index(candidate, policy)].manual:
-            held = _waits_for_promote(candidate, policy)
+        if policy.steps[_index(candidate, policy)].manual:
+            return Move(state, held=held or _waits_for_promote(candidate, policy))
         least = min(STORED_MOST, max(STORED_LEAST, _hold(candidate, policy) * STORED_PART))
         if seen.judged < least:
             return Move(state, held=held)

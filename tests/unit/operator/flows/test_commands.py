@@ -222,6 +222,7 @@ def test_paused_before_its_weight_it_gets_none_until_it_is_resumed() -> None:
 def test_promote_ends_the_hold_at_good_samples_alone() -> None:
     world = releasing()
     world.default_rate = None
+    world.hold_on(4)  # samples are fresh for 3 s
     world.say("promote")
     world.hold_on(5)
     assert said(world).outcome == "Done"
