@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tradingengine_operator.builders import names
+from tradingengine_operator.flows.pod_observation import is_ready
 from tradingengine_operator.flows.state import Stage as FlowStage
 from tradingengine_operator.plan import kinds
 
@@ -36,6 +38,21 @@ async def installed(rig: Rig) -> None:
     """Applies the first release and waits until it runs."""
     await rig.apply(**await spec_of(rig))
     await rig.until_phase("Running")
+
+
+async def prober_is_as_it_should_be(rig: Rig) -> None:
+    """It is ready while a canary has weight, and may do nothing but ask."""
+    (pod,) = await rig.client.list_all(kinds.POD, rig.namespace, {names.LABEL_COMPONENT: "prober"})
+    spec, (container,) = pod["spec"], pod["spec"]["containers"]
+    assert is_ready(pod)
+    assert spec["automountServiceAccountToken"] is False
+    assert [volume["name"] for volume in spec["volumes"]] == ["tmp", "probe"]
+    assert (container["args"], container["securityContext"]["readOnlyRootFilesystem"]) == (["prober"], True)
+    serving = await rig.client.get(kinds.DEPLOYMENT, rig.namespace, "desk-api-a")
+    assert serving is not None
+    assert container["image"] == serving["spec"]["template"]["spec"]["containers"][0]["image"]
+    for kind in (kinds.SERVICE, kinds.SERVICE_ACCOUNT, kinds.NETWORK_POLICY, kinds.SECRET):
+        assert await rig.client.get(kind, rig.namespace, "desk-prober") is not None, kind.kind
 
 
 async def test_install_then_promotion(rig: Rig) -> None:
@@ -114,6 +131,7 @@ async def test_restart_of_a_canary_container_withdraws_and_a_pod_that_was_taken_
             return candidate is not None and candidate.stage is FlowStage.HOLDING
 
         await rig.until("the canary has weight", holding)
+        await prober_is_as_it_should_be(rig)
         (taken,) = rig.stage.of("dashboard", "b")
         evicted = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
         await rig.stage.set_status(taken.name, evicted)
@@ -130,6 +148,11 @@ async def test_restart_of_a_canary_container_withdraws_and_a_pod_that_was_taken_
         verdict = (await rig.state()).withdrawn
         assert verdict is not None
         assert verdict.reason == "ContainerRestarted"
+
+        async def left() -> bool:
+            return await rig.client.get(kinds.DEPLOYMENT, rig.namespace, "desk-prober") is None
+
+        await rig.until("nothing is judged any more, and nothing asks", left)
 
 
 async def test_killed_again_and_again_it_goes_on(rig: Rig) -> None:

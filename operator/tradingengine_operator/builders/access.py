@@ -22,7 +22,7 @@ def build_access(ctx: EngineContext) -> list[Manifest]:
 
 def _components(ctx: EngineContext) -> list[names.Component]:
     spec = ctx.spec
-    components: list[names.Component] = ["api", "dashboard", "migrations"]
+    components: list[names.Component] = ["api", "dashboard", "migrations", "prober"]
     if spec.edge.enabled:
         components.append("edge")
     if "embedded" in (spec.database.type, spec.cache.type):
@@ -56,11 +56,17 @@ def _policies(ctx: EngineContext, components: Sequence[names.Component]) -> list
         "migrations": [],
         "access": [],
         "edge": [control],
+        "prober": [control],
         "database": [_ingress(store_callers, names.DATABASE_PORT)],
         "cache": [_ingress(cache_callers, names.CACHE_PORT)],
         "prometheus": [_ingress([_operator()], names.PROMETHEUS_PORT)],
     }
-    egress: dict[names.Component, list[Manifest] | None] = {"database": [], "cache": [], "edge": _edge_egress(ctx)}
+    egress: dict[names.Component, list[Manifest] | None] = {
+        "database": [],
+        "cache": [],
+        "edge": _edge_egress(ctx),
+        "prober": _prober_egress(ctx),
+    }
     return [_policy(ctx, component, ingress[component], egress.get(component)) for component in components]
 
 
@@ -100,6 +106,12 @@ def _edge_egress(ctx: EngineContext) -> list[Manifest] | None:
         {"to": [_peer(ctx, "cache")], "ports": [_port(names.CACHE_PORT)]},
         *named,
     ]
+
+
+def _prober_egress(ctx: EngineContext) -> list[Manifest]:
+    """Name service and the slots."""
+    slots = [_peer(ctx, component) for component in names.SLOT_COMPONENTS]
+    return [{"ports": [_port(53, "UDP"), _port(53)]}, {"to": slots, "ports": [_port(names.HTTP_PORT)]}]
 
 
 def _policy(

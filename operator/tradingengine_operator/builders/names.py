@@ -14,6 +14,7 @@ Component = Literal[
     "database",
     "cache",
     "prometheus",
+    "prober",
     "migrations",
     "access",
     "release",
@@ -95,6 +96,11 @@ def access_job(engine: str, name: Literal["database", "cache"], act: str, turn: 
 def control_secret(engine: str) -> str:
     """Secret with the control API's token."""
     return f"{engine}-control"
+
+
+def prober(engine: str) -> str:
+    """Deployment, headless Service and Secret of the prober."""
+    return f"{engine}-prober"
 
 
 def prometheus(engine: str) -> str:

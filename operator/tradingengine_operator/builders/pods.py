@@ -19,6 +19,7 @@ PRE_STOP_SECONDS = 5
 CONFIG_DIR = "/etc/tradingengine"
 SECRETS_DIR = "/run/secrets"
 CONTROL_DIR = f"{SECRETS_DIR}/control"
+PROBE_TOKEN_FILE = f"{SECRETS_DIR}/probe/token"
 DATA_DIR = "/data"
 STATE_DIR = "/var/lib/tradingengine"
 
@@ -132,6 +133,13 @@ def pod_spec(service_account: str, container: Manifest, volumes: list[Manifest],
         "containers": [container],
         "volumes": volumes,
     } | more
+
+
+def probe_volume(secret: str) -> tuple[Manifest, Manifest]:
+    """Volume and mount of the prober's token, for itself and for who is asked by it."""
+    items = [{"key": "token", "path": "token"}]
+    volume = {"name": "probe", "secret": {"secretName": secret, "items": items, "defaultMode": 0o440}}
+    return volume, {"name": "probe", "mountPath": f"{SECRETS_DIR}/probe", "readOnly": True}
 
 
 def store_secret(engine: str, spec: TradingEngineSpec, store: Store) -> tuple[str, str]:

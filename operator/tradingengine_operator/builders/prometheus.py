@@ -51,6 +51,7 @@ def _config(ctx: EngineContext) -> dict[str, Any]:
         for component in names.SLOT_COMPONENTS
         for slot in names.SLOTS
     }
+    targets["prober"] = names.prober(ctx.name)
     if ctx.spec.edge.enabled:
         targets["edge"] = names.edge(ctx.name)
     return {

@@ -24,6 +24,11 @@ def build_control_secret(ctx: EngineContext, token: str) -> Manifest:
     return _secret(ctx, names.control_secret(ctx.name), "config", {"token": token}, owned=True)
 
 
+def build_prober_secret(ctx: EngineContext, token: str) -> Manifest:
+    """The prober's token: it opens reading and dry runs."""
+    return _secret(ctx, names.prober(ctx.name), "prober", {"token": token}, owned=True)
+
+
 def build_wish(ctx: EngineContext, store: Store, access: StoreAccess, wish: str) -> Manifest:
     """The Secret of a store that people may edit: the password that is asked for, and the login in force.
 

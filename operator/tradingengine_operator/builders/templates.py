@@ -98,6 +98,7 @@ def edge_template(ctx: EngineContext) -> Manifest:
 
 def _web(ctx: EngineContext, component: names.SlotComponent, resources: Manifest) -> Manifest:
     volumes, mounts = _serving_volumes(ctx, *STORES)
+    probe, probe_mount = pods.probe_volume(names.prober(ctx.name))
     container = (
         _container(ctx, component, [component])
         | {
@@ -109,10 +110,11 @@ def _web(ctx: EngineContext, component: names.SlotComponent, resources: Manifest
                 *_environment(ctx, component),
                 *_store_env(*STORES),
                 *_token_env(),
+                *pods.env({"TE_PROBE_TOKEN_FILE": pods.PROBE_TOKEN_FILE}),
                 *_marks(names.MARK_SLOT),
             ],
             "resources": resources,
-            "volumeMounts": mounts,
+            "volumeMounts": [*mounts, probe_mount],
             "lifecycle": pods.pre_stop(),
         }
         | pods.control_probes()
@@ -121,7 +123,10 @@ def _web(ctx: EngineContext, component: names.SlotComponent, resources: Manifest
     return {
         "metadata": {"labels": _labels(ctx, component) | {names.LABEL_SLOT: names.MARK_SLOT}},
         "spec": pods.pod_spec(
-            account, container, volumes, topologySpreadConstraints=pods.spread(ctx.selector(component))
+            account,
+            container,
+            [*volumes, probe],
+            topologySpreadConstraints=pods.spread(ctx.selector(component)),
         ),
     }
 

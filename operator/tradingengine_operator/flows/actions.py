@@ -50,6 +50,13 @@ class EnsureSlot:
 
 
 @dataclass(frozen=True)
+class EnsureProber:
+    """Have the prober run, by the record of the release that serves; not asked for, it is taken down."""
+
+    release: int
+
+
+@dataclass(frozen=True)
 class RemoveSlot:
     """Take a slot's pods down; its Services stay, so that the route keeps its backends."""
 
@@ -90,4 +97,4 @@ class Announce:
     warning: bool = False
 
 
-Action = WriteRecord | Migrate | EnsureSlot | RemoveSlot | SetRoute | CloseSlot | OpenSlot | Announce
+Action = WriteRecord | Migrate | EnsureSlot | EnsureProber | RemoveSlot | SetRoute | CloseSlot | OpenSlot | Announce

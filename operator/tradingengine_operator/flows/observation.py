@@ -132,6 +132,14 @@ class SlotObservation:
 
 
 @dataclass(frozen=True)
+class ProberObservation:
+    """The prober's pod; `waiting` is what keeps it from starting, in words, where that is known."""
+
+    ready: bool = False
+    waiting: str = ""
+
+
+@dataclass(frozen=True)
 class ReleaseObservation:
     """The world of one engine's release; `migration` is the candidate's Job, `contraction` the stable release's.
 
@@ -145,6 +153,8 @@ class ReleaseObservation:
     objects have. Unless `records_known`, the records are those that were there last. `kept` is what they say. `command`
     is what stands in the engine's annotation, whether it was done or not. `market` is None where nobody asks for market
     hours.
+
+    No release of an engine that serves gets its first weight before the `prober` is ready.
     """
 
     template_hash: str
@@ -163,6 +173,7 @@ class ReleaseObservation:
     records_known: bool = True
     kept: Mapping[int, Kept] = field(default_factory=dict)
     command: Command | Unreadable | None = None
+    prober: ProberObservation = ProberObservation(ready=True)
     market: Market | None = None
     rendered: str = ""
 

@@ -12,7 +12,7 @@ from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.plan.prune import job_outcome
 
-from .observation import ComponentObservation, MigrationObservation, SlotObservation
+from .observation import ComponentObservation, MigrationObservation, ProberObservation, SlotObservation
 from .refusals import Trouble, refused_replicas
 from .state import Schema, parse_time
 
@@ -271,6 +271,14 @@ def slot_trouble(deployments: Iterable[Mapping[str, Any]], pods: Iterable[Manife
     """What keeps the pods of a slot from running: they do not start, or may not be made at all."""
     refused = (found for deployment in deployments if (found := refused_replicas(deployment)) is not None)
     return first_trouble(pods, now) or next(refused, None)
+
+
+def observe_prober(deployment: Manifest | None, pods: Iterable[Manifest], now: datetime) -> ProberObservation:
+    """The prober; one that is not asked for any more is not ready, whatever its pod says."""
+    own = of_component(pods, "prober")
+    trouble = slot_trouble([deployment] if deployment is not None else [], own, now)
+    ready = deployment is not None and any(is_ready(pod) for pod in own)
+    return ProberObservation(ready=ready, waiting=trouble.message if trouble is not None else "")
 
 
 def observe_migration(

@@ -241,7 +241,10 @@ def _starting(
     state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
 ) -> Move:
     slot = seen.slots[candidate.slot]
-    if slot.release == candidate.release and slot.complete and (slot.open or not opening(candidate)):
+    # What is taken back at once has served before, and people wait for it.
+    probed = state.stable is None or candidate.at_once or seen.prober.ready
+    there = slot.release == candidate.release and slot.complete and (slot.open or not opening(candidate))
+    if there and probed:
         gate = start_gate(state, seen, policy, now, step=_index(candidate, policy), starts=False)
         gate = gate if not candidate.at_once else None
         if candidate.paused is not None:
@@ -261,6 +264,8 @@ def _starting(
     if state.stable is None or waited < policy.start_budget:
         return Move(state)
     message = f"not ready after {waited:.0f} s: {slot.shortfall()}. {slot.waiting}".strip()
+    if slot.complete and not probed:
+        message = f"the prober was not ready after {waited:.0f} s. {seen.prober.waiting}".strip()
     failure = Failure("NotReadyInTime", message, f"{waited:.0f}s", f"{policy.start_budget:g}s")
     return withdraw(state, candidate, failure, now)
 

@@ -6,7 +6,17 @@ from datetime import datetime
 
 from tradingengine_operator.builders import names
 
-from .actions import Action, CloseSlot, EnsureSlot, Migrate, OpenSlot, RemoveSlot, SetRoute, WriteRecord
+from .actions import (
+    Action,
+    CloseSlot,
+    EnsureProber,
+    EnsureSlot,
+    Migrate,
+    OpenSlot,
+    RemoveSlot,
+    SetRoute,
+    WriteRecord,
+)
 from .contracting import RETRY_SECONDS, runs
 from .observation import ReleaseObservation
 from .policy import Policy
@@ -45,6 +55,8 @@ def wanted(state: ReleaseState, seen: ReleaseObservation, policy: Policy, *, hol
         floor = candidate.floor if candidate is not None else {}
         actions.append(EnsureSlot(state.stable.slot, state.stable.release, "stable", floor))
     if candidate is not None and candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}:
+        if state.stable is not None:
+            actions.append(EnsureProber(state.stable.release))  # begins beside the slot's pods, and costs no time
         pods = _canary_pods(state, candidate, seen, hold_over=hold_over)
         actions.append(EnsureSlot(candidate.slot, candidate.release, "canary", pods))
         if opening(candidate) and not seen.slots[candidate.slot].open:

@@ -10,6 +10,7 @@ from tradingengine_operator.builders import EngineContext, Manifest
 from tradingengine_operator.builders.access import build_access
 from tradingengine_operator.builders.config import build_config
 from tradingengine_operator.builders.pinned import StorePin, render_pins, store_manifests
+from tradingengine_operator.builders.prober import build_prober_service
 from tradingengine_operator.builders.release import render_release, requested_hash
 
 from .objects import Fixed
@@ -38,6 +39,7 @@ class Desired:
         foundation = (
             Fixed(build_config(ctx)),
             *map(Fixed, build_access(ctx)),
+            Fixed(build_prober_service(ctx)),
         )
         stores = store_manifests(ctx)
         template_hash = render_release(ctx, 1, "").template_hash()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from tradingengine_operator.builders import names
-from tradingengine_operator.builders.secrets import build_control_secret
+from tradingengine_operator.builders import EngineContext, Manifest, names
+from tradingengine_operator.builders.secrets import build_control_secret, build_prober_secret
 from tradingengine_operator.builders.store_access import STORES, Store
 from tradingengine_operator.clients.kubernetes import KubernetesClient
 from tradingengine_operator.flows.conditions import Said, explain
@@ -23,13 +23,17 @@ async def ensure_secrets(p: Pass, stages: Mapping[Store, StageTime]) -> tuple[Se
     """Generated and referenced Secrets: their values, and SecretsReady, which is False when a person has to act first.
 
     A Secret of ours that was deleted is put back as it was, since programs and volumes go on with its values. When no
-    earlier pass knew them, only the control token is made anew: pods read it again from their volume.
+    earlier pass knew them, only the two tokens are made anew: pods read them again from their volume.
     """
     known: dict[str, Mapping[str, str]] = dict(p.seen.secrets)
     findings = Findings()
     said: list[Said | None] = []
-    with findings.attempt():
-        await _ensure_token(p, known)
+    for name, component, build in (
+        (names.control_secret(p.ctx.name), "config", build_control_secret),
+        (names.prober(p.ctx.name), "prober", build_prober_secret),
+    ):
+        with findings.attempt():
+            await _ensure_token(p, known, name, component, build)
     for store in STORES:
         with findings.attempt():
             ours = is_ours(p.ctx.spec, store)
@@ -60,12 +64,17 @@ def _urgency(said: Said) -> int:
     return 0 if said.status == "False" else 1 if said.reason == "PasswordPutBack" else 2
 
 
-async def _ensure_token(p: Pass, known: dict[str, Mapping[str, str]]) -> None:
-    name = names.control_secret(p.ctx.name)
+async def _ensure_token(
+    p: Pass,
+    known: dict[str, Mapping[str, str]],
+    name: str,
+    component: names.Component,
+    build: Callable[[EngineContext, str], Manifest],
+) -> None:
     secret = await p.tools.secrets.get(p.namespace, p.ctx.uid, name)
-    require_secret(p, name, "config", secret)
+    require_secret(p, name, component, secret)
     token = decoded(secret or {}).get("token") or known.get(name, {}).get("token")
-    manifest = build_control_secret(p.ctx, token or secrets.token_urlsafe(24))
+    manifest = build(p.ctx, token or secrets.token_urlsafe(24))
     await write_secret(p, manifest, secret)
     known[name] = decoded(manifest)
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import names
 from tradingengine_operator.builders.migrations import Phase, build_migration, migration_name
+from tradingengine_operator.builders.prober import build_prober
 from tradingengine_operator.builders.release import ReleaseRecord
 from tradingengine_operator.flows.actions import (
     Action,
     Announce,
     CloseSlot,
+    EnsureProber,
     EnsureSlot,
     Migrate,
     OpenSlot,
@@ -22,6 +24,7 @@ from tradingengine_operator.flows.actions import (
 from tradingengine_operator.flows.command import command_of
 from tradingengine_operator.flows.observation import (
     MigrationObservation,
+    ProberObservation,
     ReleaseObservation,
     SlotObservation,
 )
@@ -29,6 +32,7 @@ from tradingengine_operator.flows.pod_observation import (
     DrainObservation,
     PodAges,
     observe_migration,
+    observe_prober,
     observe_slot,
     of_component,
 )
@@ -188,6 +192,7 @@ class ReleaseRunner:
             contraction=await _migration(p, _contracting(state), "contract"),
             kept=kept_records(records, hashes, read_notes(p.children)),
             command=command_of(p.seen.engine),
+            prober=_prober(p),
         )
         if policy is not None:
             seen = await self._sampler.complete(p, state, seen, policy)
@@ -250,10 +255,8 @@ class ReleaseRunner:
                 return await self._migrate(p, view, action)
             case SetRoute():
                 return await set_route(p, action, view.intent)
-            case EnsureSlot():
-                record = view.records.get(action.release)
-                if record is not None:
-                    await ensure_slot(p, action, record)
+            case EnsureSlot() | EnsureProber():
+                await self._apply(p, view, action)
             case RemoveSlot():
                 await remove_slot(p, action.slot)
             case CloseSlot() | OpenSlot():
@@ -262,6 +265,14 @@ class ReleaseRunner:
                 announcer = p.tools.announcer
                 await announcer.announce(status.engine, action.reason, action.message, warning=action.warning)
         return False
+
+    async def _apply(self, p: Pass, view: ReleaseView, action: EnsureSlot | EnsureProber) -> None:
+        """What is made from a record, if it is there."""
+        record = view.records.get(action.release)
+        if record is not None and isinstance(action, EnsureSlot):
+            await ensure_slot(p, action, record)
+        elif record is not None:
+            await p.ensure_all(p.desired.fixed("prober", record, lambda: [build_prober(p.ctx, record)]))
 
     async def _migrate(self, p: Pass, view: ReleaseView, action: Migrate) -> bool:
         observed = p.children.get(kinds.JOB, migration_name(p.ctx.name, action.number, action.phase))
@@ -309,6 +320,11 @@ def carries_weight(state: ReleaseState) -> bool:
     """
     judged = state.candidate is not None and state.stable is not None and state.candidate.weight > 0
     return judged or (state.retiring is not None and state.retiring.stage is Leaving.REROUTING)
+
+
+def _prober(p: Pass) -> ProberObservation:
+    deployment = p.children.get(kinds.DEPLOYMENT, names.prober(p.ctx.name))
+    return observe_prober(deployment, p.children.pods, p.tools.clock())
 
 
 def _any_record(state: ReleaseState, view: ReleaseView) -> ReleaseRecord | None:

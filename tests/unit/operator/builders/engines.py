@@ -14,10 +14,16 @@ from tradingengine_operator.builders.database import build_database
 from tradingengine_operator.builders.edge import build_edge
 from tradingengine_operator.builders.migrations import build_migration
 from tradingengine_operator.builders.names import SLOT_COMPONENTS, SLOTS
+from tradingengine_operator.builders.prober import build_prober, build_prober_service
 from tradingengine_operator.builders.prometheus import build_prometheus
 from tradingengine_operator.builders.release import ReleaseRecord, build_record_configmap, render_release
 from tradingengine_operator.builders.route import build_route
-from tradingengine_operator.builders.secrets import build_control_secret, build_store_access, build_wish
+from tradingengine_operator.builders.secrets import (
+    build_control_secret,
+    build_prober_secret,
+    build_store_access,
+    build_wish,
+)
 from tradingengine_operator.builders.slots import build_budget, build_hpa, build_slot
 from tradingengine_operator.builders.store_access import STORES, first_access
 
@@ -55,7 +61,7 @@ def record(ctx: EngineContext, number: int = 7) -> ReleaseRecord:
 
 def secret_manifests(ctx: EngineContext, password: str) -> list[Manifest]:
     """Secrets of a new engine."""
-    made = [build_control_secret(ctx, password)]
+    made = [build_control_secret(ctx, password), build_prober_secret(ctx, password)]
     for store in STORES:
         if (ctx.spec.database if store == "database" else ctx.spec.cache).type == "embedded":
             access = first_access(store, password)
@@ -73,6 +79,8 @@ def all_manifests(ctx: EngineContext) -> list[Manifest]:
         *build_database(ctx),
         *build_cache(ctx),
         *build_prometheus(ctx),
+        build_prober_service(ctx),
+        build_prober(ctx, release),
         build_record_configmap(ctx, release),
         build_migration(ctx, release),
         *build_edge(ctx, release),

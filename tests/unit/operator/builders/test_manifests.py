@@ -185,13 +185,13 @@ def test_pods_can_do_no_harm(engine: str) -> None:
 def test_programs_are_probed_on_the_control_port_alone() -> None:
     for template in pod_templates(all_manifests(context())):
         container = template["spec"]["containers"][0]
-        if container["name"] not in {"api", "dashboard", "edge"}:
+        if container["name"] not in {"api", "dashboard", "edge", "prober"}:
             continue
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert container[probe]["httpGet"]["port"] == "control"
         assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
         assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
-        if container["name"] != "edge":
+        if container["name"] in {"api", "dashboard"}:
             assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
 
 
@@ -290,11 +290,11 @@ def test_an_edge_that_is_off_makes_nothing() -> None:
     assert "desk-edge" not in prometheus["data"]["prometheus.yml"]
 
 
-def test_prometheus_finds_every_slot_and_the_edge_by_name() -> None:
+def test_prometheus_finds_every_slot_edge_and_prober_by_name() -> None:
     children = keyed(all_manifests(context()))
     configuration = next(child for name, child in children.items() if name.startswith("ConfigMap/desk-prometheus-"))
     jobs = {job["job_name"]: job for job in yaml.safe_load(configuration["data"]["prometheus.yml"])["scrape_configs"]}
-    assert set(jobs) == {"api-a", "api-b", "dashboard-a", "dashboard-b", "edge"}
+    assert set(jobs) == {"api-a", "api-b", "dashboard-a", "dashboard-b", "edge", "prober"}
     for job in jobs.values():
         added = {entry["target_label"]: entry["replacement"] for entry in job["relabel_configs"]}
         assert added == {"namespace": "trading", "engine": "desk"}
@@ -354,6 +354,16 @@ def test_only_who_must_may_call_the_stores() -> None:
     assert callers == {"database": {"migrations"} | web, "cache": {"edge"} | web}
     assert "egress" not in children["NetworkPolicy/desk-database"]["spec"]
     assert children["NetworkPolicy/desk-database"]["spec"]["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_the_prober_reaches_the_slots_and_the_name_service_and_holds_its_own_token_alone() -> None:
+    children = keyed(all_manifests(context()))
+    egress = children["NetworkPolicy/desk-prober"]["spec"]["egress"]
+    assert [entry["ports"][0]["port"] for entry in egress] == [53, 8080]
+    reached = [peer["podSelector"]["matchLabels"][names.LABEL_COMPONENT] for peer in egress[1]["to"]]
+    assert reached == ["api", "dashboard"]
+    volumes = children["Deployment/desk-prober"]["spec"]["template"]["spec"]["volumes"]
+    assert [volume["secret"]["secretName"] for volume in volumes if "secret" in volume] == ["desk-prober"]
 
 
 def test_the_edge_reaches_the_cache_the_name_service_and_what_is_named() -> None:

@@ -13,6 +13,7 @@ from tradingengine_operator.flows.actions import (
     Action,
     Announce,
     CloseSlot,
+    EnsureProber,
     EnsureSlot,
     Migrate,
     OpenSlot,
@@ -29,6 +30,7 @@ from tradingengine_operator.flows.observation import (
     Kept,
     Market,
     MigrationObservation,
+    ProberObservation,
     ReleaseObservation,
     SlotObservation,
 )
@@ -137,6 +139,9 @@ class WorldModel:
     contracts: dict[int, str] = field(default_factory=dict)
     contracts_fail: bool = False
     pods_start: bool = True
+    #: Empty, starting or ready.
+    prober: str = ""
+    prober_starts: bool = True
     may_start: bool = True
     silent: bool = True
     #: What stands in the annotation.
@@ -156,6 +161,8 @@ class WorldModel:
         self.contracts = dict.fromkeys(self.contracts, "failed" if self.contracts_fail else "done")
         for slot in self.slots.values():
             slot.be_ready(100 if self.pods_start else 0)
+        if self.prober and self.prober_starts:
+            self.prober = "ready"
         self.accepted = bool(self.weights)
 
     def observe(self, policy: Policy = POLICY) -> ReleaseObservation:
@@ -178,6 +185,7 @@ class WorldModel:
             },
             command=self.command,
             market=self.market,
+            prober=ProberObservation(ready=self.prober == "ready", waiting="its image cannot be pulled"),
         )
         return self._sampled(seen, state, policy)
 
@@ -274,7 +282,7 @@ class WorldModel:
                 self.records.setdefault(action.number, self.hash)
             case Migrate():
                 self._migrate(action)
-            case EnsureSlot():
+            case EnsureSlot() | EnsureProber():
                 self._ensure(action)
             case RemoveSlot():
                 assert not self.weights.get(action.slot), "pods are never removed under a weight"
@@ -294,6 +302,8 @@ class WorldModel:
         if kill_after == 0:
             return decision
         self.store(decision)
+        if not any(isinstance(action, EnsureProber) for action in decision.actions):
+            self.prober = ""  # pruned
         for count, action in enumerate(decision.actions, start=1):
             self.act(action)
             if kill_after == count:
@@ -331,8 +341,11 @@ class WorldModel:
         if action.slot in self.slots:
             self.slots[action.slot].withdrawn = closes
 
-    def _ensure(self, action: EnsureSlot) -> None:
-        assert action.release in self.records, "a slot is applied from its record alone"
+    def _ensure(self, action: EnsureSlot | EnsureProber) -> None:
+        assert action.release in self.records, "slots and prober are applied from a record alone"
+        if isinstance(action, EnsureProber):
+            self.prober = self.prober or "starting"
+            return
         slot = self.slots.get(action.slot)
         if slot is None or slot.release != action.release:
             assert not self.weights.get(action.slot), "pods are never replaced under a weight"

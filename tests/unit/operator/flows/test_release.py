@@ -312,6 +312,40 @@ def test_pods_that_never_start_are_withdrawn_after_their_budget() -> None:
     assert total(world.weights) == FULL
 
 
+def test_no_release_gets_weight_before_the_prober_is_ready() -> None:
+    world = running()
+    assert world.prober == "", "an engine that is not released is asked by nobody"
+    world.prober_starts, world.hash = False, "h2"
+    world.until(Stage.STARTING)
+    for _ in range(30):
+        world.turn()
+        world.settle()
+        world.go(1)
+    assert (world.weights["b"], world.state().candidate is not None) == (0, True)
+    world.prober_starts = True
+    world.until(Stage.HOLDING)
+    assert world.prober == "ready"
+    assert world.run().stable == Placed("b", 2)
+    assert world.prober == "", "once nothing is judged any more it goes"
+
+
+def test_a_prober_that_never_starts_ends_the_release_and_says_why() -> None:
+    world = running()
+    world.prober_starts, world.hash = False, "h2"
+    verdict = world.run(POLICY.start_budget + 60).withdrawn
+    assert verdict is not None
+    assert verdict.reason == "NotReadyInTime"
+    assert "the prober was not ready" in verdict.message
+    assert verdict.message.endswith("its image cannot be pulled")
+    assert world.weights["b"] == 0
+
+
+def test_a_first_release_is_compared_with_nothing_and_needs_no_prober() -> None:
+    world = WorldModel(prober_starts=False)
+    assert world.run(20).stable == Placed("a", 1)
+    assert world.prober == ""
+
+
 def test_nothing_starts_while_the_stores_are_not_there() -> None:
     world = WorldModel(may_start=False)
     assert world.run(10) == ReleaseState()

@@ -110,7 +110,7 @@ async def test_a_deletion_that_never_meets_what_it_saw_is_no_success() -> None:
         await end(bench)
 
 
-@pytest.mark.parametrize("name", ["desk-control", "desk-cache", "desk-cache-access", "desk-database"])
+@pytest.mark.parametrize("name", ["desk-control", "desk-prober", "desk-cache", "desk-cache-access", "desk-database"])
 @pytest.mark.parametrize("how", ["labels", "controller"])
 async def test_a_secret_of_somebody_else_is_neither_used_nor_written(name: str, how: str) -> None:
     bench = Bench()

@@ -134,7 +134,7 @@ async def test_silence_is_measured_against_the_gateways_throttle(gateway: dict[s
 
 
 STORE_SECRETS = ("desk-database", "desk-database-access", "desk-cache", "desk-cache-access")
-OWN_SECRETS = (*STORE_SECRETS, "desk-control")
+OWN_SECRETS = (*STORE_SECRETS, "desk-control", "desk-prober")
 
 
 def secrets_of(bench: Bench) -> dict[str, Any]:
