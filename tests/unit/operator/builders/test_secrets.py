@@ -114,10 +114,14 @@ def test_a_job_holds_nothing_of_a_password(store: Store) -> None:
 
 
 def test_managed_stores_have_no_secret_of_ours() -> None:
-    assert [secret["metadata"]["name"] for secret in secret_manifests(context(MANAGED), "x")] == ["desk-control"]
+    assert [secret["metadata"]["name"] for secret in secret_manifests(context(MANAGED), "x")] == [
+        "desk-control",
+        "desk-prober",
+    ]
 
 
 def test_secrets_say_whom_they_serve_and_credentials_outlive_the_engine() -> None:
     for secret in secret_manifests(context(), "x"):
         assert secret["metadata"]["labels"]["tradingengine.io/use"] == "desk"
-        assert ("ownerReferences" in secret["metadata"]) == (secret["metadata"]["name"] == "desk-control")
+        tokens = {"desk-control", "desk-prober"}
+        assert ("ownerReferences" in secret["metadata"]) == (secret["metadata"]["name"] in tokens)
