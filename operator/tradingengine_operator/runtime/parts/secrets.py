@@ -18,6 +18,8 @@ from tradingengine_operator.runtime.reconcile.values import decoded
 
 from .passwords import ensure_login, is_ours, require_secret, write_secret
 
+TokenBuilder = Callable[[EngineContext, str], Manifest]
+
 
 async def ensure_secrets(p: Pass, stages: Mapping[Store, StageTime]) -> tuple[Secrets, Findings]:
     """Generated and referenced Secrets: their values, and SecretsReady, which is False when a person has to act first.
@@ -28,10 +30,11 @@ async def ensure_secrets(p: Pass, stages: Mapping[Store, StageTime]) -> tuple[Se
     known: dict[str, Mapping[str, str]] = dict(p.seen.secrets)
     findings = Findings()
     said: list[Said | None] = []
-    for name, component, build in (
+    tokens: tuple[tuple[str, names.Component, TokenBuilder], ...] = (
         (names.control_secret(p.ctx.name), "config", build_control_secret),
         (names.prober(p.ctx.name), "prober", build_prober_secret),
-    ):
+    )
+    for name, component, build in tokens:
         with findings.attempt():
             await _ensure_token(p, known, name, component, build)
     for store in STORES:
@@ -69,7 +72,7 @@ async def _ensure_token(
     known: dict[str, Mapping[str, str]],
     name: str,
     component: names.Component,
-    build: Callable[[EngineContext, str], Manifest],
+    build: TokenBuilder,
 ) -> None:
     secret = await p.tools.secrets.get(p.namespace, p.ctx.uid, name)
     require_secret(p, name, component, secret)
