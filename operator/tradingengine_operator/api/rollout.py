@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from .base import Model, only, rule, rules, seconds, unavailable
+from .base import Model, rule, rules, seconds, unavailable
 from .checks import Check
 from .reserved import ApprovalCount
 from .values import between, unique
