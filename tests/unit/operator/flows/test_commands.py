@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tradingengine_operator.builders.route import FULL
+from tradingengine_operator.flows.checks.alive import FRESH_SECONDS
 from tradingengine_operator.flows.command import MOST_TEXT, Command, Unreadable, command_of, parse_command
 from tradingengine_operator.flows.commands import REMEMBERED
 from tradingengine_operator.flows.policy import StepPolicy, without_end
@@ -426,10 +427,13 @@ ACTS = ("promote", "full", "abort", "retry", "pause", "resume", "start")
 def test_no_sequence_of_commands_and_events_raises_a_weight_blindly_or_loses_what_serves(
     story: list[tuple[str | None, str | None, int, str, int | None]],
 ) -> None:
-    """`story`: command, share of failed requests (None: no sample), ready canary pods, wish, and a kill's moment."""
+    """`story`: command, share of failed requests (None: none came), ready canary pods, wish, and a kill's moment."""
     world = releasing()
+    newest, counted_at = "0", world.now
     for act, share, pods, wish, kill in story:
         world.default_rate, world.hash = share, wish
+        if share is not None:
+            newest, counted_at = share, world.now
         candidate = world.state().candidate
         if candidate is not None and candidate.slot in world.slots:
             world.slots[candidate.slot].be_ready(pods)
@@ -442,7 +446,8 @@ def test_no_sequence_of_commands_and_events_raises_a_weight_blindly_or_loses_wha
         now = after.candidate
         raised = candidate is not None and now is not None and now.weight > candidate.weight > 0
         if raised or (after.stable != stable and after.retiring is not None):
-            assert share == "0", "no weight rises, and nothing is promoted, on a missing or a bad sample"
+            assert newest == "0", "no weight rises, and nothing is promoted, on a bad sample"
+            assert (world.now - counted_at).total_seconds() < FRESH_SECONDS, "nor on samples of long ago"
             assert pods == 2
         if candidate is None:
             world.settle()

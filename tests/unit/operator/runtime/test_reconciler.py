@@ -292,6 +292,6 @@ async def test_secrets_appear_nowhere_but_in_secrets() -> None:
         for key, text in manifest["data"].items()
         if key in {"password", "token"}
     }
-    assert len(values) == 3
+    assert len(values) == 4
     rest = json.dumps([manifest for (kind, _), manifest in bench.api.objects.items() if kind != "Secret"], default=str)
     assert not [value for value in values if value in rest]

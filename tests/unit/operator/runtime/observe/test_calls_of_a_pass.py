@@ -163,7 +163,7 @@ async def test_a_settled_pass_makes_and_hashes_anew_only_what_secrets_and_status
         "ConfigMap",
         *["HorizontalPodAutoscaler"] * 2,
         *["PodDisruptionBudget"] * 2,
-        *["Secret"] * 5,
+        *["Secret"] * 6,
         "TradingEngine",
     ]
 
