@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from te_devcluster.commands import run
+from te_devcluster.commands import pause, run
+from te_devcluster.errors import CommandError
 from te_devcluster.tools import require
+
+#: The API server's words about a kind whose definition it has and does not serve yet, and how long that may last.
+KIND_IS_NEW = "There can be a delay between when CustomResourceDefinitions are created"
+KIND_SECONDS = 30.0
 
 Manifest = dict[str, Any]
 """One Kubernetes object as plain JSON values."""
@@ -39,8 +45,21 @@ class Kubectl:
     def apply(self, manifests: Sequence[Manifest]) -> None:
         """Server-side applies the objects in one call."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
-        self.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(listed))
+        self._apply("-", stdin=json.dumps(listed))
 
     def apply_path(self, path: Path) -> None:
         """Server-side applies a file or a folder of files."""
-        self.run("apply", "--server-side", "--force-conflicts", "-f", str(path))
+        self._apply(str(path))
+
+    def _apply(self, source: str, stdin: str | None = None) -> None:
+        """A kind that was defined a moment ago is served a moment later: the API server says so, and is asked again."""
+        end = time.monotonic() + KIND_SECONDS
+        while True:
+            try:
+                self.run("apply", "--server-side", "--force-conflicts", "-f", source, stdin=stdin)
+            except CommandError as error:
+                if KIND_IS_NEW not in str(error) or time.monotonic() > end:
+                    raise
+                pause(1.0)
+            else:
+                return
