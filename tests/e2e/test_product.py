@@ -69,7 +69,7 @@ def test_passwords_are_in_no_log_and_no_status(desk: Desk) -> None:
         for key, value in secret["data"].items()
         if key in ("password", "token")
     }
-    assert len(values) == 3
+    assert len(values) == 4
     texts = [json.dumps(product.status())]
     for namespace in (product.namespace, OPERATOR_NAMESPACE):
         pods = product.kubectl.run("get", "pods", "--namespace", namespace, "--output=name").split()
