@@ -44,14 +44,16 @@ def built_in_query(asked: Asked) -> str:
     pods = f'namespace="{asked.namespace}",engine="{asked.engine}",job=~"{jobs}"'
     own = f'{pods},release=~"{"|".join(str(number) for number in sorted(asked.releases.values()))}"'
     seconds, orders = "tradingengine_http_request_duration_seconds", "tradingengine_order_seconds"
+    # Half of what the prober asks for is refused as it should be: its own verdicts say whether it was right.
+    people = f'{own},source!="probe"'
     counters = {
         "requests": f"tradingengine_http_requests_total{{{own}}}",
         "failed": f'tradingengine_http_requests_total{{{own},code=~"5.."}}',
         "answered": f"{seconds}_count{{{own}}}",
         "prompt": f'{seconds}_bucket{{{own},le=~"{_bound(asked.request_bound)}"}}',
         "overdue": f"tradingengine_http_requests_overdue{{{own}}}",
-        "orders": f"tradingengine_orders_total{{{own}}}",
-        "rejected": f'tradingengine_orders_total{{{own},outcome=~"refused|failed"}}',
+        "orders": f"tradingengine_orders_total{{{people}}}",
+        "rejected": f'tradingengine_orders_total{{{people},outcome=~"refused|failed"}}',
         "timed": f"{orders}_count{{{own}}}",
         "quick": f'{orders}_bucket{{{own},le=~"{_bound(asked.order_bound)}"}}',
         "sockets": f"tradingengine_websockets{{{own}}}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -249,6 +250,14 @@ def test_the_query_asks_for_both_releases_of_one_engine_alone() -> None:
     assert r'le=~"1|1\\.0"' in query
     assert own_query(ASKED.queries["queue"], ASKED, "b") == 'depth{slot="b",release="7"}'
     assert own_query("$namespaces $engine $other", ASKED, "a") == "$namespaces desk $other"
+
+
+def test_what_the_prober_is_refused_on_purpose_counts_against_no_release() -> None:
+    asked = re.findall(r"tradingengine_orders_total\{([^}]*)\}", built_in_query(ASKED))
+    assert len(asked) == 2
+    assert all('source!="probe"' in selector for selector in asked)
+    orders = json.loads((Path(__file__).parents[4] / "contract" / "probes.json").read_text())["orders"]
+    assert [row for row in orders if row["verdict"] != "accepted"], "or else they could be asked for all sources"
 
 
 async def test_a_pod_that_answers_anything_is_not_silent(pod: tuple[Pod, int], session: aiohttp.ClientSession) -> None:
