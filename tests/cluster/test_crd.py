@@ -131,6 +131,19 @@ ACCEPTED: dict[str, Spec] = {
     },
     "the other branch": {"database": {"type": "embedded", "managed": {"secretName": "pg"}}},
     "own Prometheus": {"monitoring": {"prometheus": "http://prometheus.monitoring:9090"}},
+    "a tenth of a percent": {"rollout": {"steps": [{"weight": 0.1, "hold": "1s"}, STEPS_END]}},
+    "who tries first": {
+        "rollout": {
+            "match": {
+                "headers": [{"name": "x-canary", "value": "always"}],
+                "cookies": [{"name": "canary", "value": "yes"}],
+            }
+        }
+    },
+    "by path": {
+        "gateway": {"sticky": "path"},
+        "rollout": {"match": {"headers": [{"name": "x-canary", "value": "always"}]}},
+    },
     "any Gateway": {"gateway": {"metrics": {"dialect": "none"}}},
     "throttle": {"gateway": {"throttle": "200ms"}},
     "resources": {"api": {"resources": {"requests": {"cpu": 1, "memory": "256Mi"}, "limits": {"cpu": "1500m"}}}},
@@ -201,6 +214,22 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
     ),
     "weight zero": (step(weight=0, hold="1s"), ("spec.rollout.steps[0].weight", "at least 0.1")),
     "weight above": (step(weight=100.1, hold="1s"), ("spec.rollout.steps[0].weight", "less than or equal to 100")),
+    "weight too fine": (step(weight=0.15, hold="1s"), ("spec.rollout.steps[0].weight", "steps of 0.1")),
+    "weight too small": (step(weight=0.05, hold="1s"), ("spec.rollout.steps[0].weight", "at least 0.1")),
+    "no match": ({"rollout": {"match": {}}}, ("spec.rollout.match", "name a header or a cookie")),
+    "own header": (
+        {"rollout": {"match": {"headers": [{"name": "x-te-release", "value": "7"}]}}},
+        ("spec.rollout.match.headers[0].name", "choose another header"),
+    ),
+    "own cookie": (
+        {"rollout": {"match": {"cookies": [{"name": "te-release", "value": "7"}]}}},
+        ("spec.rollout.match.cookies[0].name", "choose another name"),
+    ),
+    "a cookie by path": (
+        {"gateway": {"sticky": "path"}, "rollout": {"match": {"cookies": [{"name": "canary", "value": "yes"}]}}},
+        ("spec.rollout.match", "with spec.gateway.sticky path match a header"),
+    ),
+    "sticky": ({"gateway": {"sticky": "header"}}, ("spec.gateway.sticky", "Unsupported value")),
     "weight between": (step(weight=1.25, hold="1s"), ("spec.rollout.steps[0].weight", "steps of 0.1")),
     "hold missing": (step(weight=10), ("spec.rollout.steps[0]", "needs a hold")),
     "hold": (step(weight=10, hold="an hour"), ("spec.rollout.steps[0].hold", "must be a duration")),

@@ -30,6 +30,7 @@ from tradingengine.api.stream.endpoints import router as stream
 from tradingengine.api.summary.endpoints import router as summary
 from tradingengine.api.system.endpoints import router as system
 from tradingengine.control.middleware import COMMON_HEADERS, BodyLimit, ReleaseGuard, SecurityHeaders
+from tradingengine.control.release_path import ReleasePath
 from tradingengine.control.state import ControlState
 
 ROUTERS: Final = (
@@ -67,6 +68,7 @@ def create_app(control: ControlState) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         middleware=[
             Middleware(SecurityHeaders, headers=HEADERS),
+            Middleware(ReleasePath),
             Middleware(ReleaseGuard, control=control),
             Middleware(BodyLimit),
         ],

@@ -4,6 +4,7 @@ import json
 from collections import deque
 from typing import Any, Final
 
+from tradingengine.control.release_path import path_release
 from tradingengine.control.state import ControlState
 from tradingengine.errors import ConflictError, TradingEngineError
 from tradingengine.telemetry.request_id import stamp
@@ -30,9 +31,10 @@ class BodyTooLongError(TradingEngineError):
 
 
 class ReleaseGuard:
-    """Answers 409 `release-gone` before anything is done: to all while withdrawn, else to a foreign `x-te-release`.
+    """Answers 409 `release-gone` before anything is done: to all while withdrawn, else to a page of another release.
 
-    WebSockets pass: their endpoint closes them with a code that the page understands.
+    Which one a page is of its path says, or `x-te-release`. WebSockets pass: their endpoint closes them with a code
+    that the page understands.
     """
 
     def __init__(self, app: ASGIApp, control: ControlState) -> None:
@@ -50,7 +52,7 @@ class ReleaseGuard:
         own = self._control.settings.release
         if self._control.withdrawn:
             return ReleaseGoneError(f"Release {own or '-'} was withdrawn.", mend="Reload the page.")
-        given = header(scope, RELEASE_HEADER)
+        given = path_release(scope) or header(scope, RELEASE_HEADER)
         if given and own and given != own:
             return ReleaseGoneError(f"The page is of release {given}, this is {own}.", mend="Reload the page.")
         return None

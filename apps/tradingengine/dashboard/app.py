@@ -16,9 +16,11 @@ from starlette.routing import Mount, Route
 from tradingengine.config import Settings
 from tradingengine.control.app import problem_response
 from tradingengine.control.middleware import ReleaseGoneError, SecurityHeaders
+from tradingengine.control.release_path import ReleasePath, path_release, prefix_of
 from tradingengine.dashboard.assets import STATIC_DIR, HashedFiles, load_assets
 from tradingengine.dashboard.first_data import Person, Source
 from tradingengine.dashboard.headers import HEADERS, RELEASE_COOKIE, release_cookie
+from tradingengine.dashboard.paths import ReleasePaths
 from tradingengine.dashboard.shell import TABS, Look, Pages, Tab
 from tradingengine.errors import DatabaseUnavailableError
 from tradingengine.security.probing import LOGIN, ROLES, is_prober
@@ -42,7 +44,12 @@ def create_app(
         Route("/login", handler.login, methods=["GET"]),
         Mount("/static", HashedFiles(directory=os.fspath(static_dir)), name="static"),
     ]
-    middleware = [Middleware(SecurityHeaders, headers=HEADERS), Middleware(GZipMiddleware, minimum_size=1024)]
+    middleware = [
+        Middleware(SecurityHeaders, headers=HEADERS),
+        Middleware(ReleasePath),
+        Middleware(ReleasePaths, settings=settings, documents=_PATHS | {"/", "/login"}, withdrawn=withdrawn),
+        Middleware(GZipMiddleware, minimum_size=1024),
+    ]
     return Starlette(routes=routes, middleware=middleware)
 
 
@@ -65,7 +72,7 @@ class _Handler:
     async def login(self, request: Request) -> Response:
         if self._withdrawn():
             return self._gone(request)
-        return self._document(self._pages.login(Look.of_cookies(request.cookies)))
+        return self._document(self._pages.login(Look.of_cookies(request.cookies), _base(request)))
 
     async def _shell(self, request: Request, tab: Tab) -> Response:
         if self._withdrawn():
@@ -80,11 +87,11 @@ class _Handler:
         except DatabaseUnavailableError:
             # Nobody can be let in without a session check; the page says so and asks again by itself.
             reading.cancel()
-            return self._document(self._pages.login(look, unavailable=True), status=503)
+            return self._document(self._pages.login(look, _base(request), unavailable=True), status=503)
         if person is None:
             reading.cancel()
             return self._to_login(request)
-        return self._document(self._pages.shell(tab, person, look, await reading))
+        return self._document(self._pages.shell(tab, person, look, await reading, _base(request)))
 
     def _is_prober(self, request: Request) -> bool:
         return is_prober(request.headers, self._settings.current_probe_token())
@@ -98,7 +105,7 @@ class _Handler:
     def _to_login(self, request: Request) -> Response:
         path = request.url.path
         target = "/login" if path not in _PATHS else f"/login?next={quote(path)}"
-        response = RedirectResponse(target, status_code=303)
+        response = RedirectResponse(f"{_base(request)}{target}", status_code=303)
         self._mark(response)
         return response
 
@@ -123,3 +130,8 @@ class _Handler:
         if self._settings.release:
             response.headers.append("set-cookie", f"{RELEASE_COOKIE}=; Path=/; SameSite=Lax; HttpOnly; Max-Age=0")
         return response
+
+
+def _base(request: Request) -> str:
+    """What stands before every link of the page: the path of the release, where people are kept by it."""
+    return prefix_of(path_release(request.scope))

@@ -76,19 +76,18 @@ class Pages:
         self._login = environment.get_template("login.html")
         self._gone = environment.get_template("gone.html")
 
-    def shell(self, tab: Tab, person: Person, look: Look, parts: dict[str, Any]) -> str:
-        """The page of one tab with its first data."""
-        return self._shell.render(
-            tab=tab, person=person, look=look, first_data=data_block(self.document(person, parts))
-        )
+    def shell(self, tab: Tab, person: Person, look: Look, parts: dict[str, Any], base: str = "") -> str:
+        """The page of one tab with its first data; `base` stands before the path of every link."""
+        first_data = data_block(self.document(person, parts))
+        return self._shell.render(tab=tab, person=person, look=look, first_data=first_data, base=base)
 
-    def login(self, look: Look, *, unavailable: bool = False) -> str:
+    def login(self, look: Look, base: str = "", *, unavailable: bool = False) -> str:
         """The login page; `unavailable` says that sessions cannot be checked now."""
-        return self._login.render(look=look, unavailable=unavailable)
+        return self._login.render(look=look, base=base, unavailable=unavailable)
 
     def gone(self) -> str:
         """What a withdrawn slot answers to a person: a page that loads itself again."""
-        return self._gone.render(look=Look())
+        return self._gone.render(look=Look(), base="")
 
     def document(self, person: Person, parts: dict[str, Any]) -> dict[str, Any]:
         """What the shell carries: who looks, at which engine and release, and the parts that could be read."""

@@ -60,6 +60,80 @@ class Step(Model):
         return self
 
 
+_PLAIN = r"^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$"
+_OWN_HEADERS = ("cookie", "host", "authorization", "origin")
+
+
+class HeaderMatch(Model):
+    """A request header, as an HTTPRoute matches it: exactly."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][-a-z0-9]*$", min_length=1, max_length=63)] = Field(
+        description="Name of the header, in small letters, for example `x-canary`.",
+        json_schema_extra=rules(
+            rule(
+                f"!self.startsWith('x-te-') && !(self in {list(_OWN_HEADERS)})",
+                f"x-te-... and {', '.join(_OWN_HEADERS)} mean something already: choose another header",
+            )
+        ),
+    )
+    value: Annotated[str, Field(pattern=_PLAIN, min_length=1, max_length=63)] = Field(
+        description="Its value, for example `always`."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name.startswith("x-te-") or name in _OWN_HEADERS:
+            raise ValueError(f"{name} means something already: choose another header")
+        return name
+
+
+class CookieMatch(Model):
+    """A cookie of the request."""
+
+    name: Annotated[str, Field(pattern=_PLAIN, min_length=1, max_length=63)] = Field(
+        description="Name of the cookie, for example `canary`.",
+        json_schema_extra=rules(
+            rule("!self.startsWith('te-')", "cookies te-... are the engine's own: choose another name")
+        ),
+    )
+    value: Annotated[str, Field(pattern=_PLAIN, min_length=1, max_length=63)] = Field(
+        description="Its value, for example `always`."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name.startswith("te-"):
+            raise ValueError("cookies te-... are the engine's own: choose another name")
+        return name
+
+
+class Match(Model):
+    """Who gets the new release whatever its weight. One of the entries is enough."""
+
+    headers: Annotated[tuple[HeaderMatch, ...], Field(max_length=2)] = Field(
+        default=(),
+        description="Headers of the request.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    cookies: Annotated[tuple[CookieMatch, ...], Field(max_length=2)] = Field(
+        default=(),
+        description="Cookies of the request; not with `spec.gateway.sticky: path`.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+
+    cel: ClassVar[tuple[dict[str, str], ...]] = (
+        rule("size(self.headers) + size(self.cookies) > 0", "name a header or a cookie, or leave match out"),
+    )
+
+    @model_validator(mode="after")
+    def _some(self) -> Match:
+        if not self.headers and not self.cookies:
+            raise ValueError("name a header or a cookie, or leave match out")
+        return self
+
+
 def _default_steps() -> tuple[Step, ...]:
     return (Step(weight=10, hold="1h"), Step(weight=50, hold="2h"), Step(weight=100))
 
@@ -74,6 +148,11 @@ class Rollout(Model):
             rule("self.map(s, s.weight).isSorted()", "weights of spec.rollout.steps must never fall"),
             rule("self[size(self) - 1].weight == 100.0", "the last of spec.rollout.steps must have weight 100"),
         ),
+    )
+    match: Match | None = Field(
+        default=None,
+        description="Who wants to try a new release first: requests that match get it as long as it has weight, however"
+        " little; all others follow the weights.",
     )
     checks: Annotated[tuple[Check, ...], Field(max_length=20)] = Field(
         default=(),

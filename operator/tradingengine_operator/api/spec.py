@@ -40,6 +40,13 @@ LIVE_MESSAGE = (
 )
 
 
+_MATCHES = "self.gateway.sticky != 'path' || !has(self.rollout.match) || size(self.rollout.match.cookies) == 0"
+MATCHES_MESSAGE = (
+    "spec.rollout.match.cookies needs a Gateway that matches cookies: with spec.gateway.sticky path match a header, or"
+    " open /r/N of the release under way"
+)
+
+
 class TradingEngineSpec(Model):
     """What a person asks for."""
 
@@ -84,13 +91,23 @@ class TradingEngineSpec(Model):
         default="retain", description="What becomes of database, cache and journal when the engine is deleted."
     )
 
-    cel: ClassVar[tuple[dict[str, str], ...]] = (rule(_LIVE, LIVE_MESSAGE, field=".mode"),)
+    cel: ClassVar[tuple[dict[str, str], ...]] = (
+        rule(_LIVE, LIVE_MESSAGE, field=".mode"),
+        rule(_MATCHES, MATCHES_MESSAGE, field=".rollout.match"),
+    )
 
     @field_validator("brokers")
     @classmethod
     def _each_once(cls, brokers: tuple[Broker, ...]) -> tuple[Broker, ...]:
         unique(tuple(broker.name for broker in brokers))
         return brokers
+
+    @model_validator(mode="after")
+    def _matched(self) -> TradingEngineSpec:
+        match = self.rollout.match
+        if self.gateway.sticky == "path" and match is not None and match.cookies:
+            raise ValueError(MATCHES_MESSAGE)
+        return self
 
     @model_validator(mode="after")
     def _live(self) -> TradingEngineSpec:

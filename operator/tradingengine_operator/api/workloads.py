@@ -55,6 +55,12 @@ class Gateway(Model):
         " its weight counts as left alone after twice this time without a request."
         " Not given: 2s for dialect `traefik`, its own default, and 5s for `none`.",
     )
+    sticky: Literal["cookie", "path"] = Field(
+        default="cookie",
+        description="How a person stays with one release. cookie: the page sets the cookie te-release, which the"
+        " Gateway matches by a regular expression. path: for a Gateway that can do no such match; pages of release N"
+        " are served under /r/N.",
+    )
     metrics: GatewayMetrics = Field(default_factory=GatewayMetrics, description="How the Gateway counts requests.")
 
     @property

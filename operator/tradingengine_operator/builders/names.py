@@ -189,13 +189,19 @@ def component(engine: str, name: Component) -> str:
 
 
 def release_rule(component_: SlotComponent, slot_: Slot) -> str:
-    """Name of the route's cookie rule of a live slot."""
+    """Name of the route's rule that keeps people on the release of a live slot."""
     return f"{component_}-release-{slot_}"
+
+
+def match_rule(component_: SlotComponent) -> str:
+    """Name of the route's rule for who wants to try the new release."""
+    return f"{component_}-match"
 
 
 def is_own_rule(name: str | None) -> bool:
     """Whether a rule of the HTTPRoute, by its name, is one of ours."""
     own = {release_rule(part, each) for part in SLOT_COMPONENTS for each in SLOTS}
+    own |= {match_rule(part) for part in SLOT_COMPONENTS}
     return name in own or name in SLOT_COMPONENTS
 
 

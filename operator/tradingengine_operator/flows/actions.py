@@ -65,10 +65,14 @@ class RemoveSlot:
 
 @dataclass(frozen=True)
 class SetRoute:
-    """One patch of the HTTPRoute: cookie rules of `live`, weights in tenths of a percent."""
+    """One patch of the HTTPRoute: rules of the `live` releases, weights in tenths of a percent.
+
+    `trying` is the slot that who asks for the new release is given, if the specification says how to ask.
+    """
 
     live: tuple[Placed, ...]
     weights: Mapping[Slot, int]
+    trying: Slot | None = None
 
 
 @dataclass(frozen=True)

@@ -269,6 +269,13 @@ class ReleaseState:
             placed.append(Placed(candidate.slot, candidate.release))
         return tuple(placed)
 
+    def trying(self) -> Slot | None:
+        """The slot that who asks for the new release is given, whatever its weight; None while there is no canary."""
+        candidate = self.candidate
+        if candidate is None or self.stable is None or candidate.at_once or not candidate.weight:
+            return None
+        return candidate.slot
+
     def referenced(self) -> frozenset[int]:
         """Numbers of the records that a slot is made from, or is to be."""
         placed = (self.stable, self.candidate, self.retiring, self.deferred)

@@ -32,7 +32,8 @@ GATEWAY_PATIENCE = ((15.0, 5.0), (120.0, 30.0))
 def routed(state: ReleaseState, seen: ReleaseObservation) -> bool:
     """Whether the Gateway accepted exactly the intended rules and weights."""
     intended = frozenset((entry.slot, entry.release) for entry in state.live())
-    return seen.route.accepted and dict(seen.route.weights) == state.weights() and seen.route.live == intended
+    weighed = dict(seen.route.weights) == state.weights() and seen.route.live == intended
+    return seen.route.accepted and weighed and seen.route.trying <= {state.trying()}
 
 
 def opening(candidate: Candidate) -> bool:
@@ -50,7 +51,7 @@ def wanted(state: ReleaseState, seen: ReleaseObservation, policy: Policy, *, hol
     if runs(state) and state.contracting is not None:
         actions.append(Migrate(state.contracting.release, phase="contract"))
     if state.live():
-        actions.append(SetRoute(state.live(), state.weights()))
+        actions.append(SetRoute(state.live(), state.weights(), state.trying()))
     if state.stable is not None:
         floor = candidate.floor if candidate is not None else {}
         actions.append(EnsureSlot(state.stable.slot, state.stable.release, "stable", floor))

@@ -13,10 +13,16 @@ from typing import Any
 
 from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import Manifest, names
+from tradingengine_operator.builders.route import COOKIE, PATH
 
 from .attachment import GatewayKey, accepts, gateways_of, words_of
 
-_RELEASE = re.compile(r"te-release=([0-9]{1,9})")
+_RELEASE = re.compile(rf"{COOKIE}=([0-9]{{1,9}})")
+_PATH_RELEASE = re.compile(rf"{PATH}([0-9]{{1,9}})(/|$)")
+#: Words of a Gateway that can match no header by a regular expression.
+_PATTERN_WORDS = re.compile(r"regular ?expression|regex|header match|headers?\b.*(unsupported|not supported)", re.I)
+#: Reason of a route whose cookie rules the Gateway cannot follow.
+COOKIE_RULE_REFUSED = "CookieRuleRefused"
 #: Reason of a route that is accepted and names something that the Gateway cannot find.
 UNRESOLVED = "RefsNotResolved"
 ACCEPTED = "Accepted"
@@ -30,12 +36,16 @@ _OWN_FIELDS = ("parentRefs", "hostnames")
 
 @dataclass(frozen=True)
 class RouteObservation:
-    """What an HTTPRoute says: weights in tenths of a percent, releases with a cookie rule, and the Gateway's word."""
+    """What an HTTPRoute says: weights in tenths of a percent, releases with a rule of their own, the Gateway's word.
+
+    `trying` are slots that who asks for the new release is given.
+    """
 
     exists: bool = False
     accepted: bool = False
     weights: Mapping[Slot, int] = field(default_factory=dict)
     live: frozenset[tuple[Slot, int]] = frozenset()
+    trying: frozenset[Slot] = frozenset()
     reason: str = "RouteMissing"
     message: str = "there is no HTTPRoute yet"
 
@@ -91,6 +101,7 @@ def read_route(observed: Mapping[str, Any] | None, engine: str, gateway: Gateway
         accepted=accepted,
         weights=_weights(rules, engine),
         live=_live(rules),
+        trying=_trying(rules, engine),
         reason=reason,
         message=message,
     )
@@ -109,21 +120,35 @@ def _weights(rules: Mapping[str | None, Mapping[str, Any]], engine: str) -> dict
 
 
 def _live(rules: Mapping[str | None, Mapping[str, Any]]) -> frozenset[tuple[Slot, int]]:
-    """Slots whose cookie is followed in API and dashboard alike, with the release that the cookie names."""
+    """Slots whose release has a rule of its own in API and dashboard alike, with the number that both name."""
     live = set()
     for slot in names.SLOTS:
-        numbers = {_cookie_release(rules.get(names.release_rule(part, slot))) for part in names.SLOT_COMPONENTS}
+        numbers = {_release_of(rules.get(names.release_rule(part, slot))) for part in names.SLOT_COMPONENTS}
         if numbers != {None}:
             live.add((slot, next(iter(numbers)) or 0 if len(numbers) == 1 else 0))
     return frozenset(live)
 
 
-def _cookie_release(rule: Mapping[str, Any] | None) -> int | None:
+def _trying(rules: Mapping[str | None, Mapping[str, Any]], engine: str) -> frozenset[Slot]:
+    """Slots behind the rules for who asks for the new release."""
+    slots = {names.slot(engine, part, slot): slot for part in names.SLOT_COMPONENTS for slot in names.SLOTS}
+    backends = [
+        entry.get("name", "")
+        for part in names.SLOT_COMPONENTS
+        for entry in (rules.get(names.match_rule(part)) or {}).get("backendRefs") or ()
+    ]
+    return frozenset(slots[name] for name in backends if name in slots)
+
+
+def _release_of(rule: Mapping[str, Any] | None) -> int | None:
+    """The release that a rule's cookie or path names, 0 when it names none, None without a rule."""
     if rule is None:
         return None
     for match in rule.get("matches") or ():
-        for header in match.get("headers") or ():
-            found = _RELEASE.search(header.get("value", ""))
+        texts = [(_RELEASE.search, header.get("value", "")) for header in match.get("headers") or ()]
+        texts.append((_PATH_RELEASE.match, (match.get("path") or {}).get("value", "")))
+        for find, text in texts:
+            found = find(text)
             if found:
                 return int(found.group(1))
     return 0
@@ -134,16 +159,30 @@ def _word(observed: Mapping[str, Any], gateway: GatewayKey) -> tuple[str, str]:
     generation = observed["metadata"].get("generation", 0)
     worst = ("GatewaySilent", f"Gateway {gateway} says nothing of the HTTPRoute")
     for words in words_of(observed, gateway):
-        conditions = {entry["type"]: entry for entry in words}
+        conditions = {entry["type"]: entry for entry in words if entry.get("observedGeneration", 0) >= generation}
         entry = conditions.get("Accepted")
-        if entry is None or entry.get("observedGeneration", 0) < generation:
+        dropped = conditions.get("PartiallyInvalid", {})
+        refs = conditions.get("ResolvedRefs", {})
+        if entry is None:
             worst = PENDING, f"Gateway {gateway} has not read the newest HTTPRoute yet"
         elif entry.get("status") != "True":
-            worst = "RouteNotAccepted", f"Gateway {gateway}: {entry.get('reason', '')}: {entry.get('message', '')}"
+            reason = COOKIE_RULE_REFUSED if _is_about_patterns(observed, entry) else "RouteNotAccepted"
+            worst = reason, f"Gateway {gateway}: {_words(entry)}"
+        elif dropped.get("status") == "True" and _is_about_patterns(observed, dropped):
+            return COOKIE_RULE_REFUSED, f"Gateway {gateway} left rules out: {_words(dropped)}"
         else:
-            refs = conditions.get("ResolvedRefs", {})
-            unresolved = refs.get("status") == "False" and refs.get("observedGeneration", 0) >= generation
-            return (
-                (UNRESOLVED, f"{refs.get('reason', '')}: {refs.get('message', '')}") if unresolved else (ACCEPTED, "")
-            )
+            return (UNRESOLVED, _words(refs)) if refs.get("status") == "False" else (ACCEPTED, "")
     return worst
+
+
+def _words(entry: Mapping[str, Any]) -> str:
+    return f"{entry.get('reason', '')}: {entry.get('message', '')}"
+
+
+def _is_about_patterns(observed: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    """Whether a Gateway's refusal may be about our cookie rules: it says so, or that a value is not supported."""
+    rules = [rule for rule in observed["spec"].get("rules") or () if names.is_own_rule(rule.get("name"))]
+    headers = (header for rule in rules for match in rule.get("matches") or () for header in match.get("headers") or ())
+    if all(header.get("type") != "RegularExpression" for header in headers):
+        return False
+    return entry.get("reason") == "UnsupportedValue" or _PATTERN_WORDS.search(entry.get("message", "")) is not None

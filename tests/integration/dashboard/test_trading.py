@@ -480,3 +480,61 @@ def test_the_watchlist_is_searched_extended_and_kept(open_page: Opener) -> None:
     expect(page.locator("[data-panel=chart] h2")).to_have_text("SBIN")
     page.get_by_role("combobox", name="Add a symbol to the watchlist").fill("nothing like this")
     expect(page.get_by_role("option")).to_contain_text("Nothing found")
+
+
+GONE = (409, {"type": "/problems/release-gone", "title": "Another release serves now."})
+
+
+def fill(page: Page) -> None:
+    """What a person types into the ticket."""
+    ticket = page.locator(".ticket")
+    ticket.locator("[name=quantity]").fill("7")
+    ticket.locator("[name=type]").select_option("SL")
+    ticket.locator("[name=price]").fill("2505")
+    ticket.locator("[name=trigger_price]").fill("2510.55")
+    ticket.locator(".sides .sell").click()
+    ticket.locator("[name=price]").fill("2505")
+
+
+def typed(page: Page) -> list[str]:
+    """What stands in the ticket."""
+    ticket = page.locator(".ticket")
+    side = ticket.get_attribute("data-side") or ""
+    fields = [ticket.locator(f"[name={name}]").input_value() for name in ("quantity", "type", "price", "trigger_price")]
+    return [side, ticket.locator(".symbol-pick b").first.inner_text(), *fields]
+
+
+def test_what_was_typed_is_kept_when_the_release_is_gone(open_page: Opener, world: World) -> None:
+    page = open_page("/dashboard")
+    fill(page)
+    before = typed(page)
+    assert before[0] == "SELL"
+    assert before[2:] == ["7", "SL", "2505", "2510.55"]
+    world.broken_once["/v1/orders"] = GONE
+    with page.expect_event("load"):
+        page.locator(".ticket .send").click()
+    expect(page.locator(".ticket [name=quantity]")).to_have_value("7")
+    assert typed(page) == before
+    # Nothing was placed, so the next try is an order of its own, and it is placed once.
+    page.locator(".ticket .send").click()
+    expect(page.locator(".ticket")).to_have_attribute("data-phase", "sent")
+    sent = posts(world, "/v1/orders")
+    assert len(sent) == 2
+    assert sent[0]["idempotency-key"] != sent[1]["idempotency-key"]
+
+
+def test_an_order_without_an_answer_stays_the_same_order_when_the_page_loads_again(
+    open_page: Opener, site: Site, world: World
+) -> None:
+    page = open_page("/dashboard")
+    fill(page)
+    world.broken_once["/v1/orders"] = (502, {"title": "Bad gateway"})
+    page.locator(".ticket .send").click()
+    expect(page.locator(".ticket .send")).to_have_text("Ask again")
+    world.broken_once["/v1/orders"] = GONE
+    with page.expect_event("load"):
+        page.locator(".ticket .send").click()
+    expect(page.locator(".ticket .send")).to_have_text("Ask again")
+    page.locator(".ticket .send").click()
+    expect(page.locator(".ticket")).to_have_attribute("data-phase", "sent")
+    assert len({headers["idempotency-key"] for headers in posts(world, "/v1/orders")}) == 1

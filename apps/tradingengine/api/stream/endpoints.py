@@ -12,6 +12,7 @@ from tradingengine.api.problems import CrossOriginError
 from tradingengine.api.state import ApiState
 from tradingengine.api.stream.client import NO_SESSION, Client, SlowClientError
 from tradingengine.api.stream.hub import FAILED, NOT_LOGGED_IN, RELEASE_GONE, RESTART, Hub
+from tradingengine.control.release_path import path_release
 from tradingengine.security import sessions
 from tradingengine.security.probing import is_prober
 from tradingengine.security.roles import Permission, allowed
@@ -29,7 +30,7 @@ async def stream(websocket: WebSocket, release: str = "") -> None:
     await websocket.accept()
     token = websocket.cookies.get(sessions.COOKIE)
     probe = is_prober(websocket.headers, state.settings.current_probe_token())
-    refusal = await _refusal(state, websocket, token, release, probe=probe)
+    refusal = await _refusal(state, websocket, token, path_release(websocket.scope) or release, probe=probe)
     if refusal is not None:
         await websocket.close(refusal)
         return

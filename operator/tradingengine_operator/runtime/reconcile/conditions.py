@@ -26,7 +26,7 @@ from tradingengine_operator.flows.references import Unresolved
 from tradingengine_operator.flows.refusals import Trouble
 from tradingengine_operator.flows.state import Candidate, Pin, Placed, ReleaseState, Stage, render_time
 from tradingengine_operator.plan import kinds
-from tradingengine_operator.plan.routes import UNRESOLVED
+from tradingengine_operator.plan.routes import COOKIE_RULE_REFUSED, UNRESOLVED
 from tradingengine_operator.runtime.release.slots import deployments_of
 from tradingengine_operator.runtime.release.turns import STORES_UPDATING
 from tradingengine_operator.runtime.release.view import ReleaseView
@@ -36,6 +36,7 @@ from .context import Pass
 _ROUTE_MENDS = {
     "GatewaySilent": "see that the Gateway's controller runs and that a listener takes this namespace and host",
     UNRESOLVED: "see that the Services of the route are there and that nobody changed its rules",
+    COOKIE_RULE_REFUSED: "set spec.gateway.sticky to path, which needs no regular expressions",
 }
 #: Reasons of SecretsReady that are about a Secret of a person's.
 _SECRET_REASONS = frozenset({"SecretMissing", "SecretNotLabelled", "SecretKeyMissing"})

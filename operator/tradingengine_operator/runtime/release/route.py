@@ -26,9 +26,9 @@ ROUTE_TRIES = 4
 
 
 async def set_route(p: Pass, action: SetRoute, intent: RouteIntent) -> bool:
-    """One patch for weights, cookie rules, Gateway and host together; True when it was written."""
+    """One patch for weights, rules of releases, Gateway and host together; True when it was written."""
     live: dict[Slot, int] = {entry.slot: entry.release for entry in action.live}
-    desired = build_route(p.ctx, live, action.weights)
+    desired = build_route(p.ctx, live, action.weights, action.trying)
     for _ in range(ROUTE_TRIES):
         try:
             return await _write_route(p, desired, intent)

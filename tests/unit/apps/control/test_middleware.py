@@ -15,6 +15,7 @@ from tradingengine.control.middleware import (
     SecurityHeaders,
     is_safe,
 )
+from tradingengine.control.release_path import ReleasePath
 from tradingengine.control.state import ControlState
 from tradingengine.telemetry.types import Message, Receive, Scope, Send
 
@@ -40,6 +41,16 @@ async def test_a_foreign_release_is_sent_away(own: str, given: str, code: int) -
     if code == 409:
         assert answer.json()["type"] == "/problems/release-gone"
         assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("path", "code"), [("/r/7/", 200), ("/r/7", 200), ("/r/6/", 409), ("/r/77/", 409), ("/r/x/", 404), ("/", 200)]
+)
+async def test_a_path_names_its_release(path: str, code: int) -> None:
+    async with client_of(ReleasePath(ReleaseGuard(APP, make_state()))) as client:
+        answer = await client.get(path)
+    assert answer.status_code == code
+    assert code != 409 or answer.json()["type"] == "/problems/release-gone"
 
 
 async def test_a_withdrawn_pod_sends_everybody_away(state: ControlState) -> None:

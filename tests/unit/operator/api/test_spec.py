@@ -127,6 +127,13 @@ def test_sizes_have_defaults_without_a_branch() -> None:
         ({"rollout": {"steps": [{"weight": 100}, {"weight": 5, "hold": "1s"}]}}, "weights must never fall"),
         ({"rollout": {"steps": [{"weight": 1.05, "hold": "1s"}, {"weight": 100}]}}, "steps of 0.1"),
         ({"rollout": {"steps": [{"weight": 1}, {"weight": 100}]}}, "needs a hold"),
+        ({"rollout": {"match": {}}}, "name a header or a cookie"),
+        ({"rollout": {"match": {"headers": [{"name": "cookie", "value": "x"}]}}}, "choose another header"),
+        ({"rollout": {"match": {"cookies": [{"name": "te-session", "value": "x"}]}}}, "choose another name"),
+        (
+            {"gateway": {"sticky": "path"}, "rollout": {"match": {"cookies": [{"name": "c", "value": "x"}]}}},
+            "match a header",
+        ),
         ({"rollout": {"steps": [{"weight": 1, "hold": "by hand"}, {"weight": 100}]}}, "must be a duration"),
         ({"api": {"replicas": {"min": 5, "max": 2}}}, "min must not be above max"),
     ],

@@ -93,6 +93,57 @@ def test_cookie_rules_that_name_different_releases_match_none() -> None:
     assert read_route(observed, "desk", GATEWAY).live == {("a", 0), ("b", 2)}
 
 
+def test_releases_are_read_back_from_their_paths() -> None:
+    ctx = context({"gateway": {"sticky": "path"}, "rollout": {"match": {"headers": [{"name": "x", "value": "y"}]}}})
+    route = build_route(ctx, {"a": 1, "b": 22}, WEIGHTS, "b")
+    facts = read_route(route, "desk", GATEWAY)
+    assert facts.live == {("a", 1), ("b", 22)}
+    assert facts.weights == WEIGHTS
+    assert facts.trying == {"b"}
+    again = read_route(build_route(ctx, {"a": 1}, {"a": 1000, "b": 0}), "desk", GATEWAY)
+    assert again.live == {("a", 1)}
+    assert not again.trying
+
+
+@pytest.mark.parametrize("sticky", ["cookie", "path"])
+def test_the_canary_loses_weight_and_all_its_rules_in_one_patch(sticky: str) -> None:
+    ctx = context({"gateway": {"sticky": sticky}, "rollout": {"match": {"headers": [{"name": "x", "value": "y"}]}}})
+    observed = build_route(ctx, {"a": 1, "b": 2}, WEIGHTS, "b")
+    observed["metadata"] |= {"resourceVersion": "17", "generation": 4}
+    operations = route_patch(observed, build_route(ctx, {"a": 1}, {"a": 1000, "b": 0}))
+    assert [entry["path"] for entry in operations] == ["/metadata/resourceVersion", "/spec/rules"]
+    rules = jsonpatch.apply_patch(observed, operations)["spec"]["rules"]
+    backends = [backend for rule in rules for backend in rule["backendRefs"]]
+    assert all(backend["weight"] == 0 for backend in backends if backend["name"].endswith("-b"))
+
+
+REFUSED = [
+    ({"reason": "UnsupportedValue", "message": "no"}, "cookie", "CookieRuleRefused"),
+    ({"reason": "Other", "message": "regular expressions are not supported"}, "cookie", "CookieRuleRefused"),
+    ({"reason": "NotAllowedByListeners", "message": "no"}, "cookie", "RouteNotAccepted"),
+    ({"reason": "UnsupportedValue", "message": "no"}, "path", "RouteNotAccepted"),
+]
+
+
+@pytest.mark.parametrize(("words", "sticky", "reason"), REFUSED)
+def test_a_gateway_that_can_match_no_cookie_is_told_apart(words: dict[str, str], sticky: str, reason: str) -> None:
+    route = build_route(context({"gateway": {"sticky": sticky}}), {"a": 1, "b": 2}, WEIGHTS)
+    route["metadata"] |= {"resourceVersion": "17", "generation": 4}
+    status = accepted(4, "False")
+    status["parents"][0]["conditions"][0] |= words
+    facts = read_route(route | {"status": status}, "desk", GATEWAY)
+    assert (facts.reason, facts.accepted, facts.refused) == (reason, False, True)
+
+
+def test_cookie_rules_that_a_gateway_left_out_are_said() -> None:
+    status = accepted(4)
+    dropped = {"type": "PartiallyInvalid", "status": "True", "reason": "UnsupportedValue", "message": "Dropped Rule"}
+    status["parents"][0]["conditions"].append(dropped | {"observedGeneration": 4})
+    facts = read_route(stored() | {"status": status}, "desk", GATEWAY)
+    assert facts.reason == "CookieRuleRefused"
+    assert "Dropped Rule" in facts.message
+
+
 @pytest.mark.parametrize(
     ("status", "reason"),
     [

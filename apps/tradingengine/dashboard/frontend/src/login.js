@@ -1,4 +1,6 @@
 // The login page: sends the form as JSON and goes where the person wanted to go.
+import { BASE } from "./lib/base.js";
+
 const form = document.getElementById("login");
 const PATHS = ["/dashboard", "/charts", "/fno", "/btst", "/portfolio", "/system"];
 
@@ -15,13 +17,13 @@ form?.addEventListener("submit", async (event) => {
   button.disabled = true;
   const { login, password } = Object.fromEntries(new FormData(form));
   try {
-    const answer = await fetch("/v1/session", {
+    const answer = await fetch(`${BASE}/v1/session`, {
       method: "POST",
       headers: { "content-type": "application/json", accept: "application/json" },
       body: JSON.stringify({ login: String(login).trim(), password }),
       signal: AbortSignal.timeout(10_000),
     });
-    if (answer.ok) return location.replace(target());
+    if (answer.ok) return location.replace(BASE + target());
     const problem = await answer.json().catch(() => ({}));
     error.textContent = [problem.detail || problem.title || "The login failed.", problem.mend]
       .filter(Boolean)

@@ -29,7 +29,7 @@ import { Portfolio } from "./tabs/portfolio.js";
 import { System } from "./tabs/system.js";
 import { Frame } from "./ui/frame.js";
 import { inField, startRouter } from "./ui/router.js";
-import { fillTicket } from "./ui/ticket.js";
+import { fillTicket, takeUp } from "./ui/ticket.js";
 
 const TICK_MS = 250;
 const PAGES = { dashboard: Dashboard, charts: Charts, fno: Fno, btst: Btst, portfolio: Portfolio, system: System };
@@ -66,6 +66,7 @@ function onKey(event) {
 const App = () => html`<${Frame}><${PAGES[tab.value]} /><//>`;
 
 readFirstData();
+takeUp();
 startRouter();
 addEventListener("keydown", onKey);
 setInterval(tick, TICK_MS);

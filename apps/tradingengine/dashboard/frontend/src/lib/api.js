@@ -1,4 +1,5 @@
 // Calls of /v1. Every answer that is no success becomes a Problem with what, where and how to mend it.
+import { BASE, path as pathOfPage } from "./base.js";
 import { readWhole } from "./pages.js";
 import { fail, outdated, put, putQuotes, session } from "./store.js";
 
@@ -18,6 +19,15 @@ export class Problem extends Error {
   }
 }
 
+let reloading = false;
+/** Hear that the page goes to be loaded again, once all that was under way has had its word. @param {() => void} listener */
+export const onReload = (listener) => addEventListener("pagehide", () => reloading && listener());
+
+export function reload() {
+  reloading = true;
+  location.reload();
+}
+
 /** Load the page again, but never in a circle. */
 export function reloadOnce() {
   const last = Number(sessionStorage.getItem("te-reload") || 0);
@@ -26,11 +36,11 @@ export function reloadOnce() {
     return;
   }
   sessionStorage.setItem("te-reload", String(Date.now()));
-  location.reload();
+  reload();
 }
 
 export function toLogin() {
-  location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+  location.assign(`${BASE}/login?next=${encodeURIComponent(pathOfPage())}`);
 }
 
 /**
@@ -46,7 +56,7 @@ export async function call(method, path, options = {}) {
   if (key) headers["idempotency-key"] = key;
   let answer;
   try {
-    answer = await fetch(path, {
+    answer = await fetch(safe ? path : BASE + path, {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),

@@ -2,6 +2,7 @@
 // over HTTP before the page lights up.
 import { effect } from "@preact/signals";
 import { get, loadAll, loadQuotes, reloadOnce, toLogin } from "./api.js";
+import { BASE } from "./base.js";
 import {
   hearClock,
   lastMessage,
@@ -69,7 +70,7 @@ export function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const release = session.peek()?.release;
   const opened = new WebSocket(
-    `${scheme}://${location.host}/ws${release ? `?release=${encodeURIComponent(release)}` : ""}`,
+    `${scheme}://${location.host}${BASE}/ws${release ? `?release=${encodeURIComponent(release)}` : ""}`,
   );
   socket = opened;
   opened.onmessage = (event) => receive(opened, event.data);

@@ -1,6 +1,7 @@
 // What every tab shares: mode edge, top bar, bars of trouble, rail.
 import { useEffect } from "preact/hooks";
-import { call, load } from "../lib/api.js";
+import { call, load, reload } from "../lib/api.js";
+import { BASE } from "../lib/base.js";
 import * as format from "../lib/format.js";
 import { html } from "../lib/html.js";
 import {
@@ -179,7 +180,7 @@ function UserMenu() {
   const { user, engine } = session.value;
   const logOut = async () => {
     await call("DELETE", "/v1/session").catch(() => null);
-    location.assign("/login");
+    location.assign(`${BASE}/login`);
   };
   return html`
     <button
@@ -242,7 +243,7 @@ function Strips() {
         <b>Another release serves now.</b> <button
           type="button"
           class="button small"
-          onClick=${() => location.reload()}
+          onClick=${reload}
         >Load it</button>
       </div>`
     }
@@ -282,7 +283,7 @@ const Rail = () =>
       (item, index) => html`<a
         key=${item.key}
         class="tab"
-        href=${item.path}
+        href=${BASE + item.path}
         aria-current=${tab.value === item.key ? "page" : undefined}
         onClick=${(event) => go(event, item)}
       >

@@ -1,5 +1,6 @@
 // The tab is in the URL: back works, a reload keeps it, keys 1 to 6 change it.
 import { batch } from "@preact/signals";
+import { BASE, path } from "../lib/base.js";
 import { session, tab } from "../lib/store.js";
 
 export const TABS = [
@@ -18,7 +19,7 @@ const show = (item) => {
 
 /** Follow the address. */
 export function followLocation() {
-  show(TABS.find((item) => item.path === location.pathname) ?? TABS[0]);
+  show(TABS.find((item) => item.path === path()) ?? TABS[0]);
 }
 
 /** Open a tab; a click with a modifier stays the browser's. */
@@ -30,7 +31,7 @@ export function go(event, item) {
 
 export function open(item) {
   batch(() => {
-    if (location.pathname !== item.path) history.pushState(null, "", item.path);
+    if (path() !== item.path) history.pushState(null, "", BASE + item.path);
     show(item);
   });
   document.getElementById("main")?.scrollTo?.(0, 0);

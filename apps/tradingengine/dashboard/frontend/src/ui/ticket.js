@@ -1,7 +1,7 @@
 // The order ticket: what this version's order API takes, checked here as the api checks it, sent once per draft.
 import { batch, computed, signal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { call, load, newKey } from "../lib/api.js";
+import { call, load, newKey, onReload } from "../lib/api.js";
 import { check, needsPrice, needsTrigger, productsFor, step, TYPES } from "../lib/check.js";
 import * as format from "../lib/format.js";
 import { html } from "../lib/html.js";
@@ -46,6 +46,42 @@ const unsure = signal(null);
 const locked = computed(() => phase.value === "sending" || unsure.value !== null);
 /** One key per draft: whatever is clicked, retried or answered late, it is one order. */
 let key = newKey();
+
+const KEPT = "te-ticket";
+/** A page that loads again is back in seconds; a draft of long ago is a stranger's order. */
+const KEPT_MS = 120_000;
+
+/** Keep what was typed while the page loads again: an order whose answer did not come goes along with its key. */
+function keep() {
+  const asked = unsure.peek() ?? (phase.peek() === "sending" ? body() : null);
+  const kept = { at: Date.now(), draft: draft.peek(), symbol: ticketSymbol.peek(), picked: picked.peek() };
+  const more = { ours, open: ticketOpen.peek(), unsure: asked, key };
+  sessionStorage.setItem(KEPT, JSON.stringify({ ...kept, ...more }));
+}
+onReload(keep);
+
+/** Take up what was typed before the page loaded again. */
+export function takeUp() {
+  const text = sessionStorage.getItem(KEPT);
+  sessionStorage.removeItem(KEPT);
+  let kept;
+  try {
+    kept = JSON.parse(text);
+  } catch {
+    return;
+  }
+  if (!kept || Date.now() - kept.at > KEPT_MS) return;
+  ours = kept.ours;
+  // Nothing was done with what is not unsure, so it is another order; what is unsure can only ever be the same one.
+  if (kept.unsure) key = kept.key;
+  batch(() => {
+    picked.value = kept.picked;
+    ticketSymbol.value = kept.symbol;
+    draft.value = { ...blank, ...kept.draft };
+    unsure.value = kept.unsure;
+    ticketOpen.value = kept.open;
+  });
+}
 
 const instrument = computed(() => {
   const symbol = ticketSymbol.value;
@@ -166,8 +202,10 @@ async function send(event) {
     }, REST_MS);
   } catch (error) {
     // A refused order was never placed: the next try is another order. Where the answer leaves that open, key and
-    // draft stay as they are, so that a repeat can only ever be the same order.
-    const refused = (error.status >= 400 && error.status < 500) || error.code === "edge_unreachable";
+    // draft stay as they are, so that a repeat can only ever be the same order. That a release is gone says nothing of
+    // a try before this one.
+    const gone = error.code === "release-gone" && unsure.peek() !== null;
+    const refused = !gone && ((error.status >= 400 && error.status < 500) || error.code === "edge_unreachable");
     if (refused) key = newKey();
     batch(() => {
       problem.value = error;
