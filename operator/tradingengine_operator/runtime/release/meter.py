@@ -23,10 +23,14 @@ _Found = Mapping[_Key, Mapping[str, float]]
 
 @dataclass
 class Meter:
-    """Remembers the counters of the last look. An operator that was just started counts from its first look on."""
+    """Remembers what each pod counted last. An operator that was just started counts from its first look on.
+
+    A scrape that fails ends all series of its pod, and the next one brings them back as they were. So counters are
+    remembered for as long as the pod is scraped at all, and a series is new only on a pod that answered without it.
+    """
 
     _before: dict[tuple[str, _Key], Trials] = field(default_factory=dict)
-    _pods: set[str] = field(default_factory=set)
+    _answered: set[str] = field(default_factory=set)
 
     def look(self, reading: Reading, checks: Iterable[CheckPolicy], canary: int, stable: int) -> dict[str, Second]:
         """What came in by kind of request, of both releases."""
@@ -46,15 +50,17 @@ class Meter:
                     grown = Trials(grown.all + int(values.get("sockets", 0)), grown.all)
                 kind = kind_of(name, key[1], key[2])
                 came[kind] = came.get(kind, Second()).plus(grown, canary=key[0] == canary)
-        self._before = now
-        self._pods = {key[3] for key in found} | set(reading.scrapes)
+        known = {key[3] for key in found} | set(reading.scrapes)
+        self._before = {entry: total for entry, total in self._before.items() if entry[1][3] in known} | now
+        answered = {pod for pod, scrape in reading.scrapes.items() if scrape.answered}
+        self._answered = (self._answered & known) | answered | {key[3] for key in found}
         return came
 
     def _grown(self, check: str, key: _Key, total: Trials) -> Trials:
         before = self._before.get((check, key))
         if before is None:
             # A series that begins counted from 0; what a pod counted before it was first seen is not of this second.
-            before = Trials() if key[3] in self._pods else total
+            before = Trials() if key[3] in self._answered else total
         if total.all < before.all:
             before = Trials()  # its container was started again
         came = total.all - before.all

@@ -50,6 +50,32 @@ def test_what_a_pod_counted_before_it_was_seen_is_of_no_second_and_a_first_failu
     assert found[KIND] == Second(Trials(1, 1))
 
 
+def test_a_pod_whose_scrape_failed_once_has_counted_nothing_since() -> None:
+    meter, pod = Meter(), (("requests", 2, "p1", 900.0), ("failed", 2, "p1", 400.0))
+    down = Reading(AT, "", {}, {"p1": Scrape(False, 0.3)})
+    assert came(meter, *pod)[KIND] == Second()
+    for silent in (1, 3):  # while a scrape fails the metrics server has no series of the pod at all
+        for _ in range(silent):
+            assert KIND not in meter.look(down, CHECKS, 2, 1)
+        assert came(meter, *pod)[KIND] == Second()
+    meter.look(down, CHECKS, 2, 1)
+    assert came(meter, ("requests", 2, "p1", 907.0), ("failed", 2, "p1", 402.0))[KIND] == Second(Trials(7, 2))
+
+
+def test_a_pod_that_was_never_reached_before_begins_with_what_it_has() -> None:
+    meter = Meter()
+    meter.look(Reading(AT, "", {}, {"p1": Scrape(False, 0.3)}), CHECKS, 2, 1)
+    assert came(meter, ("requests", 2, "p1", 900.0))[KIND] == Second()
+    assert came(meter, ("requests", 2, "p1", 905.0))[KIND] == Second(Trials(5))
+
+
+def test_a_pod_that_is_not_scraped_any_more_is_forgotten() -> None:
+    meter = Meter()
+    came(meter, ("requests", 2, "p1", 900.0))
+    meter.look(Reading(AT, "", {}, {}), CHECKS, 2, 1)
+    assert came(meter, ("requests", 2, "p1", 950.0))[KIND] == Second(), "another pod may have its address by now"
+
+
 def test_a_container_that_was_started_again_counts_from_nothing() -> None:
     meter = Meter()
     came(meter, ("requests", 1, "p1", 900.0))
