@@ -244,6 +244,10 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
     "limit": ({"rollout": {"checks": [{"name": "error-rate", "max": "2"}]}}, ("max", "a share from 0 to 1")),
     "time": ({"rollout": {"checks": [{"name": "latency-p95", "max": "0.3"}]}}, ("max", "must be one of 1s")),
     "query": ({"rollout": {"checks": [{"name": "error-rate", "query": "up"}]}}, ("query", "give yours another name")),
+    "always on": (
+        {"rollout": {"checks": [{"name": "answers", "query": "up", "max": "1"}]}},
+        ("name", "give yours another name"),
+    ),
     "no limit": ({"rollout": {"checks": [{"name": "mine", "query": "up"}]}}, ("max", "needs max or min")),
     "no number": (
         {"rollout": {"checks": [{"name": "mine", "query": "up", "max": "much"}]}},

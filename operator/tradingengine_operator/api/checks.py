@@ -35,9 +35,14 @@ BUILT_IN: dict[str, BuiltIn] = {
     "order-latency": BuiltIn("250ms", 30, against="stable", times=ORDER_TIMES, share=0.05),
     "websocket-drops": BuiltIn("0.01", 30),
 }
+#: The check that is always on has counters of its own under this name, and nothing to be specified.
+ALWAYS_ON = "answers"
 _SHARES = sorted(name for name, known in BUILT_IN.items() if not known.times)
 _NUMBER = r"^-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?$"
 _SHARE = r"^(0|1|0\.[0-9]{1,6})$"
+
+
+_TAKEN = f"{ALWAYS_ON} is the check that is always on: give yours another name"
 
 
 def _among(values: object) -> str:
@@ -93,6 +98,7 @@ class Check(Model):
     disabled: bool = Field(default=False, description="Switches a built-in check off; a condition then says so.")
 
     cel: ClassVar[tuple[dict[str, str], ...]] = (
+        rule(f"self.name != '{ALWAYS_ON}'", _TAKEN, field=".name"),
         rule(
             f"self.name in {_among(BUILT_IN)} || has(self.query)",
             f"unknown check: known ones are {', '.join(BUILT_IN)}; one of your own needs a query",
@@ -137,6 +143,8 @@ class Check(Model):
         return self
 
     def _check_own(self) -> None:
+        if self.name == ALWAYS_ON:
+            raise ValueError(_TAKEN)
         if self.query is None:
             raise ValueError(f"{self.name} is no built-in check ({', '.join(BUILT_IN)}): it needs a query")
         if (self.max is None) == (self.min is None):

@@ -61,9 +61,15 @@ class Recent:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was learnt of one kind of request: counts of this step, what is recent, and capital as logarithms."""
+    """What was learnt of one kind of request: counts of this step, what is recent, and capital as logarithms.
+
+    `seen` and `beside` are how many requests of the new and of the stable release came in all: of a few percent there
+    are never many recent ones.
+    """
 
     step: Trials = field(default_factory=Trials)
+    seen: int = 0
+    beside: int = 0
     canary: Recent = field(default_factory=Recent)
     stable: Recent = field(default_factory=Recent)
     worse: tuple[float, ...] = field(default_factory=lambda: (0.0,) * len(RATIOS))
@@ -106,6 +112,8 @@ def learn(before: Evidence, canary: Trials, stable: Trials, limit: float) -> Evi
     fade = canary.all * log(2) / CAPITAL_HALF_LIFE
     return Evidence(
         step=before.step + canary,
+        seen=before.seen + canary.all,
+        beside=before.beside + stable.all,
         canary=before.canary.after(canary, old, new),
         stable=before.stable.after(stable, old, new),
         worse=_bet(before.worse, _whose(canary, stable), fade, WORSE),
@@ -115,7 +123,7 @@ def learn(before: Evidence, canary: Trials, stable: Trials, limit: float) -> Evi
 
 def dump_evidence(evidence: Evidence) -> list[float]:
     """As a list of numbers, short enough for a status."""
-    counts = [evidence.step.all, evidence.step.bad]
+    counts = [evidence.step.all, evidence.step.bad, evidence.seen, evidence.beside]
     recent = [evidence.canary.all, evidence.canary.bad, evidence.stable.all, evidence.stable.bad]
     return [float(entry) for entry in counts] + [
         round(entry, 2) for entry in (*recent, *evidence.worse, *evidence.above)
@@ -125,14 +133,16 @@ def dump_evidence(evidence: Evidence) -> list[float]:
 def load_evidence(numbers: Sequence[float]) -> Evidence:
     """What `dump_evidence` made; nothing learnt when it is of another form."""
     bets, limits = len(RATIOS), len(TIMES_LIMIT) + 1
-    if len(numbers) != 6 + bets + limits:
+    if len(numbers) != 8 + bets + limits:
         return Evidence()
     return Evidence(
         step=Trials(int(numbers[0]), int(numbers[1])),
-        canary=Recent(numbers[2], numbers[3]),
-        stable=Recent(numbers[4], numbers[5]),
-        worse=tuple(numbers[6 : 6 + bets]),
-        above=tuple(numbers[6 + bets :]),
+        seen=int(numbers[2]),
+        beside=int(numbers[3]),
+        canary=Recent(numbers[4], numbers[5]),
+        stable=Recent(numbers[6], numbers[7]),
+        worse=tuple(numbers[8 : 8 + bets]),
+        above=tuple(numbers[8 + bets :]),
     )
 
 

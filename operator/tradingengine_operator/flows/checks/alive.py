@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from tradingengine_operator.api.checks import ALWAYS_ON
 from tradingengine_operator.builders import names
 from tradingengine_operator.flows.check import Finding, Word
 from tradingengine_operator.flows.observation import ReleaseObservation
@@ -23,7 +24,7 @@ FRESH_SECONDS = 3.0
 class Alive:
     """The check, with nothing of its own."""
 
-    name: str = "answers"
+    name: str = ALWAYS_ON
     reason: str = "Unresponsive"
     failure_limit: int = 2
 

@@ -11,7 +11,8 @@ from tradingengine_operator.flows.policy import CheckPolicy, Policy
 from tradingengine_operator.flows.state import Candidate
 from tradingengine_operator.samples import OwnValue
 
-#: Beyond the limit on its own account when so many times as far as the stable release's number, against the limit.
+#: Beyond the limit on its own account when its number is more than so many times the stable release's, or, where less
+#: is worse, less than this part of it.
 TIMES_STABLE = 2.0
 
 
@@ -75,4 +76,8 @@ class OwnCheck:
         worse = value > stable if self.policy.most is not None else value < stable
         if not worse or self.policy.against_stable:
             return not worse
-        return abs(value - stable) <= abs(stable) * (TIMES_STABLE - 1)
+        # Towards nothing, so many times as far is a half: a release that fills no order at all is not as bad as one
+        # that fills almost enough of them.
+        grows = (stable > 0) == (self.policy.most is not None)
+        far = TIMES_STABLE - 1 if grows else 1 - 1 / TIMES_STABLE
+        return abs(value - stable) <= abs(stable) * far

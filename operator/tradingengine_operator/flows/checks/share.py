@@ -89,7 +89,7 @@ class ShareCheck:
         return Finding(Word.NOT_APPLICABLE, look.at)
 
     def _of_kind(self, look: Look, kind: str, evidence: Evidence, second: Second) -> Finding:
-        if not self.policy.required and min(evidence.step.all, evidence.stable.all) < self.policy.min_samples:
+        if not self.policy.required and min(evidence.seen, evidence.beside) < self.policy.min_samples:
             return Finding(Word.NOT_APPLICABLE, look.at)
         both = _about_as_much(evidence.canary.share, evidence.stable.share, self.policy.share)
         if self._is_proved(evidence):

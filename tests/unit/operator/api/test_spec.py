@@ -99,6 +99,7 @@ def test_the_built_in_check_is_on_when_nobody_names_it() -> None:
         ({"name": "error-rate", "query": "up"}, "is built in"),
         ({"name": "error-rate", "max": "2"}, "a share from 0 to 1"),
         ({"name": "latency-p95", "max": "0.3"}, "must be one of 1s"),
+        ({"name": "answers", "query": "up", "max": "1"}, "give yours another name"),
     ],
 )
 def test_a_check_that_cannot_be_meant_is_refused_with_words(check: dict[str, str], words: str) -> None:

@@ -16,9 +16,13 @@ from tradingengine_operator.api import Slot
 from tradingengine_operator.builders.route import FULL
 from tradingengine_operator.flows.actions import EnsureSlot
 from tradingengine_operator.flows.analysis import analyse
-from tradingengine_operator.flows.look import SOURCES, Look, Second, kind_of
+from tradingengine_operator.flows.check import Word
+from tradingengine_operator.flows.checks.own import OwnCheck
+from tradingengine_operator.flows.checks.share import ShareCheck
+from tradingengine_operator.flows.look import CLIENT, SOURCES, Look, Second, kind_of
 from tradingengine_operator.flows.observation import ReleaseObservation, SlotObservation
 from tradingengine_operator.flows.policy import CheckPolicy, Policy
+from tradingengine_operator.flows.sequential import Evidence, learn
 from tradingengine_operator.flows.state import Candidate, CheckCount, Placed, Stage, Verdict
 from tradingengine_operator.plan.routes import RouteObservation
 from tradingengine_operator.runtime.release.meter import Meter
@@ -270,6 +274,30 @@ def test_orders_are_judged_when_both_releases_had_enough_of_them() -> None:
             assert verdict_of(world).reason == reason
 
 
+def test_orders_are_judged_also_where_almost_all_of_them_go_to_the_new_release() -> None:
+    check = next(entry for entry in POLICY.checks if entry.name == "order-reject-rate")
+    for weight in (940, 950, 990):
+        found, of_stable = Evidence(), 1000 - weight
+        for second in range(1000):  # an order in ten seconds or less at the stable release; a third is refused
+            stable = Trials(int(second % (100 // of_stable) == 0))
+            found = learn(found, Trials(10, 3), stable, check.share)
+        look = Look(START, evidence={kind_of(check.name, "api", CLIENT): found})
+        seen = replace(WorldModel().observe(), look=look)
+        candidate = Candidate("b", 2, "h2", Stage.HOLDING, START, START, weight=weight)
+        assert ShareCheck(check).look(candidate, seen, POLICY, START).word is Word.PROVED, weight
+
+
+def test_orders_of_the_steps_before_count_as_seen() -> None:
+    kind = kind_of("order-reject-rate", "api", "client")
+    world = holding()
+    world.besides = {kind: Second(Trials(8), Trials(8))}
+    world.run(14)
+    assert candidate_of(world).step == 1
+    world.besides = {kind: Second(Trials(8, 8), Trials(8))}
+    world.hold_on(2)
+    assert verdict_of(world).reason == "OrderRejectRate"
+
+
 def test_websockets_that_break_withdraw() -> None:
     world = holding()
     world.besides = {kind_of("websocket-drops", "api", ""): Second(Trials(8, 5), Trials(40, 0))}
@@ -354,6 +382,32 @@ def test_a_query_is_compared_with_the_stable_release(against: bool, held: bool) 
     same.values = {("queue", 2): OwnValue(8.0), ("queue", 1): OwnValue(8.0)}
     same.hold_on(3, policy)
     assert same.state().withdrawn is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "value", "stable", "word"),
+    [
+        ({"least": 100.0}, 0.0, 99.0, Word.FAILING),  # no order is filled, and almost enough beside it
+        ({"least": 100.0}, 40.0, 99.0, Word.FAILING),
+        ({"least": 100.0}, 60.0, 99.0, Word.BOTH_FAILING),
+        ({"least": 100.0}, 99.0, 60.0, Word.BOTH_FAILING),
+        ({"least": -5.0}, -9.0, -6.0, Word.BOTH_FAILING),
+        ({"least": -5.0}, -19.0, -6.0, Word.FAILING),
+        ({"most": 5.0}, 9.0, 6.0, Word.BOTH_FAILING),
+        ({"most": 5.0}, 13.0, 6.0, Word.FAILING),
+        ({"most": -5.0}, 0.0, -4.0, Word.FAILING),
+        ({"most": -5.0}, -3.0, -4.0, Word.BOTH_FAILING),
+    ],
+)
+def test_a_number_is_as_bad_as_the_stable_releases_in_both_directions(
+    limits: dict[str, float], value: float, stable: float, word: Word
+) -> None:
+    check = replace(CheckPolicy("fills", 2, 1, "its limit", required=True, query="x"), most=limits.get("most"))
+    check = replace(check, least=limits.get("least"))
+    look = Look(START, values={"fills": OwnValue(value)}, stable_values={"fills": OwnValue(stable)})
+    seen = replace(WorldModel().observe(), look=look)
+    candidate = Candidate("b", 2, "h2", Stage.HOLDING, START, START)
+    assert OwnCheck(check).look(candidate, seen, POLICY, START).word is word
 
 
 def test_nothing_is_promoted_on_a_query_that_cannot_be_judged() -> None:

@@ -44,7 +44,7 @@ def test_any_seconds_are_learnt_and_stored_and_read_again(
     assert evidence.step == Trials(sum(c[0] for c, _ in seconds), sum(c[1] for c, _ in seconds))
     assert 0 <= evidence.canary.share <= 1
     again = load_evidence(dump_evidence(evidence))
-    assert again.step == evidence.step
+    assert (again.step, again.seen, again.beside) == (evidence.step, evidence.seen, evidence.beside)
     assert again.worse == pytest.approx(evidence.worse, abs=0.006)
     assert again.above == pytest.approx(evidence.above, abs=0.006)
     if limit == 1.0:
