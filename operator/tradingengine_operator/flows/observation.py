@@ -37,7 +37,10 @@ class Market:
 
 @dataclass(frozen=True)
 class MigrationObservation:
-    """A migrations Job; `reason`, `message` and `mend` when it does not get on, `schema` once it told."""
+    """A migrations Job; `reason`, `message` and `mend` when it does not get on, `schema` once it told.
+
+    Unless `known`, Jobs could not be listed: that there is none says nothing.
+    """
 
     exists: bool = False
     succeeded: bool = False
@@ -46,6 +49,7 @@ class MigrationObservation:
     reason: str = ""
     mend: str = ""
     schema: Schema | None = None
+    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,11 @@ class ComponentObservation:
 class SlotObservation:
     """A slot as the cluster shows it, component by component: nothing is averaged.
 
-    `release` is the number that every component's pods carry, None while they differ or there are none. `pods` counts
-    those of all components. `quiet` is for how many seconds no pod counted a new client request, None while that cannot
-    be known. `restarts` counts container restarts by pod uid; `waiting` is what keeps a pod from starting, for example
-    a failed image pull. `open` says that every pod was asked and answers visitors; known only of a slot that is asked.
+    `release` is the number that every component's pods carry, None while they differ or there are none; `releases` are
+    those of all its pods, ending ones included, and of its Deployments. `pods` counts those of all components. `quiet`
+    is for how many seconds no pod counted a new client request, None while that cannot be known. `restarts` counts
+    container restarts by pod uid; `waiting` is what keeps a pod from starting, for example a failed image pull. `open`
+    says that every pod was asked and answers visitors; known only of a slot that is asked.
     """
 
     release: int | None = None
@@ -96,6 +101,7 @@ class SlotObservation:
     web_sockets: int = 0
     withdrawn: bool = False
     open: bool = False
+    releases: frozenset[int] = frozenset()
 
     @property
     def complete(self) -> bool:

@@ -264,7 +264,14 @@ def observe_slot(
         web_sockets=drained.web_sockets,
         withdrawn=drained.withdrawn,
         open=drained.open,
+        releases=_releases(slot, deployments, pods),
     )
+
+
+def _releases(slot: Slot, deployments: Mapping[str, Manifest], pods: Sequence[Manifest]) -> frozenset[int]:
+    """Releases that may have a process in a slot: a pod that is ending still works."""
+    ours = (pod for part in names.SLOT_COMPONENTS for pod in _all_of(pods, part, slot) if not is_over(pod))
+    return frozenset(number for entry in (*deployments.values(), *ours) if (number := release_of(entry)) is not None)
 
 
 def slot_trouble(deployments: Iterable[Mapping[str, Any]], pods: Iterable[Manifest], now: datetime) -> Trouble | None:

@@ -15,7 +15,7 @@ from .actions import Action, Announce, Migrate
 from .analysis import Analysis, Failure, Held, analyse
 from .commands import obey
 from .conditions import explain
-from .contracting import contract, runs
+from .contracting import can_do_without, contract, crossed, runs
 from .deferral import set_aside, take_up
 from .leaving import retire
 from .moves import Move, going_down, next_number, promote, staged, withdraw
@@ -126,9 +126,10 @@ def _start(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: d
     if stable_hash(state, seen) == seen.template_hash:
         return Move(advanced(state, stable_requested=seen.requested))
     idle = state.retiring is None or state.retiring.stage is Leaving.WARM
-    waits = is_upgrade(state, seen) and not seen.turn
-    waits = waits or runs(state)
     warm = warm_again(state, seen)
+    waits = is_upgrade(state, seen) and not seen.turn
+    # What is warm works on the schema as the contract leaves it, and migrates nothing.
+    waits = waits or (runs(state) and warm is None)
     if is_tried(state, seen) or waits or (warm is None and not (idle and seen.may_start)):
         return Move(state)
     deferred = state.deferred
@@ -224,6 +225,9 @@ def _migrating(state: ReleaseState, candidate: Candidate, seen: ReleaseObservati
     if seen.migration.succeeded:
         kept = seen.kept.get(candidate.release)
         known = replace(candidate, schema=seen.migration.schema or (kept.schema if kept is not None else None))
+        # Unknown is not refused: its own migrations would have failed on what they do not know.
+        if known.schema is not None and state.stable is not None and not can_do_without(known.schema, state.contracted):
+            return withdraw(state, known, Failure("SchemaContracted", crossed(known.release, state.contracted)), now)
         return Move(staged(state, known, Stage.STARTING, now))
     if not seen.migration.failed:
         return Move(state)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .actions import Announce
-from .contracting import can_do_without
+from .contracting import can_do_without, crossed
 from .observation import Kept, ReleaseObservation
 from .state import Pin, ReleaseState, Retirement, advanced
 
@@ -104,6 +104,5 @@ def _refusal(state: ReleaseState, number: int, kept: Kept | None, seen: ReleaseO
     if not kept.template_hash:
         return Refused("UnreadableRecord", f"the record of release {number} cannot be read")
     if not can_do_without(kept.schema, state.contracted):
-        words = f"the schema was contracted to {state.contracted}, and release {number} needs a form that is gone"
-        return Refused("SchemaContracted", f"{words}: go to a later release, or restore a backup from before")
+        return Refused("SchemaContracted", crossed(number, state.contracted))
     return None

@@ -277,8 +277,9 @@ class ReleaseState:
         return candidate.slot
 
     def referenced(self) -> frozenset[int]:
-        """Numbers of the records that a slot is made from, or is to be."""
-        placed = (self.stable, self.candidate, self.retiring, self.deferred)
+        """Numbers of the records that a slot, or a contract's Job, is made from, or is to be."""
+        runs = self.contracting if self.contracting is not None and not self.contracting.failed else None
+        placed = (self.stable, self.candidate, self.retiring, self.deferred, runs)
         pinned = {self.pin.record} if self.pin is not None else set()
         return frozenset(entry.release for entry in placed if entry is not None) | pinned
 

@@ -17,7 +17,7 @@ from .actions import (
     SetRoute,
     WriteRecord,
 )
-from .contracting import RETRY_SECONDS, runs
+from .contracting import retry_wait, runs
 from .observation import ReleaseObservation
 from .policy import Policy
 from .state import Candidate, Leaving, ReleaseState, Retirement, Stage
@@ -137,9 +137,11 @@ def recheck(state: ReleaseState, seen: ReleaseObservation, now: datetime) -> flo
         waits.append(DRAIN_POLL_SECONDS)
     elif leaving is not None and leaving.until is not None:
         waits.append(max(CHECK_SECONDS, (leaving.until - now).total_seconds()))
-    if state.contracting is not None:
-        waited = (now - state.contracting.since).total_seconds()
-        waits.append(max(CHECK_SECONDS, RETRY_SECONDS - waited) if state.contracting.failed else START_POLL_SECONDS)
+    again = retry_wait(state, now)
+    if again is not None:
+        waits.append(max(CHECK_SECONDS, again))
+    elif runs(state):
+        waits.append(START_POLL_SECONDS)
     return min(waits, default=None)
 
 

@@ -143,12 +143,15 @@ def _idle_migrations(p: Pass, state: ReleaseState) -> list[Manifest]:
         return []
     jobs = [job for job in p.children.of(kinds.JOB) if labels_of(job).get(names.LABEL_COMPONENT) == "migrations"]
     pods = [pod for pod in p.children.pods if labels_of(pod).get(names.LABEL_COMPONENT) == "migrations"]
-    begun = {release_of(pod) for pod in pods if has_run(pod)}
-    wanted = state.candidate.release if state.candidate is not None else None
+    begun = {owner.get("uid") for pod in pods if has_run(pod) for owner in pod["metadata"].get("ownerReferences") or ()}
+    # By name: a release has a Job of each phase, and the one says nothing of the other.
+    wanted = {names.migration(p.ctx.name, state.candidate.release)} if state.candidate is not None else set()
+    wanted |= {names.contraction(p.ctx.name, state.contracting.release)} if state.contracting is not None else set()
     return [
         job
         for job in jobs
-        if release_of(job) not in {wanted, *begun}
+        if job["metadata"]["name"] not in wanted
+        and job["metadata"]["uid"] not in begun
         and job_outcome(job) is None
         and not (job.get("status") or {}).get("failed")
         and not job["metadata"].get("deletionTimestamp")

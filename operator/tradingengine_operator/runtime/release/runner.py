@@ -344,7 +344,7 @@ def _contracting(state: ReleaseState) -> int | None:
 async def _migration(p: Pass, release: int | None, phase: Phase) -> MigrationObservation:
     """The Job of a release's phase, while somebody waits for it."""
     if release is None or not p.children.knows(kinds.JOB):
-        return MigrationObservation()
+        return MigrationObservation(known=release is None)
     job, pods = p.children.get(kinds.JOB, migration_name(p.ctx.name, release, phase)), p.children.pods
     alone = job is not None and job_outcome(job) is None and not of_component(pods, "migrations")
     refused = await refused_pod(p.tools.client, job) if alone and job is not None else None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tradingengine_operator.builders.route import FULL
 from tradingengine_operator.flows.actions import Migrate
 from tradingengine_operator.flows.rollback import Refused, rollback
-from tradingengine_operator.flows.state import Leaving, Placed, ReleaseState, Schema, Stage
+from tradingengine_operator.flows.state import Contracting, Leaving, Placed, ReleaseState, Schema, Stage, dump_state
 
 from .model import POLICY, WorldModel
 
@@ -225,6 +225,115 @@ def test_a_release_waits_for_a_contract_that_runs() -> None:
     world.hold_on(5, WARM)
     assert world.state().candidate is None
     assert world.run(60, WARM).stable == Placed("b", 2)
+
+
+@pytest.mark.parametrize("slowly", [False, True])
+def test_an_old_form_of_the_schema_stays_until_the_last_pod_that_needs_it_has_ended(slowly: bool) -> None:
+    world = WorldModel(schemas=SCHEMAS, ends_slowly=slowly)
+    world.run(20, WARM)
+    world.hash = "h2"
+    world.run(60, WARM)
+    world.go(4000)
+    for _ in range(5):
+        pods = world.observe(WARM).slots["a"].releases
+        decision = world.turn(WARM)
+        begins = [a for a in decision.actions if isinstance(a, Migrate) and a.phase == "contract"]
+        assert not (begins and pods), f"the contract begins beside pods of {sorted(pods)}"
+        world.settle()
+        world.go(1)
+    assert bool(world.contracts) is not slowly
+    world.ending.clear()
+    world.run(5, WARM)
+    assert world.contracts == {2: "done"}
+
+
+def test_a_release_that_needs_the_old_form_is_refused_once_its_contract_was_begun() -> None:
+    world = WorldModel(schemas=SCHEMAS, hash="h2", contracts_fail=True)
+    world.run(30, WARM)
+    world.hash = "h1"  # the version before: its migrations find nothing to do, and succeed
+    state = world.run(60, WARM)
+    assert state.stable == Placed("a", 1)
+    assert state.withdrawn is not None
+    assert (state.withdrawn.release, state.withdrawn.reason) == (2, "SchemaContracted")
+    assert "b" not in world.slots
+    world.contracts_fail = False
+    world.go(700)
+    world.run(5, WARM)
+    assert (world.contracts, world.state().contracting) == ({1: "done"}, None)
+
+
+def test_a_contract_that_failed_is_not_tried_again_under_a_release_that_may_need_the_old_form() -> None:
+    world = WorldModel(schemas={"h1": SCHEMAS["h2"], "h3": SCHEMAS["h3"]}, hash="h1", contracts_fail=True)
+    world.run(30, WARM)
+    assert world.state().contracted == "c0002"
+    world.hash = "h2"  # its migrations left no words
+    assert world.run(60, WARM).stable == Placed("b", 2)
+    world.contracts_fail = False
+    world.go(4000)
+    for _ in range(3):
+        world.run(10, WARM)
+        world.go(700)
+    assert world.contracts == {1: "failed"}
+    assert world.decide(WARM).recheck is None, "nothing is looked for that only an event can bring"
+    world.hash = "h3"
+    world.run(60, WARM)
+    assert world.contracts == {1: "failed"}, "release 2 is warm"
+    world.go(4000)
+    state = world.run(10, WARM)
+    assert (world.contracts, state.contracting) == ({1: "failed", 3: "done"}, None)
+
+
+def test_a_contract_that_is_tried_again_by_a_later_release_keeps_what_the_warm_one_needs() -> None:
+    later = Schema("0003", "c0003")
+    world = WorldModel(schemas={"h2": SCHEMAS["h2"], "h4": later}, hash="h2", contracts_fail=True)
+    world.run(30, WARM)
+    world.hash = "h4"
+    assert world.run(60, WARM).stable == Placed("b", 2)
+    world.contracts_fail = False
+    world.go(700)
+    world.run(10, WARM)
+    assert world.contracts == {1: "failed"}, "its Job would go on to c0003, which release 1 does not know"
+    world.go_back()
+    assert world.run(40, WARM).stable == Placed("a", 1)
+
+
+def test_a_contract_whose_record_is_lost_stops_no_release() -> None:
+    world = WorldModel(schemas=SCHEMAS)
+    world.run(20, WARM)
+    world.hash = "h2"
+    world.run(60, WARM)
+    world.go(4000)
+    while world.state().contracting is None:
+        world.turn(WARM)
+        world.go(1)
+    world.contracts.clear()  # killed before the Job was made,
+    del world.records[2]  # and the record is deleted meanwhile
+    world.wish, world.hash = "wish h2", "h2 rendered by another operator"  # it cannot be written as it was
+    world.run(10, WARM)
+    assert [entry.reason for entry in world.news].count("ContractFailed") == 1
+    world.wish, world.hash = None, "h3"
+    world.run(60, WARM)
+    candidate = world.state().candidate
+    assert candidate is not None
+    assert candidate.stage is Stage.STARTING
+
+
+def test_a_rollback_at_once_waits_for_no_contract() -> None:
+    world = WorldModel(schemas=SCHEMAS, hash="h2")
+    world.run(20, WARM)
+    world.schemas = SCHEMAS | {"h3": Schema("0003", "c0002")}
+    world.hash = "h3"
+    world.run(60, WARM)
+    state = world.state()
+    begun = Contracting(2, "c0002", world.wall())
+    world.stored, world.contracts[2] = dump_state(replace(state, serial=state.serial + 1, contracting=begun)), "running"
+    world.go_back()
+    for _ in range(30):
+        world.turn(WARM)
+        world.accepted = True
+        world.go(1)
+    assert world.state().stable == Placed("a", 1)
+    assert world.weights == {"a": FULL, "b": 0}
 
 
 def test_a_failed_migration_stops_the_release_with_nothing_shifted() -> None:

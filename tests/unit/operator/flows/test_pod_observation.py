@@ -66,6 +66,16 @@ def ago(seconds: float) -> str:
     return (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def test_a_slot_holds_a_release_until_its_last_pod_has_ended() -> None:
+    ending, over = pod("api", 1), pod("dashboard", 3)
+    ending["metadata"]["deletionTimestamp"] = ago(3)
+    over["status"]["phase"] = "Failed"
+    seen = observe([pod("api"), ending, over])
+    assert (seen.release, seen.releases) == (2, {1, 2})
+    none = observe_slot("b", {}, [ending, over], DrainObservation(), NOW, {})
+    assert (none.pods, none.releases) == (0, frozenset({1}))
+
+
 def test_a_pod_that_its_node_did_not_take_up_yet_lives_since_it_was_made() -> None:
     made = pod("edge", ready=False, age=30, state={"waiting": {"reason": "ContainerCreating"}})
     made["status"]["phase"] = "Pending"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from tradingengine_operator.builders import names
-from tradingengine_operator.flows.state import Placed, Stage
+from tradingengine_operator.flows.state import Contracting, Placed, Schema, Stage, dump_state
 from tradingengine_operator.plan import kinds
 
 from .fake_api import Manifest
@@ -153,8 +154,10 @@ async def test_migrations_of_a_superseded_release_that_never_began_are_taken_awa
     assert "desk-migrate-2" in bench.names(kinds.JOB)
     if state is not None:
         word = {"waiting": {"reason": "ImagePullBackOff"}, "running": {"startedAt": "2026-11-21T09:00:00Z"}}[state]
-        labels = bench.api.objects["Job", "desk-migrate-2"]["spec"]["template"]["metadata"]["labels"]
+        job = bench.api.objects["Job", "desk-migrate-2"]
+        labels, owner = job["spec"]["template"]["metadata"]["labels"], {"kind": "Job", "uid": job["metadata"]["uid"]}
         metadata = {"name": "desk-migrate-2-x", "labels": labels, "annotations": {"workload": "desk-migrate-2"}}
+        metadata["ownerReferences"] = [owner]
         status = {
             "phase": "Pending",
             "containerStatuses": [{"name": "migrations", "image": "x", "state": {state: word}}],
@@ -171,6 +174,26 @@ async def test_migrations_of_a_superseded_release_that_never_began_are_taken_awa
     bench.api.jobs_hang = False
     await bench.settle()
     assert bench.status["version"] == "1.6.0"
+
+
+async def test_a_contract_is_let_run_when_the_pod_of_the_expansion_is_gone() -> None:
+    """The expansion's pod went with its node; the contract's Job is made, and its pod pulls the image."""
+    bench = await running()
+    state = bench.state()
+    begun = replace(
+        state,
+        serial=state.serial + 1,
+        stable_schema=Schema("0002", "c0002"),
+        contracted="c0002",
+        contracting=Contracting(1, "c0002", bench.now),
+    )
+    bench.status["release"]["progress"] = dump_state(begun)
+    bench.api.jobs_hang = True
+    writes = len(bench.api.writes)
+    for _ in range(6):
+        await bench.turn()
+    made = [entry for entry in bench.api.writes[writes:] if "desk-contract-1" in entry]
+    assert made == ["apply Job/desk-contract-1"]
 
 
 async def test_migrations_that_fail_later_withdraw_a_release_before_it_has_pods() -> None:
