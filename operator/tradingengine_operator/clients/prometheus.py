@@ -1,14 +1,17 @@
 """The metrics server, asked once a look for all that both releases of an engine are judged by.
 
+One query has all that the built-in checks need. Those of the user's own are asked beside it, each apart.
 Counters are asked for as they stand. What came in between two looks is their difference (`runtime/release/meter.py`),
 so that looks share no request, and a first failure counts at once, for which `rate` would wait.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import isfinite
 from typing import Any
@@ -18,8 +21,10 @@ import aiohttp
 from tradingengine_operator.samples import OwnValue, Reading, Scrape, Series
 
 TIMEOUT_SECONDS = 2.0
-#: A query of the user's that was refused is left out for so many looks, or it would cost the others theirs.
+#: A query of the user's that was refused is left out for so many looks, or each of them would wait for it.
 LEFT_OUT_LOOKS = 30
+#: Longer than this no answer of a single series is: it is not read, since to take it apart costs time.
+MOST_BYTES = 65536
 _MOST_WORDS = 200
 _BY = "sum by (release, component, source, instance)"
 _BY_POD = "sum by (release, component, instance)"
@@ -81,70 +86,101 @@ def _bound(seconds: float) -> str:
 
 
 class PrometheusClient:
-    """Asks one Prometheus; never raises for a silent or broken one, since that is a finding too."""
+    """Asks one Prometheus; never raises for a silent or broken one, since that is a finding too.
 
-    def __init__(self, session: aiohttp.ClientSession, *, timeout: float = TIMEOUT_SECONDS) -> None:
+    Users' queries go over connections of their own (`of_users`): slow ones must not keep others waiting for one.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        of_users: aiohttp.ClientSession | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
         self._session = session
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
-        #: Refused queries by their text: why, and for how many looks they are left out.
-        self._refused: dict[str, tuple[OwnValue, int]] = {}
+        self._of_users = of_users or session
+        self._seconds = timeout
+        #: Refused queries by server and text: why, and for how many looks they are left out.
+        self._refused: dict[tuple[str, str], tuple[OwnValue, int]] = {}
 
     async def read(self, url: str, asked: Asked, at: datetime) -> Reading:
-        """Both releases as they stand now, which is `at`; one request, but after a query of the user's was refused."""
+        """Both releases as they stand now, which is `at`: all is asked at once, and waited for one time-out at most.
+
+        Each query of the user's is asked apart, so that none of them hides another, or what the built-in checks need.
+        """
         own = {
             (name, number): own_query(query, asked, slot)
             for name, query in asked.queries.items()
             for slot, number in asked.releases.items()
         }
-        left_out = {key: self._left_out(text) for key, text in own.items()}
-        troubles = {key: found for key, found in left_out.items() if found is not None}
-        asking = {key: text for key, text in own.items() if key not in troubles}
-        answer, why = await self._ask(url, _together(built_in_query(asked), asking))
-        if answer is None and asking:
-            # One of them may be at fault: the built-in checks do not wait for it.
-            answer, why = await self._ask(url, built_in_query(asked))
-            if answer is not None:
-                troubles |= await self._blame(url, asking)
+        texts = list(dict.fromkeys(own.values()))  # one without a placeholder is the same for both releases
+        (answer, why), *found = await asyncio.gather(
+            self._ask(self._session, url, built_in_query(asked)), *(self._value(url, text) for text in texts)
+        )
         if answer is None:
-            return Reading(at, why)
+            return Reading(at, why)  # it is the server that is silent, and no query is to blame
         try:
-            found = _read(answer, asking.keys(), at)
-        except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            reading = _read(answer, at)
+        except _UNREADABLE as error:
             return Reading(at, f"unreadable answer: {type(error).__name__}")
-        return Reading(at, "", found.series, found.scrapes, {**found.own, **troubles})
+        values = dict(zip(texts, found, strict=True))
+        self._leave_out(url, values)
+        return replace(reading, own={key: values[text][0] for key, text in own.items()})
 
-    def _left_out(self, text: str) -> OwnValue | None:
-        found, looks = self._refused.get(text, (None, 0))
-        if looks <= 1:
-            self._refused.pop(text, None)
-        elif found is not None:
-            self._refused[text] = (found, looks - 1)
-        return found
+    def _leave_out(self, url: str, values: Mapping[str, tuple[OwnValue, bool]]) -> None:
+        """Those that were refused just now, for so many looks; of those that are left out one more look is over."""
+        for text, (value, refused) in values.items():
+            looks = LEFT_OUT_LOOKS if refused else self._refused.get((url, text), (value, 0))[1] - 1
+            if looks > 0:
+                self._refused[url, text] = (value, looks)
+            else:
+                self._refused.pop((url, text), None)
 
-    async def _blame(self, url: str, asking: Mapping[tuple[str, int], str]) -> dict[tuple[str, int], OwnValue]:
-        """Which of the user's queries is refused, each asked alone."""
-        troubles = {}
-        for key, text in asking.items():
-            answer, why = await self._ask(url, _together("", {key: text}))
-            if answer is None:
-                troubles[key] = OwnValue(trouble=f"its query is refused: {why}", mend=_MEND)
-                self._refused[text] = (troubles[key], LEFT_OUT_LOOKS)
-        return troubles
-
-    async def _ask(self, url: str, query: str) -> tuple[Any, str]:
-        """The answer's data and nothing, or nothing and why there is none."""
+    async def _value(self, url: str, text: str) -> tuple[OwnValue, bool]:
+        """What a query of the user's gives, and whether it was refused just now."""
+        if (url, text) in self._refused:
+            return self._refused[url, text][0], False
+        answer, why = await self._ask(self._of_users, url, text, most=MOST_BYTES)
+        if answer is None:
+            return OwnValue(trouble=f"its query is refused: {why}", mend=_MEND), True
         try:
-            async with self._session.post(
-                f"{url.rstrip('/')}/api/v1/query", data={"query": query}, timeout=self._timeout
-            ) as response:
+            return _value_of(answer["data"]), False
+        except _UNREADABLE as error:
+            return OwnValue(trouble=f"its answer cannot be read: {type(error).__name__}", mend=_MEND), False
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, url: str, query: str, *, most: int | None = None
+    ) -> tuple[Any, str]:
+        """The answer and nothing, or nothing and why there is none; one of more than `most` bytes is none."""
+        path, timeout = f"{url.rstrip('/')}/api/v1/query", aiohttp.ClientTimeout(total=self._seconds)
+        try:
+            async with session.post(path, data={"query": query}, timeout=timeout) as response:
                 if response.status != 200:
                     return None, await _refusal(response)
-                return await response.json(), ""
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return None, type(error).__name__
+                body = await (response.read() if most is None else _short(response, most))
+                return json.loads(body), ""
+        except TimeoutError:
+            return None, f"no answer within {self._seconds:g} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return None, str(error) if isinstance(error, _TooLongError) else type(error).__name__
 
 
 _MEND = "mend spec.rollout.checks: one instant vector with one series for each release; try it in the metrics server"
+#: What comes of an answer in another form.
+_UNREADABLE = (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError, RecursionError)
+
+
+class _TooLongError(ValueError):
+    """An answer is longer than one of a single series can be."""
+
+
+async def _short(response: aiohttp.ClientResponse, most: int) -> bytes:
+    try:
+        await response.content.readexactly(most + 1)
+    except asyncio.IncompleteReadError as whole:
+        return whole.partial
+    raise _TooLongError(f"its answer is longer than {most} bytes, one series is needed")
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> str:
@@ -157,31 +193,17 @@ async def _refusal(response: aiohttp.ClientResponse) -> str:
     return " ".join(words.split())[:_MOST_WORDS]
 
 
-def _together(built_in: str, own: Mapping[tuple[str, int], str]) -> str:
-    """One query of all; what comes of a query of the user's carries its name and release."""
-    # A comment at the end of a query must not swallow what follows.
-    parts = [
-        _named(f'label_replace((\n{text}\n), "check", "{name}/{number}", "", "")', "own")
-        for (name, number), text in own.items()
-    ]
-    return " or ".join(([built_in] if built_in else []) + parts)
-
-
-def _read(answer: Any, own: Any, at: datetime) -> Reading:
+def _read(answer: Any, at: datetime) -> Reading:
     """Series by what they count; raises when the answer is not of the known form."""
     series: dict[Series, float] = {}
     up: dict[str, float] = {}
     scraped: dict[str, float] = {}
-    values: dict[tuple[str, int], list[float]] = {key: [] for key in own}
     if answer["data"].get("resultType", "vector") != "vector":
         raise ValueError("no vector")
     for entry in answer["data"]["result"]:
         labels, (moment, text) = entry["metric"], entry["value"]
         what, value, pod = labels["what"], float(text), _host(labels.get("instance", ""))
-        if what == "own":
-            name, _, number = labels["check"].rpartition("/")
-            values[name, int(number)].append(value)
-        elif what == "up":
+        if what == "up":
             up[pod] = max(value, up.get(pod, 0.0))
         elif what == "scraped":
             scraped[pod] = max(0.0, float(moment) - value)
@@ -191,19 +213,28 @@ def _read(answer: Any, own: Any, at: datetime) -> Reading:
             key = Series(what, int(labels["release"]), labels["component"], labels.get("source", ""), pod)
             series[key] = series.get(key, 0.0) + value
     scrapes = {pod: Scrape(value >= 1, scraped[pod]) for pod, value in up.items()}
-    return Reading(at, "", series, scrapes, {key: _value_of(found) for key, found in values.items()})
+    return Reading(at, "", series, scrapes)
 
 
-def _value_of(found: list[float]) -> OwnValue:
+def _value_of(data: Any) -> OwnValue:
+    """The one number of a user's query, or why there is none; raises when the answer is of no known form."""
+    kind, result = data["resultType"], data["result"]
+    if kind not in {"vector", "scalar"}:
+        return OwnValue(trouble=f"its query gives a {kind}, an instant vector is needed", mend=_MEND)
+    found = [{"value": result}] if kind == "scalar" else result
     if not found:
         return OwnValue()
     if len(found) > 1:
         return OwnValue(trouble=f"its query gives {len(found)} series, one is needed", mend=_SUM)
-    if not isfinite(found[0]):
-        return OwnValue(trouble=f"its query gives {found[0]}, which is no number to compare", mend=_NO_ZERO)
-    return OwnValue(found[0])
+    if "histogram" in found[0]:
+        return OwnValue(trouble="its query gives a native histogram, which is no number", mend=_QUANTILE)
+    number = float(found[0]["value"][1])
+    if not isfinite(number):
+        return OwnValue(trouble=f"its query gives {number}, which is no number to compare", mend=_NO_ZERO)
+    return OwnValue(number)
 
 
+_QUANTILE = "make a number of it, for example by histogram_quantile(0.95, ...) or histogram_count(...)"
 _SUM = "make one series of them, for example by sum(...) or max(...), or choose one by its labels"
 _NO_ZERO = "keep it from dividing by nothing, for example by `... > 0`, which gives no series then"
 

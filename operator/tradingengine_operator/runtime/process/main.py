@@ -79,14 +79,17 @@ async def tool_box(
 ) -> AsyncIterator[Tools]:
     """The tools that all engines share, closed at the end. `guard` raises when nothing may be changed."""
     # Pods are asked by their own address, never by a proxy of the environment.
-    async with aiohttp.ClientSession(trust_env=False, connector=aiohttp.TCPConnector(limit=32)) as session:
+    async with (
+        aiohttp.ClientSession(trust_env=False, connector=aiohttp.TCPConnector(limit=32)) as session,
+        aiohttp.ClientSession(trust_env=False, connector=aiohttp.TCPConnector(limit=0)) as of_users,
+    ):
         yield Tools(
             client=client,
             reader=reader,
             secrets=SecretReader(client),
             applier=Applier(client),
             control=ControlClient(session, port=options.control_port, guard=guard),
-            prometheus=PrometheusClient(session),
+            prometheus=PrometheusClient(session, of_users=of_users),
             pages=PageClient(session),
             announcer=Announcer(client, os.environ.get("POD_NAME", "local")),
             metrics=metrics,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,8 @@ class Pod:
 
     def __init__(self) -> None:
         self.answer: Any = STATE
+        #: What a query of the user's gives, where it gives something else.
+        self.own: Any = None
         self.status = 200
         self.headers: Mapping[str, str] = {}
         self.asked: list[tuple[str, str, str, Any]] = []
@@ -63,7 +67,8 @@ class Pod:
         self.asked.append((request.method, request.path, request.headers.get("Authorization", ""), body))
         if self.status == 204:
             return web.Response(status=204)
-        return web.json_response(self.answer, status=self.status)
+        of_user = self.own is not None and "depth" in text
+        return web.json_response(self.own if of_user else self.answer, status=self.status)
 
 
 @pytest.fixture
@@ -166,31 +171,139 @@ async def test_counters_stay_apart_by_pod_release_and_source(
         ({"job": "api-b", "instance": "10.0.0.1:9090"}, "scraped", "998.5"),
         ({"job": "api-b", "instance": "[fd00::7]:9090"}, "up", "0"),
         ({"job": "api-b", "instance": "[fd00::7]:9090"}, "scraped", "999"),
-        ({"check": "queue/7"}, "own", "12.5"),
     )
+    pod[0].own = vector(({}, "", "12.5"))
     reading = await reading_of(pod, session, 200, answer)
     assert reading.series[Series("requests", 7, "api", "client", "10.0.0.1")] == 8
     assert reading.series[Series("requests", 7, "api", "probe", "10.0.0.1")] == 3
     assert reading.series[Series("sockets", 7, "api", "", "10.0.0.1")] == 4
     assert reading.scrapes == {"10.0.0.1": Scrape(True, 1.5), "fd00::7": Scrape(False, 1.0)}
-    assert reading.own == {("queue", 7): OwnValue(12.5), ("queue", 1): OwnValue()}
-    assert len(pod[0].asked) == 1, "one query for all"
+    assert reading.own == {("queue", 7): OwnValue(12.5), ("queue", 1): OwnValue(12.5)}
+    assert len(pod[0].asked) == 3, "one query for all counters, and one for each of the user's"
 
 
-@pytest.mark.parametrize(("numbers", "words"), [(("1", "2"), "2 series"), (("NaN",), "nan"), (("+Inf",), "inf")])
-async def test_a_query_of_the_users_that_gives_no_one_number_says_so_with_its_mend(
-    pod: tuple[Pod, int], session: aiohttp.ClientSession, numbers: tuple[str, ...], words: str
+def own_data(kind: str, result: Any) -> dict[str, Any]:
+    """What the metrics server answers to a query of the user's."""
+    return {"status": "success", "data": {"resultType": kind, "result": result}}
+
+
+NUMBER = {"metric": {}, "value": [1000.0, "3"]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (vector(({}, "", "1"), ({"shard": "2"}, "", "2")), "2 series"),
+        (vector(({}, "", "NaN")), "nan"),
+        (vector(({}, "", "+Inf")), "inf"),
+        (own_data("vector", [{"metric": {}, "histogram": [1.0, {"count": "3", "sum": "4"}]}]), "native histogram"),
+        (own_data("matrix", [{"metric": {}, "values": [[1000.0, "3"]]}]), "gives a matrix"),
+        (own_data("string", [1000.0, "much"]), "gives a string"),
+        (own_data("scalar", [1000.0, "NaN"]), "nan"),
+        (own_data("vector", [{"metric": {}}]), "cannot be read"),
+        (own_data("vector", {"metric": {}}), "cannot be read"),
+        (own_data("vector", [NUMBER] * 2000), "longer than"),
+        ({"status": "success"}, "cannot be read"),
+        ("text", "cannot be read"),
+    ],
+)
+async def test_a_query_of_the_users_that_gives_no_one_number_says_so_with_its_mend_and_blinds_no_other_check(
+    pod: tuple[Pod, int], session: aiohttp.ClientSession, answer: Any, words: str
 ) -> None:
-    answer = vector(
-        ({**POD, "source": "client"}, "requests", "8"),
-        *[({"check": "queue/7", "shard": str(index)}, "own", number) for index, number in enumerate(numbers)],
-    )
-    reading = await reading_of(pod, session, 200, answer)
+    pod[0].own = answer
+    reading = await reading_of(pod, session, 200, vector(({**POD, "source": "client"}, "requests", "8")))
     assert reading.silent == ""
     assert reading.series, "it hides no other check"
     own = reading.own["queue", 7]
     assert words in own.trouble
     assert own.mend
+    assert own.value is None
+
+
+@pytest.mark.parametrize("answer", [own_data("vector", [NUMBER]), own_data("scalar", [1000.0, "3"])])
+async def test_a_query_of_the_users_that_gives_one_number(
+    pod: tuple[Pod, int], session: aiohttp.ClientSession, answer: Any
+) -> None:
+    pod[0].own = answer
+    reading = await reading_of(pod, session, 200, vector(({**POD, "source": "client"}, "requests", "8")))
+    assert reading.own["queue", 7] == OwnValue(3.0)
+
+
+class QueryServer:
+    """A metrics server: queries of the user's named `slow` take long, `dead` are refused, `odd` give a histogram.
+
+    Those named `together` wait for so many others, and all the rest for them.
+    """
+
+    def __init__(self) -> None:
+        self.queries: list[str] = []
+        self.together = 0
+        self._met = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """One query."""
+        query = str((await request.post())["query"])
+        self.queries.append(query)
+        if len(self.queries) >= self.together:
+            self._met.set()
+        if self.together:
+            await self._met.wait()
+        if query.startswith("slow"):
+            await asyncio.sleep(30)
+        if query.startswith("dead"):
+            return web.json_response({"status": "error", "error": "no such function"}, status=400)
+        if query.startswith("odd"):
+            return web.json_response(own_data("vector", [{"metric": {}, "histogram": [1.0, {}]}]))
+        if query.startswith(("good", "together")):
+            return web.json_response(own_data("vector", [NUMBER]))
+        return web.json_response(vector(({**POD, "source": "client"}, "requests", "8")))
+
+
+@pytest.fixture
+async def queries(session: aiohttp.ClientSession) -> AsyncIterator[tuple[QueryServer, str]]:
+    """Such a server and its address."""
+    played = QueryServer()
+    app = web.Application()
+    app.add_routes([web.post("/api/v1/query", played.answer)])
+    async with TestServer(app) as server:
+        yield played, f"http://127.0.0.1:{server.port}"
+
+
+async def test_all_is_asked_at_once(queries: tuple[QueryServer, str], session: aiohttp.ClientSession) -> None:
+    asked = replace(ASKED, queries={f"q{number}": f"together{number}" for number in range(5)})
+    queries[0].together = 6  # who asks one after the other waits for an answer in vain
+    reading = await PrometheusClient(session, timeout=20.0).read(queries[1], asked, datetime(2026, 11, 21, tzinfo=UTC))
+    assert not reading.silent
+    assert {value.value for value in reading.own.values()} == {3.0}
+
+
+async def test_slow_and_odd_queries_of_the_users_blind_nobody_and_are_left_out_for_a_while(
+    queries: tuple[QueryServer, str], session: aiohttp.ClientSession
+) -> None:
+    texts = [f"{word}{number}" for word in ("slow", "dead", "odd", "good") for number in range(4)]
+    asked = replace(ASKED, queries={text: text for text in texts})
+    client, at = PrometheusClient(session, timeout=1.0), datetime(2026, 11, 21, tzinfo=UTC)
+    reading = await client.read(queries[1], asked, at)
+    assert not reading.silent
+    assert reading.series
+    for text in texts:
+        own = reading.own[text, 7]
+        assert (own.value == 3.0) if text.startswith("good") else own.trouble, text
+    assert "no answer within 1 s" in reading.own["slow0", 7].trouble
+    first = len(queries[0].queries)
+    again = await client.read(queries[1], asked, at)
+    assert {text[:3] for text in queries[0].queries[first:]} == {"odd", "goo", "lab"}, "a slow one is not waited for"
+    assert again.own["slow0", 7] == reading.own["slow0", 7]
+
+
+async def test_a_metrics_server_that_is_silent_is_no_fault_of_a_query(
+    queries: tuple[QueryServer, str], session: aiohttp.ClientSession
+) -> None:
+    asked = replace(ASKED, queries={"queue": "good"})
+    client, at = PrometheusClient(session, timeout=0.5), datetime(2026, 11, 21, tzinfo=UTC)
+    port = queries[1].rpartition(":")[2]
+    assert (await client.read("http://127.0.0.1:1", asked, at)).silent
+    assert (await client.read(f"http://127.0.0.1:{port}", asked, at)).own["queue", 7] == OwnValue(3.0)
 
 
 async def test_a_refused_query_is_found_named_and_left_out_for_a_while(session: aiohttp.ClientSession) -> None:
@@ -213,7 +326,7 @@ async def test_a_refused_query_is_found_named_and_left_out_for_a_while(session: 
             assert reading.silent == ""
             assert reading.series
             assert "expected type instant vector" in reading.own["queue", 7].trouble
-            assert len(queries) == 4 + looks, "later looks ask once again"
+            assert len(queries) == 3 + looks, "later looks ask once again"
 
 
 @pytest.mark.parametrize(
