@@ -44,7 +44,8 @@ TEXTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"^(0|1|0\.[0-9]{1,6})$", ("0", "0.05", "1", "0.000001", "1.1", "-0.1")),
     (r"[a-z0-9])?)*$", ("another", "a.b-c.example", "Upper", "")),  # name of an object
     (r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", ("another", "kube-system", "a.b")),  # name of a namespace
-    (r"^[a-z][-a-z0-9]*$", ("latency-p95", "Error")),  # name of a check
+    (r"^[a-z][-a-z0-9]*$", ("latency-p95", "Error")),  # name of a check, or of a header
+    ("[-_.A-Za-z0-9]*", ("always", "te-release", "a;b")),  # what a header or cookie is matched with
 )
 
 #: Whole values that no single field leads to.
