@@ -8,6 +8,8 @@ test("numbers are grouped the Indian way", () => {
   assert.equal(format.count(12345678), "1,23,45,678");
   assert.equal(format.rupees("12480.5", { plus: true }), "+₹12,480.50");
   assert.equal(format.rupees(-667.5), "−₹667.50");
+  assert.equal(format.rupees(-0.45, { plus: true, decimals: 0 }), "₹0");
+  assert.deepEqual([format.price(-0.001, { plus: true }), format.percent(-0.004)], ["0.00", "0.00%"]);
 });
 
 test("short amounts are in lakh and crore", () => {

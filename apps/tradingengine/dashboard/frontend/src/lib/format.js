@@ -16,7 +16,10 @@ export function number(value) {
   return Number.isFinite(parsed) ? parsed : null;
 }
 
-const sign = (value, text, plus) => (value < 0 ? MINUS + text : plus && value > 0 ? `+${text}` : text);
+const sign = (value, text, plus) => {
+  if (!/[1-9]/.test(text)) return text; // rounded to nothing, which has no sign
+  return value < 0 ? MINUS + text : plus && value > 0 ? `+${text}` : text;
+};
 
 /** 12,34,567.00 @param {unknown} value @param {{plus?: boolean}} [options] */
 export function price(value, { plus = false } = {}) {

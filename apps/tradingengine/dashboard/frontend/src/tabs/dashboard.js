@@ -73,7 +73,7 @@ function StrategiesTile({ data }) {
   const ranked = items.filter((item) => item.pnl != null).sort((a, b) => Number(b.pnl) - Number(a.pnl));
   const one = (word, item) =>
     html`
-      ${word} ${item.name} <span class="num ${tone(item.pnl)}">${rupees(item.pnl, { plus: true, decimals: 0 })}</span>
+      ${word} ${item.name} <span class="num ${tone(item.pnl)}">${rupees(item.pnl, { plus: true })}</span>
     `;
   return html`
     <p class="line">
