@@ -20,7 +20,7 @@ export class Problem extends Error {
 }
 
 let reloading = false;
-/** Hear that the page goes to be loaded again, once all that was under way has had its word. @param {() => void} listener */
+/** The page is about to be loaded again, all that was under way has had its word. @param {() => void} listener */
 export const onReload = (listener) => addEventListener("pagehide", () => reloading && listener());
 
 export function reload() {
