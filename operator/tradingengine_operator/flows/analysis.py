@@ -166,8 +166,8 @@ def _count(check: Check, finding: Finding, candidate: Candidate, policy: Policy,
     match finding.word:
         case Word.GOOD | Word.NOT_APPLICABLE:
             return _Judged(CheckCount(), good=finding.word in PASSES)
-        case Word.OPEN:
-            return _Judged(clear)
+        case Word.OPEN | Word.EARLY:
+            return _Judged(clear if finding.word is Word.OPEN else before)
         case Word.FEW:
             began = candidate.step_started_at
             said = began is not None and (now - began).total_seconds() >= SAID_AFTER_SECONDS

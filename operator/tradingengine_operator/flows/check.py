@@ -27,6 +27,8 @@ class Word(StrEnum):
     BOTH_FAILING = "both-failing"
     #: Something is wrong, or nothing came in, and it is too early to say more.
     OPEN = "open"
+    #: This process has counted nothing yet, and has not looked for long: no evidence, and none that is missing.
+    EARLY = "early"
     #: Good, but this step was judged on too few requests to end.
     FEW = "few"
     #: The weight brings too few requests for any to come at all times: it is held, and said.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 
 from tradingengine_operator.samples import OwnAnswer, OwnValue, Trials
 
@@ -36,7 +37,8 @@ class Look:
     the candidate how many seconds ago its pods were last scraped, the oldest of them, None when a scrape failed or
     none was; empty when nothing was asked. `mute` are ready pods of the candidate that do not answer, `stable_mute`
     those of the stable release. `idle` is by component and source for how many seconds no request of the candidate was
-    counted. `stable_rate` is how many requests of clients the stable release had a second. Answers to the operator's
+    counted, without an end where this process has counted none; `watched` is for how many seconds it has looked.
+    `stable_rate` is how many requests of clients the stable release had a second. Answers to the operator's
     own requests are by component, values of the user's queries by name of the check.
     """
 
@@ -48,6 +50,7 @@ class Look:
     mute: tuple[str, ...] = ()
     stable_mute: tuple[str, ...] = ()
     idle: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    watched: float = inf
     stable_rate: float = 0.0
     probed: bool = False
     own_answers: Mapping[str, OwnAnswer] = field(default_factory=dict)

@@ -36,6 +36,7 @@ _WORST_FIRST = (
     Word.BOTH_FAILING,
     Word.NO_DATA,
     Word.LOW_TRAFFIC,
+    Word.EARLY,
     Word.OPEN,
     Word.FEW,
     Word.GOOD,
@@ -130,6 +131,8 @@ class ShareCheck:
                 return found
         idle = min(look.idle.get((component, source), FRESH_SECONDS) for source in SOURCES)
         if idle >= FRESH_SECONDS and (own is None or own.status is None):
+            if look.watched < FRESH_SECONDS:
+                return Finding(Word.EARLY, look.at)
             silent = f"no request to the {component} was counted for {FRESH_SECONDS:g} s"
             return Finding(Word.NO_DATA, look.at, silent, silent)
         lacking = self.policy.min_samples - look.counted(self.name, component)
@@ -166,6 +169,8 @@ class ShareCheck:
             asked = any(found.step.all for kind, found in look.kinds(self.name).items() if kind.endswith(CLIENT))
             words = "no client has asked the new release in this step yet"
             return Finding(Word.GOOD if asked else Word.FEW, look.at, words, words)
+        if look.watched < FRESH_SECONDS:
+            return Finding(Word.EARLY, look.at)
         share = candidate.weight / FULL
         due = look.stable_rate * share / (1 - share) * policy.no_data_budget if share < 1 else 0.0
         if 0 < due < DUE_REQUESTS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from tradingengine_operator.builders import names
 from tradingengine_operator.flows.look import CLIENT, SOURCES, Second, kind_of
@@ -98,17 +99,27 @@ def _total(check: str, bound: float | None, found: Mapping[str, float]) -> Trial
 
 @dataclass
 class IdleWatch:
-    """For how long nothing came in of the candidate, and how many requests the stable release's clients make."""
+    """For how long nothing came in of the candidate, and how many requests the stable release's clients make.
+
+    `seconds` are by component and source, without an end while this process has counted nothing; `watched` is for how
+    long it has looked.
+    """
 
     seconds: dict[tuple[str, str], float] = field(default_factory=dict)
+    watched: float = 0.0
     stable_rate: float = 0.0
     _last: dict[tuple[str, str], float] = field(default_factory=dict)
+    _begun: float | None = None
     _looked: float | None = None
 
+    def unasked(self, seconds: float) -> list[names.SlotComponent]:
+        """Components that no client asked for so long, in which somebody looked."""
+        idle = {part: self.seconds.get((part, CLIENT), inf) for part in names.SLOT_COMPONENTS}
+        return [part for part, entry in idle.items() if min(entry, self.watched) >= seconds]
+
     def look(self, came: Mapping[str, Second], tick: float) -> dict[tuple[str, str], float]:
-        """Seconds by component and source; at the first look nothing is missed yet."""
-        if self._looked is None:
-            self._last = {(part, source): tick for part in names.SLOT_COMPONENTS for source in SOURCES}
+        """Seconds by component and source."""
+        self._begun = tick if self._begun is None else self._begun
         of_stable = 0
         for kind, second in came.items():
             check, component, source = kind.split("/")
@@ -121,5 +132,7 @@ class IdleWatch:
             past = tick - self._looked
             self.stable_rate += (of_stable / past - self.stable_rate) * min(1.0, past / RATE_SECONDS)
         self._looked = tick
-        self.seconds = {key: tick - last for key, last in self._last.items()}
+        self.watched = tick - self._begun
+        asked = [(part, source) for part in names.SLOT_COMPONENTS for source in SOURCES]
+        self.seconds = {key: tick - self._last.get(key, -inf) for key in asked}
         return self.seconds

@@ -11,7 +11,7 @@ from tradingengine_operator.builders import names
 from tradingengine_operator.clients.prometheus import Asked
 from tradingengine_operator.flows.analysis import was_judged
 from tradingengine_operator.flows.checks.alive import FRESH_SECONDS
-from tradingengine_operator.flows.look import CLIENT, Look, Second, kind_of
+from tradingengine_operator.flows.look import Look, Second, kind_of
 from tradingengine_operator.flows.observation import ReleaseObservation
 from tradingengine_operator.flows.pod_observation import is_ready, of_component
 from tradingengine_operator.flows.policy import CheckPolicy, Policy
@@ -135,7 +135,7 @@ class Sampler:
 
     async def _look(self, p: Pass, candidate: Candidate, stable: Placed, policy: Policy) -> Look:
         at = p.tools.clock()
-        own = _idle_components(self._idle.seconds) if policy.check("error-rate") is not None else []
+        own = self._idle.unasked(FRESH_SECONDS) if policy.check("error-rate") is not None else []
         reading, mute, stable_mute, answers = await asyncio.gather(
             _read(p, candidate, stable, policy, at),
             _mute(p, candidate.slot),
@@ -172,6 +172,7 @@ class Sampler:
             evidence=self._learner.look(candidate, {**seconds, **counted}, policy),
             ages=_ages(p, candidate.slot, reading),
             idle=idle,
+            watched=self._idle.watched,
             stable_rate=self._idle.stable_rate,
             values=values,
             stable_values={name: _value(reading, name, stable.release) for name in values},
@@ -228,11 +229,6 @@ async def _mute(p: Pass, slot: Slot) -> list[str]:
         *(p.tools.control.answers(address, token, CONTROL_SECONDS) for address in pods.values())
     )
     return [f"{pod} to the control API" for pod, answered in zip(pods, answers, strict=True) if not answered]
-
-
-def _idle_components(idle: dict[tuple[str, str], float]) -> list[names.SlotComponent]:
-    """Components that no client asks."""
-    return [part for part in names.SLOT_COMPONENTS if idle.get((part, CLIENT), 0.0) >= FRESH_SECONDS]
 
 
 def prometheus_url(p: Pass) -> str:

@@ -258,6 +258,7 @@ class WorldModel:
             evidence=self.learner.look(candidate, {**seconds, **counted}, policy),
             ages=dict(self.ages),
             idle=idle,
+            watched=self.idle.watched,
             stable_rate=self.idle.stable_rate,
             values=values,
             stable_values={name: value for (name, release), value in self.values.items() if release == stable},
@@ -430,8 +431,7 @@ class WorldModel:
 
     def _own(self, release: int, idle: IdleWatch) -> dict[str, OwnAnswer]:
         """The operator's own requests, where no client asks."""
-        parts = [part for part in COMPONENTS if idle.seconds.get((part, CLIENT), 0.0) >= FRESH_SECONDS]
-        return {part: OwnAnswer(self.own.get((release, part), 200)) for part in parts}
+        return {part: OwnAnswer(self.own.get((release, part), 200)) for part in idle.unasked(FRESH_SECONDS)}
 
 
 def total(weights: Mapping[Slot, int]) -> int:

@@ -21,10 +21,11 @@ from tradingengine_operator.flows.checks.own import OwnCheck
 from tradingengine_operator.flows.checks.share import ShareCheck
 from tradingengine_operator.flows.look import CLIENT, SOURCES, Look, Second, kind_of
 from tradingengine_operator.flows.observation import ReleaseObservation, SlotObservation
-from tradingengine_operator.flows.policy import CheckPolicy, Policy
+from tradingengine_operator.flows.policy import CheckPolicy, Policy, StepPolicy
 from tradingengine_operator.flows.sequential import Evidence, learn
 from tradingengine_operator.flows.state import Candidate, CheckCount, Placed, Stage, Verdict
 from tradingengine_operator.plan.routes import RouteObservation
+from tradingengine_operator.runtime.release.meter import REQUESTS as ALL
 from tradingengine_operator.runtime.release.meter import Meter
 from tradingengine_operator.runtime.release.sampling import ClockWatch, JudgedTime, Learner
 from tradingengine_operator.samples import OwnValue, Reading, Scrape, Series, Trials
@@ -463,6 +464,32 @@ def test_own_requests_alone_promote_nothing() -> None:
     world.rates |= {1: None, 2: None}
     world.hold_on(36)
     assert verdict_of(world).reason == "NoData"
+
+
+@pytest.mark.parametrize("probed", [False, True])
+def test_no_step_ends_before_a_new_operator_has_counted_a_request_itself(probed: bool) -> None:
+    world, hour = holding(), replace(POLICY, steps=(StepPolicy(100, 3600.0), StepPolicy(1000, 0.0)))
+    world.besides = dict(prober_asks()) if probed else {}
+    world.hold_on(130, hour)
+    assert candidate_of(world).evidence
+    world.say("promote", full=True)
+    world.restart()
+    world.go(20)  # the standby takes over; meanwhile nobody is answered any more
+    world.rates[2], world.besides = None, {}
+    for _ in range(3):
+        world.turn(hour)
+        assert candidate_of(world).step == 0
+        world.go(1)
+    assert candidate_of(world).checks == {}, "nor is anything missed yet"
+    world.rates[2] = "0"
+    world.turn(hour)
+    assert world.weights["b"] == FULL
+
+
+def prober_asks() -> list[tuple[str, Second]]:
+    """What the prober brings each second to both slots: five requests a component."""
+    kinds = [kind_of(name, part, "probe") for part in COMPONENTS for name in (ALL, "error-rate", "latency-p95")]
+    return [(kind, Second(Trials(5), Trials(5))) for kind in kinds]
 
 
 def test_after_a_gap_one_sample_does_not_end_a_hold() -> None:

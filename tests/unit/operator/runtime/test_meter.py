@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -109,9 +110,14 @@ def test_open_websockets_are_as_many_chances_to_break() -> None:
 def test_idle_seconds_and_the_rate_of_the_stable_release() -> None:
     idle = IdleWatch()
     requests = {"requests/api/client": Second(Trials(), Trials(90))}
-    assert idle.look(requests, 100.0)["api", "client"] == 0
+    assert idle.look(requests, 100.0)["api", "client"] == inf, "this process has counted nothing yet"
+    assert idle.unasked(3.0) == []
     for tick in range(101, 160):
         seconds = idle.look(requests, float(tick))
-    assert seconds["api", "client"] == 59
+    assert (seconds["api", "client"], idle.watched) == (inf, 59)
+    assert idle.unasked(3.0) == ["api", "dashboard"]
     assert 70 < idle.stable_rate <= 90
     assert idle.look({"requests/api/client": Second(Trials(1))}, 160.0)["api", "client"] == 0
+    assert idle.look({}, 162.0)["api", "client"] == 2
+    assert idle.unasked(2.0) == ["api", "dashboard"]
+    assert idle.unasked(3.0) == ["dashboard"]
