@@ -51,7 +51,7 @@ class EnsureSlot:
 
 @dataclass(frozen=True)
 class EnsureProber:
-    """Have the prober run, by the record of the release that serves; not asked for, it is taken down."""
+    """Have the prober run, by the record of this release; not asked for, it is taken down."""
 
     release: int
 

@@ -160,7 +160,7 @@ class ReleaseObservation:
     is what stands in the engine's annotation, whether it was done or not. `market` is None where nobody asks for market
     hours.
 
-    No release of an engine that serves gets its first weight before the `prober` is ready.
+    The first weight of a release waits for the `prober`, though not for long (`flows/probing.py`).
     """
 
     template_hash: str

@@ -21,6 +21,7 @@ from .leaving import retire
 from .moves import Move, going_down, next_number, promote, staged, withdraw
 from .observation import ReleaseObservation
 from .policy import Policy, of_run
+from .probing import is_waited_for, probing_itself, without_prober
 from .rollback import pinned, warm_again
 from .state import (
     COUNTED_TIMES,
@@ -245,10 +246,12 @@ def _starting(
     state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
 ) -> Move:
     slot = seen.slots[candidate.slot]
-    # What is taken back at once has served before, and people wait for it.
-    probed = state.stable is None or candidate.at_once or seen.prober.ready
+    candidate = probing_itself(state, candidate, seen)
+    state = advanced(state, candidate=candidate)
     there = slot.release == candidate.release and slot.complete and (slot.open or not opening(candidate))
-    if there and probed:
+    if there and is_waited_for(state, candidate, seen, now):
+        return Move(state)
+    if there:
         gate = start_gate(state, seen, policy, now, step=_index(candidate, policy), starts=False)
         gate = gate if not candidate.at_once else None
         if candidate.paused is not None:
@@ -263,13 +266,13 @@ def _starting(
             pods=slot.ready_pods(),
         )
         news = Announce("ReleaseWeight", f"release {candidate.release} is ready and gets weight {weight / 10:g}")
-        return Move(staged(state, ready, Stage.SHIFTING, now), (news,))
+        moved = staged(state, ready, Stage.SHIFTING, now)
+        lacks = without_prober(moved, seen)
+        return Move(moved, (news, Announce("ProberMissing", lacks, warning=True)) if lacks else (news,))
     waited = (now - candidate.stage_at).total_seconds()
     if state.stable is None or waited < policy.start_budget:
         return Move(state)
     message = f"not ready after {waited:.0f} s: {slot.shortfall()}. {slot.waiting}".strip()
-    if slot.complete and not probed:
-        message = f"the prober was not ready after {waited:.0f} s. {seen.prober.waiting}".strip()
     failure = Failure("NotReadyInTime", message, f"{waited:.0f}s", f"{policy.start_budget:g}s")
     return withdraw(state, candidate, failure, now)
 

@@ -151,6 +151,8 @@ class Candidate:
     #: It is taken back from the warm slot: all the weight in one step.
     at_once: bool = False
     schema: Schema | None = None
+    #: The prober runs the program of this release, since the one that serves did not start.
+    probes_itself: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from .actions import (
 from .contracting import retry_wait, runs
 from .observation import ReleaseObservation
 from .policy import Policy
+from .probing import prober_of
 from .state import Candidate, Leaving, ReleaseState, Retirement, Stage
 
 CHECK_SECONDS = 1.0
@@ -56,8 +57,9 @@ def wanted(state: ReleaseState, seen: ReleaseObservation, policy: Policy, *, hol
         floor = candidate.floor if candidate is not None else {}
         actions.append(EnsureSlot(state.stable.slot, state.stable.release, "stable", floor))
     if candidate is not None and candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}:
-        if state.stable is not None:
-            actions.append(EnsureProber(state.stable.release))  # begins beside the slot's pods, and costs no time
+        prober = prober_of(state, seen)
+        if prober is not None:
+            actions.append(EnsureProber(prober))  # begins beside the slot's pods, and costs no time
         pods = _canary_pods(state, candidate, seen, hold_over=hold_over)
         actions.append(EnsureSlot(candidate.slot, candidate.release, "canary", pods))
         if opening(candidate) and not seen.slots[candidate.slot].open:

@@ -22,6 +22,7 @@ from tradingengine_operator.errors import ApiError, OperatorError
 from tradingengine_operator.flows.conditions import FOUNDATIONS, Conditions, Said, explain
 from tradingengine_operator.flows.needs import Missing
 from tradingengine_operator.flows.pod_observation import of_component, slot_trouble
+from tradingengine_operator.flows.probing import without_prober
 from tradingengine_operator.flows.references import Unresolved
 from tradingengine_operator.flows.refusals import Trouble
 from tradingengine_operator.flows.state import Candidate, Pin, Placed, ReleaseState, Stage, render_time
@@ -57,7 +58,7 @@ def release_healthy(p: Pass, state: ReleaseState, view: ReleaseView | None) -> l
         return [Said("ReleaseHealthy", "False", trouble.reason, explain(trouble.message, trouble.mend))]
     if view is None:
         return []
-    said = _candidate(p, state.candidate, view) if state.candidate is not None else None
+    said = _candidate(p, state, state.candidate, view) if state.candidate is not None else None
     if said is None and state.stable is not None:
         said = _serving(p, state, state.stable, view)
     blind = _judge_trouble(p)
@@ -67,7 +68,7 @@ def release_healthy(p: Pass, state: ReleaseState, view: ReleaseView | None) -> l
     return [Said("ReleaseHealthy", "False", blind.reason, explain(message, blind.mend))]
 
 
-def _candidate(p: Pass, candidate: Candidate, view: ReleaseView) -> Said:
+def _candidate(p: Pass, state: ReleaseState, candidate: Candidate, view: ReleaseView) -> Said:
     stuck = _trouble_of(p, candidate)
     migration = view.seen.migration
     if stuck is not None:
@@ -76,8 +77,12 @@ def _candidate(p: Pass, candidate: Candidate, view: ReleaseView) -> Said:
         return Said("ReleaseHealthy", "False", migration.reason, explain(migration.message, migration.mend))
     if candidate.stage is Stage.SHIFTING and _route_waits(view):
         return Said("ReleaseHealthy", "False", view.route.reason, _route_text(view))
+    lacks = without_prober(state, view.seen)
     if view.held is not None:
-        return Said("ReleaseHealthy", "False" if view.held.failing else "Unknown", view.held.reason, view.held.message)
+        words = f"{view.held.message}; {lacks}" if lacks else view.held.message
+        return Said("ReleaseHealthy", "False" if view.held.failing else "Unknown", view.held.reason, words)
+    if lacks:
+        return Said("ReleaseHealthy", "Unknown", "ProberMissing", lacks)
     message = "the release is under way"
     off = _switched_off(p)
     if off:

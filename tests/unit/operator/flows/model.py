@@ -144,6 +144,8 @@ class WorldModel:
     ends_slowly: bool = False
     #: Empty, starting or ready.
     prober: str = ""
+    #: The release whose record it was made from last.
+    probed_by: int = 0
     prober_starts: bool = True
     may_start: bool = True
     silent: bool = True
@@ -160,13 +162,17 @@ class WorldModel:
 
     def settle(self) -> None:
         """Everything that takes time gets done: jobs, pods, the Gateway."""
-        for jobs, fail in ((self.jobs, self.migrations_fail), (self.contracts, self.contracts_fail)):
-            jobs.update({number: "failed" if fail else "done" for number, word in jobs.items() if word == "running"})
+        self.settle_jobs()
         for slot in self.slots.values():
             slot.be_ready(100 if self.pods_start else 0)
         if self.prober and self.prober_starts:
             self.prober = "ready"
         self.accepted = bool(self.weights)
+
+    def settle_jobs(self) -> None:
+        """Jobs that run come to their end; one that is over stays so."""
+        for jobs, fail in ((self.jobs, self.migrations_fail), (self.contracts, self.contracts_fail)):
+            jobs.update({number: "failed" if fail else "done" for number, word in jobs.items() if word == "running"})
 
     def observe(self, policy: Policy = POLICY) -> ReleaseObservation:
         """What the operator sees."""
@@ -352,7 +358,8 @@ class WorldModel:
         if action.release not in self.records:
             return  # made from a record alone
         if isinstance(action, EnsureProber):
-            self.prober = self.prober or "starting"
+            self.prober = "starting" if not self.prober or self.probed_by != action.release else self.prober
+            self.probed_by = action.release
             return
         slot = self.slots.get(action.slot)
         if slot is None or slot.release != action.release:

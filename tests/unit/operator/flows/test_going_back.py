@@ -122,6 +122,26 @@ def test_a_rollback_holds_until_the_wish_changes_also_when_the_operator_renders_
     assert "RollbackEnded" in [entry.reason for entry in world.news]
 
 
+def test_a_rollback_out_of_a_release_whose_image_is_gone_waits_for_no_prober_of_that_image() -> None:
+    world = cooled()
+    world.prober_starts = False
+    for part in world.slots["b"].components.values():
+        part.ready, part.failing = 0, part.wanted
+    world.go_back(1)
+    for _ in range(120):
+        world.turn(WARM)
+        world.settle_jobs()
+        world.accepted = True
+        if "a" in world.slots:
+            world.slots["a"].be_ready(100)
+        world.go(1)
+    state = world.state()
+    assert state.withdrawn is None, state.withdrawn
+    assert world.probed_by == 1, "the program that starts asks in its place"
+    assert [entry.reason for entry in world.news].count("ProberMissing") == 1
+    assert world.weights["a"] > 0
+
+
 def test_a_release_under_way_gives_way_to_a_rollback_with_its_weight_first() -> None:
     world = cooled()
     world.hash = "h3"
@@ -312,10 +332,11 @@ def test_a_contract_whose_record_is_lost_stops_no_release() -> None:
     world.run(10, WARM)
     assert [entry.reason for entry in world.news].count("ContractFailed") == 1
     world.wish, world.hash = None, "h3"
-    world.run(60, WARM)
-    candidate = world.state().candidate
-    assert candidate is not None
-    assert candidate.stage is Stage.STARTING
+    assert world.run(60, WARM).stable == Placed("a", 4)
+    assert world.contracts.get(4) is None
+    world.go(4000)
+    world.run(10, WARM)
+    assert world.contracts == {4: "done"}
 
 
 def test_a_rollback_at_once_waits_for_no_contract() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tradingengine_operator.builders.route import FULL
 from tradingengine_operator.errors import RecordError
 from tradingengine_operator.flows.actions import SetRoute
+from tradingengine_operator.flows.probing import PROBER_SECONDS
 from tradingengine_operator.flows.state import (
     Leaving,
     Placed,
@@ -329,15 +330,47 @@ def test_no_release_gets_weight_before_the_prober_is_ready() -> None:
     assert world.prober == "", "once nothing is judged any more it goes"
 
 
-def test_a_prober_that_never_starts_ends_the_release_and_says_why() -> None:
+def test_a_prober_that_does_not_start_is_done_without_after_a_minute_and_that_is_said() -> None:
     world = running()
     world.prober_starts, world.hash = False, "h2"
-    verdict = world.run(POLICY.start_budget + 60).withdrawn
-    assert verdict is not None
-    assert verdict.reason == "NotReadyInTime"
-    assert "the prober was not ready" in verdict.message
-    assert verdict.message.endswith("its image cannot be pulled")
+    world.until(Stage.STARTING)
+    world.run(PROBER_SECONDS - 5)
     assert world.weights["b"] == 0
+    world.until(Stage.HOLDING, seconds=20)
+    said = [entry for entry in world.news if entry.reason == "ProberMissing"]
+    assert len(said) == 1
+    assert "(its image cannot be pulled): the release is judged on the requests of clients alone" in said[0].message
+    assert world.run(60).stable == Placed("b", 2)
+
+
+def test_a_release_that_nobody_asks_and_no_prober_asks_is_not_promoted() -> None:
+    world = running()
+    world.prober_starts, world.hash, world.default_rate = False, "h2", None
+    state = world.run(PROBER_SECONDS + 200)
+    assert state.stable == Placed("a", 1)
+    assert state.withdrawn is not None
+    assert state.withdrawn.reason == "NoData"
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_the_prober_runs_the_program_of_the_new_release_where_the_one_that_serves_is_lost_or_does_not_start(
+    lost: bool,
+) -> None:
+    world = running()
+    if lost:
+        del world.records[1]
+    world.prober_starts, world.hash = False, "h2"
+    world.until(Stage.STARTING)
+    for _ in range(5):
+        if not lost:
+            world.slots["a"].components["api"].ready = 0
+        world.turn()
+        world.go(1)
+    assert world.probed_by == 2
+    world.prober_starts = True
+    world.until(Stage.HOLDING)
+    world.run(5)
+    assert world.probed_by == 2, "it stays so, or it would ask nothing while it changes"
 
 
 def test_a_first_release_is_compared_with_nothing_and_needs_no_prober() -> None:

@@ -84,6 +84,34 @@ async def test_a_release_waits_for_it_and_one_that_was_taken_away_comes_back() -
     assert is_there(bench)
 
 
+async def test_an_engine_whose_serving_record_is_lost_can_still_be_given_a_new_release() -> None:
+    bench = await running()
+    bench.ask(version="1.5.0")
+    del bench.api.objects["ConfigMap", "desk-release-1"]
+    await until(bench, Stage.HOLDING)
+    (container,) = bench.api.objects["Deployment", PROBER]["spec"]["template"]["spec"]["containers"]
+    assert container["image"].endswith(":1.5.0"), "no other program is known"
+    await bench.settle()
+    assert bench.status["release"]["stable"] == 2
+
+
+async def test_a_release_that_is_judged_without_it_says_so() -> None:
+    bench = await running()
+    bench.ask(version="1.5.0", rollout={"steps": [{"weight": 10, "hold": "1h"}, {"weight": 100}]})
+    await until(bench, Stage.STARTING)
+    for _ in range(40):
+        await bench.turn()
+        pod = bench.api.objects["Pod", f"{PROBER}-0"]
+        pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+    await bench.engine.reconcile()
+    found = bench.condition("ReleaseHealthy")
+    assert found["reason"] == "ProberMissing"
+    assert "judged on the requests of clients alone" in found["message"]
+    await bench.turn()
+    await bench.turn()
+    assert bench.condition("ReleaseHealthy")["reason"] == "Holding"
+
+
 async def test_a_withdrawn_release_takes_it_along() -> None:
     bench = await running()
     bench.prometheus.rates[2] = "1"
