@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from math import log
 from pathlib import Path
 
@@ -61,11 +62,11 @@ def withdrawn_in(case: Case, seed: int, seconds: int = RELEASE_SECONDS) -> bool:
     return False
 
 
-def found_after(case: Case, seed: int) -> int:
-    """Requests of a failing release until it is withdrawn, in whole seconds; NEVER when it takes too many."""
+def found_after(case: Case, seed: int, patience: int = PATIENCE) -> int:
+    """Requests of a failing release until it is withdrawn, in whole seconds; NEVER when it takes more than `patience`."""
     chance, evidence, requests = random.Random(seed), Evidence(), 0  # noqa: S311
     canary, stable = _counts(case.rate, case.bad, chance), _counts(case.beside, case.stable, chance)
-    while requests < PATIENCE:
+    while requests < patience:
         evidence = learn(evidence, Trials(case.rate, next(canary)), Trials(case.beside, next(stable)), case.limit)
         requests += case.rate
         if evidence.proved:
@@ -119,16 +120,17 @@ class Simulator:
         number = runs or self._runs
         return sum(self._each(withdrawn_in, case, number)), number
 
-    def found(self, case: Case, runs: int | None = None) -> list[int]:
+    def found(self, case: Case, runs: int | None = None, patience: int = PATIENCE) -> list[int]:
         """Sorted requests until a failing release is withdrawn."""
-        return sorted(self._each(found_after, case, runs or self._runs))
+        return sorted(self._each(partial(found_after, patience=patience), case, runs or self._runs))
 
     def smallest(self, requests: int, part: float, runs: int = 200) -> float:
         """The smallest share of bad answers that is found within so many requests in 95 of 100 runs."""
         low, high = LIMIT, 1.0
         while high / low > 1.05:
             middle = (low * high) ** 0.5
-            after = self.found(Case(10, part, middle), runs)
+            # Nobody asks how much later it is found: to wait for that took most of the simulation's time.
+            after = self.found(Case(10, part, middle), runs, patience=requests)
             low, high = (low, middle) if _percentile(after, 95) <= requests else (middle, high)
         return high
 
@@ -164,12 +166,14 @@ def _good(simulator: Simulator) -> tuple[str, bool]:
         rows.append(f"| 0.1 %, as the stable one | {part:.0%} | {withdrawn} of {runs:,} | < 1 % |")
     for bad, stable, words in (
         (0.002, OBJECTIVE, "0.2 %, twice the stable one's"),
+        (0.005, 0.005, "0.5 %, as the stable one, half the limit"),
+        (0.009, 0.009, "0.9 %, as the stable one, just below the limit"),
         (0.005, OBJECTIVE, "0.5 %, five times the stable one's, half the limit"),
-        (0.005, 0.005, "0.5 %, as the stable one"),
         (0.02, OBJECTIVE, "2 %, twice the limit"),
     ):
-        withdrawn, runs = simulator.withdrawn(Case(10, 0.1, bad, stable), 100)
-        rows.append(f"| {words} | 10% | {withdrawn} of {runs:,} | |")
+        for part in (0.1, 0.5):
+            withdrawn, runs = simulator.withdrawn(Case(10, part, bad, stable), 200)
+            rows.append(f"| {words} | {part:.0%} | {withdrawn} of {runs:,} | |")
     head = "| bad answers of the new release | its part of all requests | withdrawn | promised |\n|---|---|---|---|"
     return f"Releases of three hours with 10 requests/s at the new one:\n\n{head}\n" + "\n".join(rows), kept
 
@@ -182,6 +186,7 @@ def _faults(simulator: Simulator) -> tuple[str, bool]:
         (10, 0.1, 0.05),
         (100, 0.5, 0.05),
         (20, 0.5, 0.05),
+        (10, 0.5, 0.05),
         (100, 0.1, 0.2),
         (20, 0.1, 0.2),
         (2, 0.1, 1.0),
@@ -189,9 +194,10 @@ def _faults(simulator: Simulator) -> tuple[str, bool]:
     ):
         after = simulator.found(Case(rate, part, bad))
         middle, late = _percentile(after, 50), _percentile(after, 95)
-        promised = bad == 0.05 and part == 0.1
+        promised = bad == 0.05
         found = found and (not promised or late <= 300)
-        words = "300 requests" if promised else ""
+        soon = 100 * sum(requests <= 300 for requests in after) / len(after)
+        words = f"300 at p95; {soon:.1f} % within 300" if promised else ""
         rows.append(f"| {bad:.0%} | {rate}/s, {part:.0%} | {middle} | {late}, {late / rate:.0f} s | {words} |")
     head = "| fault | requests, part of all | found after, p50 | p95 | promised |\n|---|---|---|---|---|"
     return f"Requests of a failing release until it is proved worse:\n\n{head}\n" + "\n".join(rows), found

@@ -9,8 +9,8 @@ Two questions are asked of each kind of request, second by second, and each is a
 - `above`: is the new release's own share above a limit? For when nobody is beside it.
 
 A fault may begin at any moment, so each bet begins anew with one coin whenever it has less (Page's rule). A release
-that is no worse is called worse, on average, at most once in `WORSE` seconds with a bad answer, whoever looks whenever;
-to be withdrawn it must stand above the limit at the same time. `make judge-sim` measures how often both happen.
+that is no worse is called worse, on average, at most once in so many seconds with a bad answer as the proof asks for
+capital (`proof_of_worse`), whoever looks whenever; to be withdrawn it must stand above the limit at the same time. `make judge-sim` measures how often both happen.
 Sources: arXiv 2205.14762 asks whose a bad answer is, in releases; arXiv 2203.03532 is about bets that begin anew.
 Nothing here knows of HTTP or of time.
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from math import exp, log
 
 from tradingengine_operator.samples import Trials
@@ -26,6 +27,9 @@ from tradingengine_operator.samples import Trials
 #: Capital that proves it worse than the one beside it, and, with nobody beside it, above the limit by itself. The less
 #: it is, the sooner a fault is found, and the more good releases are withdrawn.
 WORSE, ABOVE = 3e3, 1e4
+#: A release with half of the requests wins twice its stake at most by each bad answer, one with a tenth ten times. So
+#: what so many bad answers in a row would win is proof already, but never less than `LEAST_WORSE`.
+ENOUGH_BAD, LEAST_WORSE = 7, 50.0
 #: Capital of the mildest bet on `above` that shows that the release stands above the limit, and not by chance.
 STANDS = 40.0
 #: How many times as bad as the release beside it each bet takes the new one to be.
@@ -78,7 +82,7 @@ class Evidence:
     @property
     def proved_worse(self) -> bool:
         """Whether the new release is proved to be worse than the one beside it."""
-        return _mean(self.worse) >= WORSE
+        return _mean(self.worse) >= proof_of_worse(self.canary, self.stable)
 
     @property
     def proved_above(self) -> bool:
@@ -100,6 +104,18 @@ class Evidence:
         return replace(self, step=Trials())
 
 
+def proof_of_worse(canary: Recent, stable: Recent) -> float:
+    """Capital that proves a release worse, by its part of all recent requests."""
+    both = canary.all + stable.all
+    return _proof(round(canary.all / both, 2) if both > 0 else 1.0)
+
+
+@cache
+def _proof(share: float) -> float:
+    row = [ENOUGH_BAD * (log(ratio) - log(ratio * share + 1 - share)) for ratio in RATIOS]
+    return min(WORSE, max(LEAST_WORSE, _mean(row)))
+
+
 def learn(before: Evidence, canary: Trials, stable: Trials, limit: float) -> Evidence:
     """One second of both releases; `limit` is the highest share that may be bad, 0 to 1.
 
@@ -110,13 +126,14 @@ def learn(before: Evidence, canary: Trials, stable: Trials, limit: float) -> Evi
     old = 0.5 ** (canary.all / HALF_LIFE)
     new = (1 - old) / (canary.all * (1 - 0.5 ** (1 / HALF_LIFE))) if canary.all else 1.0
     fade = canary.all * log(2) / CAPITAL_HALF_LIFE
+    recent, others = before.canary.after(canary, old, new), before.stable.after(stable, old, new)
     return Evidence(
         step=before.step + canary,
         seen=before.seen + canary.all,
         beside=before.beside + stable.all,
-        canary=before.canary.after(canary, old, new),
-        stable=before.stable.after(stable, old, new),
-        worse=_bet(before.worse, _whose(canary, stable), fade, WORSE),
+        canary=recent,
+        stable=others,
+        worse=_bet(before.worse, _whose(canary, stable), fade, proof_of_worse(recent, others)),
         above=_bet(before.above, _how_many(canary, limit), 0.0, ABOVE),
     )
 
