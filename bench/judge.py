@@ -194,12 +194,13 @@ def _faults(simulator: Simulator) -> tuple[str, bool]:
     ):
         after = simulator.found(Case(rate, part, bad))
         middle, late = _percentile(after, 50), _percentile(after, 95)
-        promised = bad == 0.05
+        # Looked at once a second, 300 requests of 100 a second are three looks: with half of all requests, too few.
+        promised = bad == 0.05 and (part == 0.1 or rate < 100)
         found = found and (not promised or late <= 300)
-        soon = 100 * sum(requests <= 300 for requests in after) / len(after)
-        words = f"300 at p95; {soon:.1f} % within 300" if promised else ""
-        rows.append(f"| {bad:.0%} | {rate}/s, {part:.0%} | {middle} | {late}, {late / rate:.0f} s | {words} |")
-    head = "| fault | requests, part of all | found after, p50 | p95 | promised |\n|---|---|---|---|---|"
+        words = "300 at p95" if promised else ""
+        soon = f"{100 * sum(requests <= 300 for requests in after) / len(after):.1f} %"
+        rows.append(f"| {bad:.0%} | {rate}/s, {part:.0%} | {middle} | {late}, {late / rate:.0f} s | {soon} | {words} |")
+    head = "| fault | requests, part of all | found after, p50 | p95 | within 300 | promised |\n|---|---|---|---|---|---|"
     return f"Requests of a failing release until it is proved worse:\n\n{head}\n" + "\n".join(rows), found
 
 

@@ -245,9 +245,13 @@ class Bench:
     async def turn(self) -> Outcome:
         """One pass, then the cluster does its part and two seconds go by."""
         outcome = await self.engine.reconcile()
+        self.between()
+        return outcome
+
+    def between(self) -> None:
+        """What goes on between two passes."""
         self.api.play()
         self.now += timedelta(seconds=2)
-        return outcome
 
     async def settle(self, turns: int = 40) -> None:
         """Passes until the release flow rests."""
