@@ -10,7 +10,8 @@ Two questions are asked of each kind of request, second by second, and each is a
 
 A fault may begin at any moment, so each bet begins anew with one coin whenever it has less (Page's rule). A release
 that is no worse is called worse, on average, at most once in so many seconds with a bad answer as the proof asks for
-capital (`proof_of_worse`), whoever looks whenever; to be withdrawn it must stand above the limit at the same time. `make judge-sim` measures how often both happen.
+capital (`proof_of_worse`), whoever looks whenever; to be withdrawn it must stand above the limit at the same time.
+`make judge-sim` measures how often both happen.
 Sources: arXiv 2205.14762 asks whose a bad answer is, in releases; arXiv 2203.03532 is about bets that begin anew.
 Nothing here knows of HTTP or of time.
 """

@@ -1,4 +1,4 @@
-"""What users see: a release, its withdrawal, a rollback and a command end the same, whenever the operator was killed."""
+"""What users see: a release, a withdrawal, a rollback and a command end the same, whenever the operator is killed."""
 
 from __future__ import annotations
 

@@ -218,7 +218,7 @@ async def killed_at_each(story: Story, every: int = 1) -> int:
 
 
 async def cancelled_at_each(story: Story, every: int) -> int:
-    """Cancels the operator at each so many-th await: it ends with that, and writes nothing more. How many were tried."""
+    """Cancels the operator at each so many-th await: it ends there, and writes nothing more. How many were tried."""
     first = WatchedBench.after(await story.begin())
     base = WatchedBench.after(first)
     await play(base, story, "no await")

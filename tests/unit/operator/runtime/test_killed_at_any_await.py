@@ -11,7 +11,9 @@ pytestmark = pytest.mark.unit
 
 
 @pytest.mark.parametrize(
-    ("story", "every"), [(GOOD, 389), (BAD, 281), (BACK, 1100), (ABORTED, 167)], ids=lambda entry: getattr(entry, "name", "")
+    ("story", "every"),
+    [(GOOD, 389), (BAD, 281), (BACK, 1100), (ABORTED, 167)],
+    ids=lambda entry: getattr(entry, "name", ""),
 )
 async def test_killed_at_some_await_the_outcome_is_the_same(story: Story, every: int) -> None:
     assert await killed_at_each(story, every) >= 2
