@@ -2,7 +2,7 @@
 
 With `--ci` it measures instead how long a fresh clone takes to build and to check, with `--page` how the dashboard's
 page bears a busy market, with `--desk` how long the desk without a cluster takes, with `--operator` what the operator
-costs with many engines.
+costs with many engines, with `--releases` what clients notice of releases that break, ours and Flagger's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from te_devcluster.errors import DevclusterError
 from te_devcluster.paths import checkout
 from te_devcluster.tools import KUBERNETES_VERSION
 
-from bench import checking, desk, measure, operator, page
+from bench import checking, desk, measure, operator, page, releases
 
 LOGIN = "bench"
 TARGET = Path("docs") / "benchmarks.md"
@@ -150,6 +150,7 @@ def main() -> int:
     parser.add_argument("--page", action="store_true", help="look at the dashboard's page in a busy market instead")
     parser.add_argument("--desk", action="store_true", help="time the desk without a cluster instead")
     parser.add_argument("--operator", action="store_true", help="measure the operator with many engines instead")
+    parser.add_argument("--releases", action="store_true", help="releases that break, beside Flagger's, instead")
     parser.add_argument("--engines", type=int, default=50, help="how many engines the operator looks after")
     parser.add_argument("--minutes", type=float, default=10, help="how long to look at idle engines, then at a canary")
     parser.add_argument("--heap-minutes", type=int, default=10, help="how long to look at the page's memory")
@@ -169,6 +170,9 @@ def main() -> int:
             load_before = os.getloadavg()[1]
             about = "A clone of its own; simulated prices."
             title, body = "The desk without a cluster", section("make bench-desk", about, desk.rows(5), load_before)
+        elif parsed.releases:
+            load_before = os.getloadavg()[1]
+            title, body = "Releases that break", releases.section(releases.rows(), machine(), load_before)
         elif parsed.operator:
             title, body = "The operator", run_operator(parsed.engines, parsed.minutes)
         else:

@@ -119,6 +119,14 @@ GROUPS: tuple[Group, ...] = (
         files="sigs.k8s.io/kwok:kustomize/stage/node/fast/node-*.yaml,"
         "kustomize/stage/node/heartbeat-with-lease/node-*.yaml,kustomize/stage/pod/fast/pod-*.yaml",
     ),
+    # Only measured beside our own releases (`make bench-releases`), so nothing else waits for it.
+    Group(
+        "flagger",
+        (Target("flagger", "github.com/fluxcd/flagger/cmd/flagger"),),
+        module="flagger",
+        optional=True,
+        files="github.com/fluxcd/flagger:artifacts/flagger/crd.yaml",
+    ),
 )
 
 
