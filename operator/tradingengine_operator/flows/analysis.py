@@ -11,14 +11,14 @@ from .checks.own import OwnCheck
 from .checks.share import ShareCheck
 from .observation import ReleaseObservation, SlotObservation
 from .policy import Policy
-from .state import Candidate, CheckCount, render_time
+from .state import Candidate, CheckCount, other, render_time
 
 #: Failing samples closer together than this are one.
 SPACING_SECONDS = 0.9
 #: Missing evidence is said after so long: the first visitors of a new weight take a moment to come and to be counted.
 SAID_AFTER_SECONDS = 10.0
 #: Of several reasons to be held the first one is said.
-_SAID_FIRST = ("BothFailing", "CheckBroken", "MetricsUnavailable", "NoData", "LowTraffic")
+_SAID_FIRST = ("StableNotServing", "BothFailing", "CheckBroken", "MetricsUnavailable", "NoData", "LowTraffic")
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ def analyse(candidate: Candidate, seen: ReleaseObservation, policy: Policy, now:
     slot = seen.slots[candidate.slot]
     failure = hard_failure(candidate, slot)
     if failure is not None:
-        return Analysis(candidate, good=False, failure=failure)
+        return _given_up(candidate, seen, failure)
     candidate, failure = _judge_readiness(candidate, slot, policy, now)
     if failure is not None:
-        return Analysis(candidate, good=False, failure=failure)
+        return _given_up(candidate, seen, failure)
     counts: dict[str, CheckCount] = {}
     judged = []
     for check in checks_of(policy):
@@ -83,10 +83,20 @@ def analyse(candidate: Candidate, seen: ReleaseObservation, policy: Policy, now:
     candidate = candidate if counts == candidate.checks else replace(candidate, checks=counts)
     failures = [found.failure for found in judged if found.failure is not None]
     if failures:
-        return Analysis(candidate, good=False, failure=_together(failures))
+        return _given_up(candidate, seen, _together(failures))
     held = sorted((found.held for found in judged if found.held is not None), key=_said_first)
     good = slot.complete and all(found.good for found in judged)
     return Analysis(candidate, good, held=held[0] if held else None)
+
+
+def _given_up(candidate: Candidate, seen: ReleaseObservation, failure: Failure) -> Analysis:
+    """It must go, if there is somebody to go to: while it serves and the stable release does not, it is held."""
+    stable = seen.slots[other(candidate.slot)]
+    if stable.serving or not seen.slots[candidate.slot].serving:
+        return Analysis(candidate, good=False, failure=failure)
+    whose = " and ".join(stable.dead) or "pods"
+    words = f"{failure.reason} would withdraw it, but the stable release has no ready {whose} to take its visitors over"
+    return Analysis(candidate, good=False, held=Held("StableNotServing", f"{words}: held until it has", failing=True))
 
 
 def was_judged(candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime) -> bool:
@@ -181,7 +191,8 @@ def _count(check: Check, finding: Finding, candidate: Candidate, policy: Policy,
         case Word.FAILING:
             return _failing(check, finding, clear)
         case Word.BOTH_FAILING:
-            return _both_failing(finding, replace(clear, both_since=before.both_since or now), policy, now)
+            both = replace(clear, both_since=before.both_since or now)
+            return _both_failing(finding, both, candidate, policy, now)
         case Word.NO_DATA | Word.NO_SERVER:
             return _silent(finding, before, candidate, policy, now)
 
@@ -192,9 +203,11 @@ def _failure(check: Check, finding: Finding) -> Failure:
 
 def _failing(check: Check, finding: Finding, count: CheckCount) -> _Judged:
     last = count.failed_at
-    if last is not None and 0 <= (finding.at - last).total_seconds() < SPACING_SECONDS:
+    over = count.failures >= check.failure_limit
+    if last is not None and not over and 0 <= (finding.at - last).total_seconds() < SPACING_SECONDS:
         return _Judged(count)
-    counted = replace(count, failures=count.failures + 1, failed_at=finding.at)
+    # One that is held although it must go counts no further: each number would be stored.
+    counted = count if over else replace(count, failures=count.failures + 1, failed_at=finding.at)
     if counted.failures < check.failure_limit:
         return _Judged(counted)
     times = "1 sample" if counted.failures == 1 else f"{counted.failures} samples without a good one between them"
@@ -202,14 +215,22 @@ def _failing(check: Check, finding: Finding, count: CheckCount) -> _Judged:
     return _Judged(counted, failure=replace(failure, message=f"{finding.message}, in {times}"))
 
 
-def _both_failing(finding: Finding, count: CheckCount, policy: Policy, now: datetime) -> _Judged:
+def _both_failing(finding: Finding, count: CheckCount, candidate: Candidate, policy: Policy, now: datetime) -> _Judged:
     budget, since = policy.hold_budget, count.both_since or now
-    if (now - since).total_seconds() < budget:
+    if candidate.at_once or (now - since).total_seconds() < budget:
         both = f"{finding.holding}, and of the stable release too"
-        message = f"{both}: held since {render_time(since)}, {budget:g} s at most"
+        message = f"{both}: {_held_since(since, budget, candidate)}"
         return _Judged(count, held=Held("BothFailing", message, failing=True))
     message = f"{finding.message}; the stable release failed as well, so that it was held for {budget:g} s"
     return _Judged(count, failure=Failure("BothFailing", message, finding.value, finding.limit))
+
+
+def _held_since(since: datetime, budget: float, candidate: Candidate) -> str:
+    """Since when, and for how long at most: what was gone back to at once is left for no lack of evidence.
+
+    A person has left the other release, and nobody is on it: silence of a quiet hour must not bring them all back.
+    """
+    return f"held since {render_time(since)}" + ("" if candidate.at_once else f", {budget:g} s at most")
 
 
 def _silent(finding: Finding, before: CheckCount, candidate: Candidate, policy: Policy, now: datetime) -> _Judged:
@@ -221,8 +242,8 @@ def _silent(finding: Finding, before: CheckCount, candidate: Candidate, policy: 
     since = before.silent_since or now
     silent, budget = (now - since).total_seconds(), policy.no_data_budget
     count = replace(count, silent_since=since)
-    if silent < budget:
-        message = f"{finding.holding}: held since {render_time(since)}, {budget:g} s at most"
+    if candidate.at_once or silent < budget:
+        message = f"{finding.holding}: {_held_since(since, budget, candidate)}"
         return _Judged(count, held=Held(reason, message) if silent >= SAID_AFTER_SECONDS else None)
     message = f"{finding.message}, for {silent:.0f} s; the limit is {budget:g} s"
     return _Judged(count, failure=Failure(reason, message, f"{silent:.0f}s", f"{budget:g}s"))

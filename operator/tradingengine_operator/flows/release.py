@@ -287,7 +287,8 @@ def _carrying(
         return withdraw(state, judged.candidate, judged.failure, now)
     moved = advanced(state, candidate=judged.candidate)
     gate = open_gate(state, seen, policy, now) if not candidate.at_once else None
-    if gate is not None and gate.held.reason == MARKET_OPEN and not policy.hold_on_open:
+    gives_way = gate is not None and gate.held.reason == MARKET_OPEN and not policy.hold_on_open
+    if gate is not None and gives_way and seen.slots[state.stable.slot].serving:
         return set_aside(moved, judged.candidate, gate, now)
     if not routed(state, seen):
         return Move(moved, held=judged.held)

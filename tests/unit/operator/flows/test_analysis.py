@@ -713,6 +713,37 @@ def test_a_drained_node_that_takes_the_only_pod_withdraws_nothing_until_its_repl
         assert world.state().withdrawn is None
 
 
+@pytest.mark.parametrize("fault", ["errors", "silence", "readiness", "restart", "both"])
+def test_nobody_is_sent_to_a_stable_release_that_does_not_serve(fault: str) -> None:
+    world = holding()
+    world.slots["a"].be_ready(0, "dashboard")
+    match fault:
+        case "errors":
+            world.rates[2] = "1"
+        case "silence":
+            world.no_server = True
+        case "readiness":
+            world.slots["b"].be_ready(1, "api")
+        case "restart":
+            world.slots["b"].restarts = {"p": 1}
+        case "both":
+            world.rates |= {1: "0.2", 2: "0.25"}
+    for _ in range(90):
+        held = world.turn().held
+        assert world.weights == {"a": 900, "b": 100}
+        world.go(1)
+    assert held is not None
+    assert (held.reason, held.failing) == ("StableNotServing", True)
+    assert "no ready dashboard" in held.message
+    before = world.stored
+    world.turn()
+    assert world.stored == before, "what does not change is not written each second"
+    world.slots["a"].be_ready(2)
+    world.turn()
+    assert verdict_of(world).release == 2
+    assert world.weights == {"a": FULL, "b": 0}
+
+
 def test_a_replacement_that_fails_is_the_releases_own_fault() -> None:
     world = holding(wanted={"api": 2, "dashboard": 1})
     only = canary(world, "dashboard")
@@ -774,9 +805,9 @@ class Metered:
 
     def _seen(self, candidate: Candidate, moment: float, meter: Meter, learner: Learner) -> ReleaseObservation:
         slots = {slot: SlotObservation() for slot in cast(tuple[Slot, ...], ("a", "b"))}
-        model = WorldModel(slots={"b": SlotModel(2)})
+        model = WorldModel(slots={"a": SlotModel(1), "b": SlotModel(2)})
         model.settle()
-        slots["b"] = model._sight("b")
+        slots = {slot: model._sight(slot) for slot in slots}
         requests, failed = self.total(moment)
         beside = 9.0 * self.rate * moment
         series = {

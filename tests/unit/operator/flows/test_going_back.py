@@ -9,12 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tradingengine_operator.builders.route import FULL
 from tradingengine_operator.flows.actions import Migrate
+from tradingengine_operator.flows.look import Second, kind_of
 from tradingengine_operator.flows.rollback import Refused, rollback
 from tradingengine_operator.flows.state import Contracting, Leaving, Placed, ReleaseState, Schema, Stage, dump_state
+from tradingengine_operator.runtime.release.meter import REQUESTS as ALL
+from tradingengine_operator.samples import Trials
 
-from .model import POLICY, WorldModel
+from .model import COMPONENTS, POLICY, WorldModel
 
 pytestmark = pytest.mark.unit
+#: What the prober brings of both slots.
+PROBED = [kind_of(name, part, "probe") for part in COMPONENTS for name in (ALL, "error-rate", "latency-p95")]
 #: Warm for an hour, and what is taken back is judged for ten seconds.
 WARM = replace(POLICY, warm=3600.0, back_hold=10.0)
 
@@ -75,6 +80,30 @@ def test_a_warm_release_that_fails_when_it_is_taken_back_loses_its_weight_again(
     assert (state.withdrawn.release, state.withdrawn.reason) == (1, "ErrorRate")
     state = world.run(30, WARM)
     assert state.candidate is None, "it is not tried again by itself"
+
+
+@pytest.mark.parametrize("quiet", ["nobody asks", "only the prober asks", "no metrics server", "both fail"])
+def test_a_rollback_in_a_quiet_hour_brings_nobody_back_to_the_release_that_was_left(quiet: str) -> None:
+    for dead in (True, False):
+        world = promoted()
+        if dead:  # that is why a person goes back
+            world.slots["b"].be_ready(0)
+        world.default_rate = "0.3" if quiet == "both fail" else None
+        world.no_server = quiet == "no metrics server"
+        world.go_back()
+        for second in range(400):
+            if quiet == "only the prober asks":
+                world.besides = {kind: Second(Trials(5), Trials(5)) for kind in PROBED}
+            if quiet == "both fail":
+                world.rates |= {2: "0.3" if second % 2 else "0.35"}
+            world.turn(WARM)
+            world.accepted = True
+            world.go(1)
+            assert world.state().withdrawn is None
+            assert second < 5 or world.weights == {"a": FULL, "b": 0}
+        world.no_server, world.default_rate = False, "0"
+        world.rates.clear()
+        assert world.run(60, WARM).stable == Placed("a", 1), "it is promoted when there is evidence"
 
 
 def test_a_specification_that_asks_for_the_warm_release_again_takes_it_back_at_once_too() -> None:
