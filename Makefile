@@ -7,6 +7,8 @@ PYTHON ?= python3
 NO_VENV = { $(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || echo "error: $(PYTHON) has no venv; mend: apt-get install python3-venv" >&2; exit 1; }
 export TRADINGENGINE_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/tradingengine
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/apps:$(CURDIR)/devcluster
+# A shell that keeps no byte code has each of a check's hundreds of processes compile all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 VENV_KEY := $(shell { cat requirements/dev.txt; $(PYTHON) --version; } | sha256sum | cut -c1-16)
 VENV := $(TRADINGENGINE_CACHE)/venv-$(VENV_KEY)
 export TRADINGENGINE_VENV := $(VENV)

@@ -33,6 +33,7 @@ def is_worth_tracing(item: pytest.Item) -> bool:
     """Whether coverage is to count what a test walks; tracing doubles the time that it takes.
 
     Generated examples walk the same lines a hundred times, and tests of the devcluster and of the tree none of ours.
+    Others that go the same way again and again have `no_cover` of their own.
     """
     if is_hypothesis_test(getattr(item, "obj", None)):
         return False

@@ -47,9 +47,11 @@ CONTEXTS_AND_IMPORTS = (
 STATES = "tests/suites/hostile/test_any_change_and_back.py"
 OPERATED = (
     "Makefile", "devcluster/te_devcluster", "helm", "operator", "pyproject.toml", "requirements", "tests/cluster",
-    "tests/conftest.py", "tests/measured.py", "tests/suites/hostile", "tests/waiting.py",
+    "tests/conftest.py", "tests/measured.py", "tests/waiting.py",
 )  # fmt: skip
 """What tests of operator processes on an API server depend on."""
+
+OPERATED_TOOLS = ("etcd", "gateway-api", "helm", "kubernetes")
 
 SUITES: tuple[Suite, ...] = (
     Suite(
@@ -95,11 +97,62 @@ SUITES: tuple[Suite, ...] = (
         alone=True,
     ),
     Suite(
+        "desk",
+        "a desk without a cluster as a person uses it: edit, break, kill, end, come back",
+        (*PYTEST, "--numprocesses=2", "-m", "suite", "tests/suites/desk"),
+        (
+            "Makefile",
+            "apps",
+            "contract",
+            "demo",
+            "devcluster/te_demo",
+            "devcluster/te_desk",
+            "devcluster/te_devcluster",
+            "images",
+            "pyproject.toml",
+            "requirements",
+            "tests/conftest.py",
+            "tests/integration/conftest.py",
+            "tests/integration/desk",
+            "tests/integration/servers.py",
+            "tests/suites/desk",
+        ),
+    ),
+    Suite(
+        "healthy-start",
+        "no status and no event of a healthy start, promotion or change of tokens speaks of failure",
+        (*PYTEST, "-m", "suite", "tests/suites/healthy"),
+        (*OPERATED, "tests/healthy.py", "tests/status_watch.py", "tests/suites/healthy"),
+        tools=OPERATED_TOOLS,
+    ),
+    Suite(
+        "interrupted",
+        "starts and demos that were interrupted leave no process, no file and no object",
+        (*PYTEST, "--numprocesses=2", "-m", "suite", "tests/suites/interrupted"),
+        (
+            "Makefile",
+            "demo",
+            "devcluster/bin",
+            "devcluster/te_demo",
+            "devcluster/te_devcluster",
+            "helm",
+            "images",
+            "operator",
+            "pyproject.toml",
+            "requirements",
+            "tests/cluster",
+            "tests/conftest.py",
+            "tests/pages",
+            "tests/suites/interrupted",
+        ),
+        tools=OPERATED_TOOLS,
+    ),
+    Suite(
         "hostile",
         "the operator against what users, clusters and accidents do to it, on an API server with controllers",
         (*PYTEST, "--numprocesses=2", "--dist=loadfile", "-m", "suite", "tests/suites/hostile", f"--ignore={STATES}"),
-        OPERATED,
-        tools=("etcd", "gateway-api", "helm", "kubernetes"),
+        (*OPERATED, "tests/suites/hostile"),
+        tools=OPERATED_TOOLS,
         packages=("faketime",),
         by_hand=True,
     ),
@@ -135,8 +188,8 @@ SUITES: tuple[Suite, ...] = (
         "hostile-states",
         "200 generated changes of an engine, each with one fault, and back: each comes to rest, and nothing is lost",
         (*PYTEST, "-m", "suite", STATES),
-        OPERATED,
-        tools=("etcd", "gateway-api", "helm", "kubernetes"),
+        (*OPERATED, "tests/suites/hostile"),
+        tools=OPERATED_TOOLS,
         by_hand=True,
     ),
 )

@@ -46,9 +46,12 @@ class Desired:
         return cls(ctx, template_hash, requested_hash(ctx.spec), foundation, stores, render_pins(ctx, stores))
 
     def once(self, what: Hashable, of: object, make: Callable[[], T]) -> T:
-        """What was made of this very object, made anew when it is another one; of each `what` the last is kept."""
+        """What was made of this object, made anew when it is another one; of each `what` the last is kept.
+
+        One that was read again and says the same is the same: what is made of it costs far more than to compare.
+        """
         known = self._made.get(what)
-        if known is None or known[0] is not of:
+        if known is None or (known[0] is not of and known[0] != of):
             known = (of, make())
             self._made[what] = known
         made: T = known[1]

@@ -834,6 +834,7 @@ def at(moment: float) -> datetime:
     return START + timedelta(seconds=moment)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("rate", "share", "middle", "most"),
     [

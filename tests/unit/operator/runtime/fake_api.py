@@ -7,12 +7,12 @@ write, as SIGKILL would: by an exception that no `except Exception` stops.
 from __future__ import annotations
 
 import itertools
-import pickle
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import jsonpatch
+import orjson
 from tradingengine_operator.builders import names
 from tradingengine_operator.errors import ApiError, ConflictError, NotFoundError
 from tradingengine_operator.flows.pod_observation import is_ready
@@ -181,7 +181,7 @@ class FakeApi:
 
     def take_over(self, other: FakeApi) -> None:
         """Becomes a copy of another one, with uids and versions that go on from there."""
-        self.objects = _copy(other.objects)
+        self.objects = {key: _copy(manifest) for key, manifest in other.objects.items()}
         self._versions, self._uids = itertools.count(next(other._versions)), itertools.count(next(other._uids))
 
     def put(self, manifest: Manifest) -> Manifest:
@@ -321,8 +321,8 @@ def _claims(workload: Manifest) -> list[Manifest]:
 
 
 def _copy(value: T) -> T:
-    """A deep copy, several times as fast as `copy.deepcopy`."""
-    copied: T = pickle.loads(pickle.dumps(value))
+    """What comes of a JSON value that is sent: a deep copy in half the time that pickle takes."""
+    copied: T = orjson.loads(orjson.dumps(value))
     return copied
 
 

@@ -101,6 +101,7 @@ async def test_what_is_no_command_is_refused_once_and_stops_nothing(text: str) -
     assert bench.condition("ReleaseHealthy")["reason"] == "Holding"
 
 
+@pytest.mark.no_cover
 async def test_killed_before_every_write_a_command_is_done_once() -> None:
     base = await holding()
     say(base, id="1", act="abort", release=2)

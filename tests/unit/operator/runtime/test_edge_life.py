@@ -81,7 +81,9 @@ async def test_an_edge_with_orders_in_flight_is_not_closed_for_ever_by_being_swi
     assert bench.control.calls[-1] == "resume", "the drain is bounded"
     assert EDGE in bench.api.objects
     bench.control.idle = True
-    await turns(bench, 200)
+    for _ in range(40):
+        await bench.turn()
+        bench.now += timedelta(seconds=8)
     assert EDGE not in bench.api.objects, "and tried again"
     assert said(bench)[1] == "Disabled"
 

@@ -114,6 +114,7 @@ async def test_a_changed_password_is_followed_by_all(store: Store) -> None:
     assert again["username"] == before["username"], "login roles take turns"
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("store", STORES)
 async def test_killed_before_every_single_write_a_change_still_ends_the_same(store: Store) -> None:
     base = await running()

@@ -133,15 +133,19 @@ async def test_every_document_follows_the_contract() -> None:
         jsonschema.validate(document, schema)
 
 
+#: Applies that change nothing: to be killed before one is to be killed before the next.
+QUIET = ("apply Serv", "apply Network", "apply Pod", "apply Secret", "apply ConfigMap", "create Event")
+
+
+# What follows walks hundreds of times where the tests above have been.
+@pytest.mark.no_cover
 async def test_killed_before_every_single_write_a_release_still_ends_the_same() -> None:
     base = await running()
     base.ask(version="1.5.0")
-    # Applies that change nothing are left out: to be killed before one is to be killed before the next.
-    quiet = ("apply Serv", "apply Network", "apply Pod", "apply Secret", "apply ConfigMap", "create Event")
     left: list[tuple[str, Bench]] = []
 
     def remember(write: str) -> None:
-        if not write.startswith(quiet):
+        if not write.startswith(QUIET):
             left.append((write, base.fork()))
 
     base.api.before_write = remember
@@ -159,6 +163,7 @@ async def test_killed_before_every_single_write_a_release_still_ends_the_same() 
         assert replicas == 2, f"killed before write {number}"
 
 
+@pytest.mark.no_cover
 async def test_killed_before_every_single_write_of_the_installation() -> None:
     total = len((await running()).api.writes)
     for number in range(1, total + 1, 5):

@@ -121,17 +121,18 @@ async def test_an_evicted_pod_in_a_slot_does_not_keep_a_healthy_release_at_start
     assert bench.state().stable == Placed("b", 2)
 
 
+@pytest.mark.no_cover
 async def test_a_long_hold_costs_one_write_a_minute() -> None:
     long = {**LONG, "steps": [{"weight": 10, "hold": "1h"}, {"weight": 100}]}
     bench = await holding(long)
     await bench.turn()
     begun, writes = bench.now, len(bench.api.writes)
-    while bench.now - begun < timedelta(minutes=10):
+    while bench.now - begun < timedelta(minutes=5):
         await bench.turn()
     made = bench.api.writes[writes:]
-    assert 9 <= len(made) <= 10, made
+    assert 4 <= len(made) <= 5, made
     assert all("status" in write for write in made), "the record's copy of the state need not follow"
-    assert 500 <= candidate_of(bench).held <= 600
+    assert 250 <= candidate_of(bench).held <= 300
 
 
 async def test_an_operator_that_comes_back_holds_on_instead_of_promoting_by_one_sample() -> None:

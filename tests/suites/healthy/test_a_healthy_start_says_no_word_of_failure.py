@@ -1,4 +1,7 @@
-"""Every status that an operator writes while all is well, on a real API server: no word of failure in any of them."""
+"""Every status that an operator writes while all is well, on a real API server: no word of failure in any of them.
+
+`make test` watches one first start and one release of the whole product like this.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,13 @@ import pytest
 from tradingengine_operator.builders import names
 from tradingengine_operator.plan import kinds
 
+from tests.cluster.operator_rig import Rig
+from tests.cluster.test_operator_release import spec_of
+from tests.cluster.test_operator_steady import settled
 from tests.healthy import event_words, failure_words, phases, told
 from tests.status_watch import StatusWatch
 
-from .operator_rig import Rig
-from .test_operator_release import spec_of
-from .test_operator_steady import settled
-
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.suite
 PACE_SECONDS = 3.0
 
 
