@@ -18,7 +18,7 @@ from tradingengine.execution.book import OrderBook
 from tradingengine.execution.journal import Journal
 from tradingengine.storage import streams
 
-from tests.integration.kit import wait_until
+from tests.integration.kit import plain_client, wait_until
 from tests.integration.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,7 +70,7 @@ class EdgeProcess:
 
     async def ready(self) -> None:
         """Wait until it has recovered and takes orders."""
-        async with httpx.AsyncClient() as http:
+        async with plain_client() as http:
 
             async def look() -> bool:
                 assert self._process is not None
@@ -84,7 +84,7 @@ class EdgeProcess:
 
     async def unready(self) -> dict[str, str]:
         """Wait until it says why it is not ready, having started; the reasons by part. It must live meanwhile."""
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.control_port}") as http:
+        async with plain_client(base_url=f"http://127.0.0.1:{self.control_port}") as http:
 
             async def look() -> dict[str, str] | None:
                 assert self._process is not None
@@ -100,7 +100,7 @@ class EdgeProcess:
 
     async def metrics(self) -> str:
         """`GET /metrics`."""
-        async with httpx.AsyncClient() as http:
+        async with plain_client() as http:
             return (await http.get(f"http://127.0.0.1:{self.control_port}/metrics")).text
 
     def kill(self) -> None:
@@ -121,7 +121,7 @@ class EdgeProcess:
 
     async def state(self) -> dict[str, Any]:
         """`GET /control/v1/state`."""
-        async with httpx.AsyncClient() as http:
+        async with plain_client() as http:
             answer = await http.get(
                 f"http://127.0.0.1:{self.control_port}/control/v1/state", headers={"authorization": f"Bearer {TOKEN}"}
             )
@@ -130,7 +130,7 @@ class EdgeProcess:
 
     async def control(self, act: str) -> int:
         """POST an act of the control API; the status."""
-        async with httpx.AsyncClient() as http:
+        async with plain_client() as http:
             answer = await http.post(
                 f"http://127.0.0.1:{self.control_port}/control/v1/{act}", headers={"authorization": f"Bearer {TOKEN}"}
             )

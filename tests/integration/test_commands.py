@@ -15,7 +15,7 @@ from tradingengine.storage import streams
 from tradingengine.storage.postgres import Database
 
 from tests.integration.edge_kit import TOKEN, EdgeProcess, place
-from tests.integration.kit import wait_until
+from tests.integration.kit import plain_client, wait_until
 from tests.integration.servers import free_port
 from tests.integration.storage.test_projector import projecting
 from tests.integration.test_processes import environment, te
@@ -99,7 +99,7 @@ async def test_the_dashboard_serves_until_it_is_told_to_stop(postgres_url: str, 
             sys.executable, "-m", "tradingengine", "dashboard", env=env, stdout=out, stderr=out
         )
     try:
-        async with httpx.AsyncClient(timeout=20) as client:
+        async with plain_client(timeout=20) as client:
 
             async def answers() -> httpx.Response | None:
                 assert process.returncode is None, log.read_text()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import httpx
 import jsonschema
 import msgspec
 import pytest
@@ -24,7 +23,7 @@ from tradingengine.storage.postgres import Database
 
 from tests.integration.api.pod import Person, prepare, running_pod, settings_for
 from tests.integration.edge_kit import EdgeProcess, book_on_disk, place
-from tests.integration.kit import SYMBOL, wait_until
+from tests.integration.kit import SYMBOL, plain_client, wait_until
 from tests.integration.servers import Redis
 
 pytestmark = pytest.mark.integration
@@ -200,7 +199,7 @@ async def test_the_link_s_other_keys(edge: EdgeProcess) -> None:
         return int(await edge.client.hlen(streams.QUOTES_LAST))
 
     assert await wait_until("quotes for late comers", quotes)
-    async with httpx.AsyncClient() as http:
+    async with plain_client() as http:
         metrics = (await http.get(f"http://127.0.0.1:{edge.control_port}/metrics")).text
         assert "tradingengine_edge_journal_sequence" in metrics
         page = await http.get(f"http://127.0.0.1:{edge.console_port}/")
@@ -273,7 +272,7 @@ async def test_redis_is_killed_and_comes_back_empty(tmp_path: Path) -> None:
         await edge.until_acknowledged(stored)
         redis.kill()
         console = f"http://127.0.0.1:{edge.console_port}"
-        async with httpx.AsyncClient(headers={"x-te-console": "1"}) as http:
+        async with plain_client(headers={"x-te-console": "1"}) as http:
             assert (await http.post(f"{console}/v1/halt", timeout=20)).status_code == 200
             assert (await http.delete(f"{console}/v1/halt", timeout=20)).status_code == 200
         shutil.rmtree(redis.folder / "appendonlydir")

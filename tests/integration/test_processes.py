@@ -17,7 +17,7 @@ from tradingengine.storage import market, streams
 from tradingengine.storage.market import decode_instruments
 from tradingengine.storage.postgres import Database
 
-from tests.integration.kit import INSTRUMENT, SYMBOL, Journal, beat, new_order, wait_until
+from tests.integration.kit import INSTRUMENT, SYMBOL, Journal, beat, new_order, plain_client, wait_until
 from tests.integration.servers import Postgres, Redis, free_port
 from tests.measured import measured
 
@@ -128,7 +128,7 @@ async def test_a_pod_lives_through_the_loss_of_both_servers_and_stops_when_told(
     async with database.transaction() as connection:
         await market.save_instruments(connection, decode_instruments({"instruments": [INSTRUMENT]}))
     control = f"http://127.0.0.1:{ports['TE_CONTROL_PORT']}"
-    async with api_process(env, log) as process, httpx.AsyncClient(timeout=20) as client:
+    async with api_process(env, log) as process, plain_client(timeout=20) as client:
         client.base_url = httpx.URL(f"http://127.0.0.1:{ports['TE_HTTP_PORT']}")
 
         async def answers(url: str, code: int = 200, **more: Any) -> Any:

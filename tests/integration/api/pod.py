@@ -20,7 +20,7 @@ from tradingengine.storage.postgres import Database
 from tradingengine.storage.users import User
 
 from tests.contract import contract
-from tests.integration.kit import INDEX, INSTRUMENT, SYMBOL, wait_until
+from tests.integration.kit import INDEX, INSTRUMENT, SYMBOL, plain_client, wait_until
 from tests.integration.servers import free_port
 
 TOKEN = "a-control-token-for-tests"
@@ -92,7 +92,7 @@ class Person:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.http = httpx.AsyncClient(
+        self.http = plain_client(
             base_url=f"http://127.0.0.1:{settings.http_port}",
             timeout=20,
             event_hooks={"response": [keeps_the_contract]},

@@ -15,7 +15,7 @@ from tradingengine.storage import probes, streams
 from tradingengine.storage.postgres import Database
 
 from tests.integration.api.pod import Person, prepare, running_pod, settings_for
-from tests.integration.kit import SYMBOL, beat, entries, wait_until
+from tests.integration.kit import SYMBOL, beat, entries, plain_client, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -189,14 +189,14 @@ async def test_the_token_opens_nothing_but_reading_and_dry_runs(prober: Prober) 
     ],
 )
 async def test_nobody_else_is_the_prober(prober: Prober, headers: dict[str, str]) -> None:
-    async with httpx.AsyncClient(base_url=prober.http.base_url) as stranger:
+    async with plain_client(base_url=prober.http.base_url) as stranger:
         assert (await stranger.get("/v1/status", headers=headers)).status_code == 401
         answer = await stranger.post("/v1/orders", json=ORDER, headers={**headers, "idempotency-key": "k"})
         assert answer.status_code == 401
 
 
 async def test_a_pod_without_a_token_has_no_prober(trader: Person, control: ControlState) -> None:
-    async with httpx.AsyncClient(base_url=trader.http.base_url) as stranger:
+    async with plain_client(base_url=trader.http.base_url) as stranger:
         for word in ("Bearer", f"Bearer {PROBE_TOKEN}"):
             headers = {"authorization": word, "x-te-probe": "1"}
             assert (await stranger.get("/v1/status", headers=headers)).status_code == 401

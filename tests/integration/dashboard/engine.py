@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.integration.kit import wait_until
+from tests.integration.kit import plain_client, wait_until
 from tests.integration.servers import free_port
 from tests.measured import measured
 
@@ -115,7 +115,7 @@ class RunningEngine:
 
     async def ready(self) -> None:
         """Wait until prices flow through the gateway."""
-        async with httpx.AsyncClient(base_url=self.url, timeout=5) as client:
+        async with plain_client(base_url=self.url, timeout=5) as client:
 
             async def live() -> Any:
                 for name, process in self.processes.items():
