@@ -22,7 +22,8 @@ class Trials:
 class Series:
     """Which counter or gauge of which pod: `what` is one of the client's words, `instance` the pod's address.
 
-    `source` is client or probe, empty where the pods do not tell them apart.
+    `source` is client or probe, empty where the pods do not tell them apart, or gateway for what the Gateway counted;
+    then a space and its own name of the Service follow the instance's address.
     """
 
     what: str
@@ -56,8 +57,8 @@ class OwnValue:
 class Reading:
     """One answer of the metrics server about both releases of an engine.
 
-    `silent` says why it did not answer, empty when it did. `scrapes` are by the pod's address, `own` by name of the
-    check and release.
+    `silent` says why it did not answer, empty when it did. `scrapes` are by the pod's address, `gateway` those of the
+    Gateway's own metrics, `own` by name of the check and release.
     """
 
     at: datetime
@@ -65,6 +66,7 @@ class Reading:
     series: Mapping[Series, float] = field(default_factory=dict)
     scrapes: Mapping[str, Scrape] = field(default_factory=dict)
     own: Mapping[tuple[str, int], OwnValue] = field(default_factory=dict)
+    gateway: Mapping[str, Scrape] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

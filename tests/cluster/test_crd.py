@@ -146,6 +146,7 @@ ACCEPTED: dict[str, Spec] = {
     },
     "any Gateway": {"gateway": {"metrics": {"dialect": "none"}}},
     "throttle": {"gateway": {"throttle": "200ms"}},
+    "gateway metrics": {"gateway": {"metrics": {"url": "http://traefik-metrics.gateway:9100/metrics"}}},
     "resources": {"api": {"resources": {"requests": {"cpu": 1, "memory": "256Mi"}, "limits": {"cpu": "1500m"}}}},
     "replay": {"marketData": {"source": "replay", "replay": {"claimName": "ticks", "from": "2026-10-05", "speed": 60}}},
     "egress": {"edge": {"egress": [{"cidr": "203.0.113.0/24"}]}},
@@ -195,7 +196,14 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
         ("spec.gateway.metrics.dialect: only traefik or none is available in this version",),
     ),
     "throttle": ({"gateway": {"throttle": "2m"}}, ("spec.gateway.throttle",)),
-    "gateway metrics": ({"gateway": {"metrics": {"url": "http://x"}}}, missing("spec.gateway.metrics.url")),
+    "gateway metrics": (
+        {"gateway": {"metrics": {"url": "http://x", "dialect": "none"}}},
+        ("spec.gateway.metrics.url", "only metrics of dialect traefik are understood"),
+    ),
+    "gateway metrics address": (
+        {"gateway": {"metrics": {"url": "traefik:9100"}}},
+        ("spec.gateway.metrics.url", "must be an address"),
+    ),
     "replicas": ({"api": {"replicas": {"min": 7}}}, ("spec.api.replicas.min", "must not be above max")),
     "no replicas": ({"api": {"replicas": {"min": 0}}}, ("spec.api.replicas.min", "greater than or equal to 1")),
     "dashboard scaling": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,8 +115,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(api_server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One Traefik for all tests here."""
-    for path in sorted(gateway_crds().glob("*.yaml")):
-        api_server.kubectl("apply", "--server-side", "-f", str(path))
+    api_server.kubectl("apply", "--server-side", "-f", str(gateway_crds()))
     api_server.kubectl("wait", "--for=condition=Established", "--timeout=20s", "crd", "--all")
     slots = [manifest for name, port in SERVERS.items() for manifest in slot_objects(name, port)]
     api_server.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, *slots])
@@ -160,6 +160,17 @@ def test_by_cookie_who_asks_for_the_new_release_gets_it_and_all_others_stay(worl
     world.route({"a": 6}, {"a": 1000, "b": 0}, None, rollout={"match": MATCH})
     found = world.ask(("/charts", CANARY, 20), ("/charts", asks, 20), ("/v1/status", {"cookie": "te-release=7"}, 20))
     assert found == [{"dashboard-a /charts ": 20}, {"dashboard-a /charts ": 20}, {"api-a /v1/status ": 20}]
+
+
+def test_what_traefik_counts_is_known_by_slot(world: World) -> None:
+    world.route({"a": 6, "b": 7}, {"a": 500, "b": 500}, "b", rollout={"match": MATCH})
+    _, text = world.ask(("/v1/none/fail", {"cookie": "te-release=7"}, 30), ("/metrics", None, 1))
+    pattern = names.gateway_service("desk", NAMESPACE)
+    counted = re.findall(r'traefik_service_requests_total\{code="(\d+)",.*service="([^"]+)"\} (\d+)', text)
+    slots = [(code, known.groups(), number) for code, name, number in counted if (known := re.fullmatch(pattern, name))]
+    assert len(slots) == len(counted), "every Service of Traefik here is one of ours"
+    assert ("500", ("api", "b"), "30") in slots
+    assert 'traefik_service_request_duration_seconds_bucket{code="500"' in text
 
 
 def test_a_tenth_of_a_percent_is_one_request_of_a_thousand(world: World) -> None:

@@ -18,22 +18,45 @@ ORDER_TIMES = {"30ms": 0.03, "60ms": 0.06, "100ms": 0.1, "250ms": 0.25, "500ms":
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A check that is always on. With `times` its limit is one of those, which `share` of the requests may exceed."""
+    """A check that is always on. With `times` its limit is one of those, which `share` of the requests may exceed.
+
+    `query` is what a person asks the metrics server to see what the check saw.
+    """
 
     limit: str
     min_samples: int
+    query: str
     required: bool = False
     against: Literal["limit", "stable"] = "limit"
     times: Mapping[str, float] = field(default_factory=dict)
     share: float = 0.0
 
 
+_OF_RELEASE = 'namespace="$namespace",engine="$engine",release="$release"'
 BUILT_IN: dict[str, BuiltIn] = {
-    "error-rate": BuiltIn("0.01", 300, required=True),
-    "latency-p95": BuiltIn("1s", 300, required=True, times=REQUEST_TIMES, share=0.05),
-    "order-reject-rate": BuiltIn("0.05", 30, against="stable"),
-    "order-latency": BuiltIn("250ms", 30, against="stable", times=ORDER_TIMES, share=0.05),
-    "websocket-drops": BuiltIn("0.01", 30),
+    "error-rate": BuiltIn(
+        "0.01", 300, f'tradingengine_http_requests_total{{{_OF_RELEASE},code=~"5.."}}', required=True
+    ),
+    "latency-p95": BuiltIn(
+        "1s",
+        300,
+        f"tradingengine_http_request_duration_seconds_bucket{{{_OF_RELEASE}}}",
+        required=True,
+        times=REQUEST_TIMES,
+        share=0.05,
+    ),
+    "order-reject-rate": BuiltIn(
+        "0.05", 30, f'tradingengine_orders_total{{{_OF_RELEASE},outcome=~"refused|failed"}}', against="stable"
+    ),
+    "order-latency": BuiltIn(
+        "250ms",
+        30,
+        f"tradingengine_order_seconds_bucket{{{_OF_RELEASE}}}",
+        against="stable",
+        times=ORDER_TIMES,
+        share=0.05,
+    ),
+    "websocket-drops": BuiltIn("0.01", 30, f"tradingengine_websocket_drops_total{{{_OF_RELEASE}}}"),
 }
 #: The check that is always on has counters of its own under this name, and nothing to be specified.
 ALWAYS_ON = "answers"

@@ -24,8 +24,9 @@ class Monitoring(Model):
     prometheus: ServerUrl = Field(
         default="",
         description="Address of your own Prometheus. Empty: the operator runs one. Your own scrapes the control port of"
-        " the pods each second, in the jobs api-a, api-b, dashboard-a, dashboard-b and edge, and gives every series the"
-        " labels `namespace` and `engine` of its engine.",
+        " the pods each second, in the jobs api-a, api-b, dashboard-a, dashboard-b, prober and edge, and gives every"
+        " series the labels `namespace` and `engine` of its engine; with `spec.gateway.metrics.url` also the"
+        " Gateway, in the job gateway.",
     )
     alerts: bool | None = unavailable("Alert rules.")
 

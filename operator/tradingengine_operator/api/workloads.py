@@ -10,9 +10,10 @@ from .base import DnsLabel, DnsName, Model, only, rule, rules, unavailable
 from .reserved import Offline
 from .resources import ResourceNeeds
 from .stores import kept_size
-from .values import LABELS_RULE, Cidr, ImageName, check_labels, volume
+from .values import LABELS_RULE, Cidr, ImageName, ServerUrl, check_labels, volume
 
 Throttle = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}ms$|^[1-5]?[0-9]s$", min_length=2, max_length=7)]
+_DIALECT_MESSAGE = "only metrics of dialect traefik are understood: leave url empty"
 _THROTTLES = {"traefik": 2.0, "envoy": 5.0, "none": 5.0}
 
 
@@ -36,12 +37,27 @@ class Images(Model):
 class GatewayMetrics(Model):
     """How the Gateway counts requests."""
 
-    url: str | None = unavailable("Address of the Gateway's own metrics.")
+    url: ServerUrl = Field(
+        default="",
+        description="Address of the Gateway's own metrics, for example `http://traefik-metrics.gateway:9100/metrics`:"
+        " answers and times as the Gateway saw them judge a release too. The path is /metrics where none is given."
+        " A headless Service has every pod of the Gateway scraped. Empty: they are not asked.",
+    )
     dialect: Literal["traefik", "envoy", "none"] = Field(
         default="traefik",
         description="Whose data plane it is: `traefik`, or `none` for any other Gateway; `throttle` follows it.",
         json_schema_extra=only("traefik", "none"),
     )
+
+    cel: ClassVar[tuple[dict[str, str], ...]] = (
+        rule("self.url == '' || self.dialect == 'traefik'", _DIALECT_MESSAGE, field=".url"),
+    )
+
+    @model_validator(mode="after")
+    def _understood(self) -> GatewayMetrics:
+        if self.url and self.dialect != "traefik":
+            raise ValueError(_DIALECT_MESSAGE)
+        return self
 
 
 class Gateway(Model):

@@ -66,6 +66,8 @@ SERVICE_PORT = 80
 DATABASE_PORT = 5432
 CACHE_PORT = 6379
 PROMETHEUS_PORT = 9090
+#: Scrape job of the Gateway's own metrics.
+GATEWAY_JOB = "gateway"
 
 
 def database(engine: str) -> str:
@@ -213,6 +215,15 @@ def database_host(engine: str, namespace: str) -> str:
 def cache_host(engine: str, namespace: str) -> str:
     """DNS name of the embedded cache."""
     return f"{cache(engine)}.{namespace}.svc"
+
+
+def gateway_service(engine: str, namespace: str) -> str:
+    """Expression for the label `service` of Traefik's metrics: the slots' Services behind this engine's route.
+
+    Its groups are component and slot. Traefik names them anew, and counts from 0, whenever the route's rules change.
+    """
+    slots = f"({'|'.join(SLOT_COMPONENTS)})-({'|'.join(SLOTS)})"
+    return f"httproute-{namespace}-{engine}-gw-.+-svc-{namespace}-{engine}-{slots}-[0-9]+@kubernetesgateway"
 
 
 def prometheus_url(engine: str, namespace: str) -> str:

@@ -74,7 +74,9 @@ def render_pins(ctx: EngineContext, manifests: Iterable[Manifest]) -> dict[str, 
         elif manifest["kind"] == "ConfigMap":
             entry |= {"config": manifest["metadata"]["name"], "data": manifest["data"]}
     # What Prometheus scrapes is the specification's; of the others nothing may change by an edit of it.
-    found.get("prometheus", {})["asked"] = digest({"edge": ctx.spec.edge.enabled})
+    gateway = ctx.spec.gateway.metrics.url
+    asked = {"edge": ctx.spec.edge.enabled} | ({"gateway": gateway} if gateway else {})
+    found.get("prometheus", {})["asked"] = digest(asked)
     found.get("database", {})["major"] = ctx.images.major_of_postgres()
     return {component: StorePin.model_validate(entry) for component, entry in found.items() if "template" in entry}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -74,8 +75,38 @@ def _config(ctx: EngineContext) -> dict[str, Any]:
                 ],
             }
             for job, service in targets.items()
+        ]
+        + _gateway_jobs(ctx),
+    }
+
+
+def _gateway_jobs(ctx: EngineContext) -> list[dict[str, Any]]:
+    """The Gateway's own metrics, if their address is given: of this engine's route alone, and only what is asked."""
+    url = urlsplit(ctx.spec.gateway.metrics.url)
+    if not url.hostname:
+        return []
+    port = url.port or (443 if url.scheme == "https" else 80)
+    # A certificate is of the name, and an address has none: those are asked as they are given.
+    named = url.scheme == "http" and not url.hostname.replace(".", "").isdigit()
+    by_name = {"names": [url.hostname], "type": "A", "port": port, "refresh_interval": "2s"}
+    targets: dict[str, Any] = (
+        {"dns_sd_configs": [by_name]} if named else {"static_configs": [{"targets": [f"{url.hostname}:{port}"]}]}
+    )
+    kept = r"traefik_service_request(s_total|_duration_seconds_(bucket|count))"
+    job = {
+        "job_name": names.GATEWAY_JOB,
+        "scheme": url.scheme,
+        "metrics_path": url.path if url.path not in {"", "/"} else "/metrics",
+        **targets,
+        "metric_relabel_configs": [
+            {
+                "source_labels": ["__name__", "service"],
+                "regex": f"{kept};{names.gateway_service(ctx.name, ctx.namespace)}",
+                "action": "keep",
+            }
         ],
     }
+    return [job]
 
 
 def _template(ctx: EngineContext, config_name: str) -> Manifest:

@@ -18,6 +18,7 @@ from typing import Any
 
 import aiohttp
 
+from tradingengine_operator.clients.gateway_metrics import PREFIX, GatewayCounts, gateway_counters
 from tradingengine_operator.samples import OwnValue, Reading, Scrape, Series
 
 TIMEOUT_SECONDS = 2.0
@@ -33,7 +34,10 @@ _PLACEHOLDER = re.compile(r"\$(namespace|engine|slot|release)\b")
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked: both releases of an engine by slot, limits of time in seconds, queries by name of the check."""
+    """What is asked: both releases of an engine by slot, limits of time in seconds, queries by name of the check.
+
+    `gateway`: what the Gateway counted, too.
+    """
 
     namespace: str
     engine: str
@@ -41,6 +45,7 @@ class Asked:
     request_bound: float = 1.0
     order_bound: float = 0.25
     queries: Mapping[str, str] = field(default_factory=dict)
+    gateway: bool = False
 
 
 def built_in_query(asked: Asked) -> str:
@@ -67,7 +72,8 @@ def built_in_query(asked: Asked) -> str:
     # Open WebSockets are not told apart by source, so those that broke are not either.
     parts.append(_named(f"{_BY_POD} (tradingengine_websocket_drops_total{{{own}}})", "dropped"))
     parts += [_named(f"up{{{pods}}}", "up"), _named(f"timestamp(up{{{pods}}})", "scraped")]
-    return " or ".join(parts)
+    gateway = gateway_counters(asked.engine, asked.namespace) if asked.gateway else {}
+    return " or ".join([*parts, *(_named(counter, what) for what, counter in gateway.items())])
 
 
 def own_query(query: str, asked: Asked, slot: str) -> str:
@@ -121,7 +127,7 @@ class PrometheusClient:
         if answer is None:
             return Reading(at, why)  # it is the server that is silent, and no query is to blame
         try:
-            reading = _read(answer, at)
+            reading = _read(answer, at, asked)
         except _UNREADABLE as error:
             return Reading(at, f"unreadable answer: {type(error).__name__}")
         values = dict(zip(texts, found, strict=True))
@@ -193,27 +199,48 @@ async def _refusal(response: aiohttp.ClientResponse) -> str:
     return " ".join(words.split())[:_MOST_WORDS]
 
 
-def _read(answer: Any, at: datetime) -> Reading:
+def _read(answer: Any, at: datetime, asked: Asked) -> Reading:
     """Series by what they count; raises when the answer is not of the known form."""
     series: dict[Series, float] = {}
-    up: dict[str, float] = {}
-    scraped: dict[str, float] = {}
+    pods, gateways = _Scrapes(), _Scrapes()
+    counted = GatewayCounts(asked.engine, asked.namespace, asked.releases, asked.request_bound)
     if answer["data"].get("resultType", "vector") != "vector":
         raise ValueError("no vector")
     for entry in answer["data"]["result"]:
         labels, (moment, text) = entry["metric"], entry["value"]
         what, value, pod = labels["what"], float(text), _host(labels.get("instance", ""))
-        if what == "up":
-            up[pod] = max(value, up.get(pod, 0.0))
-        elif what == "scraped":
-            scraped[pod] = max(0.0, float(moment) - value)
+        by_gateway = what.startswith(PREFIX)
+        what = what.removeprefix(PREFIX)
+        if (gateways if by_gateway else pods).take(what, pod, value, float(moment)):
+            continue
+        if not isfinite(value) or not (by_gateway or labels["component"]):
+            raise ValueError("no number")
+        if by_gateway:
+            counted.take(what, labels, pod, value)
         else:
-            if not isfinite(value) or not labels["component"]:
-                raise ValueError("no number")
             key = Series(what, int(labels["release"]), labels["component"], labels.get("source", ""), pod)
             series[key] = series.get(key, 0.0) + value
-    scrapes = {pod: Scrape(value >= 1, scraped[pod]) for pod, value in up.items()}
-    return Reading(at, "", series, scrapes)
+    return Reading(at, "", {**series, **counted.series()}, pods.found(), gateway=gateways.found())
+
+
+@dataclass
+class _Scrapes:
+    """Targets: whether the newest scrape of each was answered, and when it was."""
+
+    up: dict[str, float] = field(default_factory=dict)
+    age: dict[str, float] = field(default_factory=dict)
+
+    def take(self, what: str, target: str, value: float, moment: float) -> bool:
+        """Whether a series is about scrapes, and then it is taken."""
+        if what == "up":
+            self.up[target] = max(value, self.up.get(target, 0.0))
+        elif what == "scraped":
+            self.age[target] = max(0.0, moment - value)
+        return what in {"up", "scraped"}
+
+    def found(self) -> dict[str, Scrape]:
+        """By target; KeyError when one half of them is missing."""
+        return {target: Scrape(value >= 1, self.age[target]) for target, value in self.up.items()}
 
 
 def _value_of(data: Any) -> OwnValue:

@@ -23,12 +23,14 @@ _SAID_FIRST = ("StableNotServing", "BothFailing", "CheckBroken", "MetricsUnavail
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a release must go: a reason of one word, value and limit in plain words."""
+    """Why a release must go: a reason of one word, value and limit in plain words, which check found it and by what."""
 
     reason: str
     message: str
     value: str | None = None
     limit: str | None = None
+    check: str = ""
+    query: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ def analyse(candidate: Candidate, seen: ReleaseObservation, policy: Policy, now:
     for check in checks_of(policy):
         finding = check.look(candidate, seen, policy, now)
         found = _count(check, finding, candidate, policy, now)
+        if found.failure is not None:
+            found = replace(found, failure=replace(found.failure, check=check.name, query=finding.query))
         judged.append(found)
         if found.count != CheckCount():
             counts[check.name] = found.count
@@ -120,10 +124,12 @@ def hard_failure(candidate: Candidate, slot: SlotObservation) -> Failure | None:
     """
     for uid, (pod, ends) in slot.oom_killed.items():
         if ends > candidate.restarts.get(uid, 0):  # not what happened before it had weight
-            return Failure("OutOfMemory", f"a container of {pod} was killed for lack of memory", "1", "0")
+            words = f"a container of {pod} was killed for lack of memory"
+            return Failure("OutOfMemory", words, "1", "0", "memory")
     grown = sum(max(0, count - candidate.restarts.get(uid, 0)) for uid, count in slot.restarts.items())
     if grown:
-        return Failure("ContainerRestarted", f"{grown} container restarts, the limit is 0", str(grown), "0")
+        words = f"{grown} container restarts, the limit is 0"
+        return Failure("ContainerRestarted", words, str(grown), "0", "restarts")
     dead = [part for part, seen in slot.components.items() if not seen.ready and not seen.replaced]
     return _no_endpoint(dead) if dead or not slot.components else None
 
@@ -131,7 +137,7 @@ def hard_failure(candidate: Candidate, slot: SlotObservation) -> Failure | None:
 def _no_endpoint(components: list[str], since: str = "") -> Failure:
     whose = " and ".join(components) or "the release"
     message = f"{whose}: 0 ready pods behind a weight above 0{since}, at least 1 is needed"
-    return Failure("NoReadyEndpoint", message, "0", "1")
+    return Failure("NoReadyEndpoint", message, "0", "1", "endpoints")
 
 
 def _judge_readiness(
@@ -156,7 +162,7 @@ def _judge_readiness(
     part, seen = next(iter(short.items()))
     needed = min(seen.wanted, candidate.pods.get(part, seen.wanted))
     message = f"{part}: {seen.ready} of {needed} pods ready for {policy.unready_budget:g} s"
-    return candidate, Failure("TooFewReady", message, str(seen.ready), str(needed))
+    return candidate, Failure("TooFewReady", message, str(seen.ready), str(needed), "endpoints")
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ PASSES = frozenset({Word.GOOD, Word.NOT_APPLICABLE})
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: a word, and value and limit where there are any.
+    """What one check found: a word, value and limit where there are any, and the query that shows it.
 
     `message` has the figures of the moment; `holding` says the same without them, since a status that changed each
     second would be written each second.
@@ -61,6 +61,7 @@ class Finding:
     holding: str = ""
     value: str | None = None
     limit: str | None = None
+    query: str | None = None
 
 
 class Check(Protocol):

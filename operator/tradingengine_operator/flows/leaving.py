@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from .actions import Action, Announce
-from .observation import ReleaseObservation
+from .observation import ReleaseObservation, SlotObservation
 from .policy import Policy
 from .state import Leaving, ReleaseState, Retirement, advanced
 from .wanted import routed
@@ -36,10 +36,27 @@ def retire(
             return _cool(state, leaving, now)
     if not done:
         return state, ()
+    news = _confirmed(state, leaving, slot, policy) if leaving.stage is Leaving.QUIETING else ()
     moved = replace(leaving, stage=following, stage_at=now)
     if following is Leaving.WARM:
         return _cool(advanced(state, retiring=moved), moved, now)
-    return advanced(state, retiring=moved), ()
+    return advanced(state, retiring=moved), news
+
+
+def _confirmed(state: ReleaseState, leaving: Retirement, slot: SlotObservation, policy: Policy) -> tuple[Announce, ...]:
+    """Of a withdrawn release: that nobody asks it any more, by its own counters, or that this was never seen."""
+    if state.withdrawn is None or state.withdrawn.release != leaving.release:
+        return ()
+    which = f"release {leaving.release} in slot {leaving.slot}"
+    if slot.pods == 0 or (slot.quiet is not None and slot.quiet >= policy.quiet):
+        words = f"{which} has counted no new request for {policy.quiet:g} s: its WebSockets are closed now"
+        return (Announce("WithdrawalConfirmed", words),)
+    why = "it still counts some, or was not watched for so long" if slot.quiet is not None else "a pod does not answer"
+    words = (
+        f"{which} was not seen without a new request for {policy.quiet:g} s, {policy.quiet_budget:g} s after the"
+        f" Gateway took its weight away ({why}): it is closed all the same"
+    )
+    return (Announce("SlotNotQuiet", words, warning=True),)
 
 
 def _cool(state: ReleaseState, leaving: Retirement, now: datetime) -> tuple[ReleaseState, tuple[Action, ...]]:

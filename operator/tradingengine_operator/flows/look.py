@@ -12,6 +12,8 @@ from tradingengine_operator.samples import OwnAnswer, OwnValue, Trials
 from .sequential import Evidence, dump_evidence
 
 CLIENT, PROBE = "client", "probe"
+#: What the Gateway counted: requests of clients, seen from outside, so they are judged and not counted a second time.
+GATEWAY = "gateway"
 SOURCES = (CLIENT, PROBE)
 
 
@@ -33,7 +35,8 @@ class Second:
 class Look:
     """What came in, what was learnt and who answers. Kinds of request are named `check/component/source` (`kind_of`).
 
-    `silent` says why the metrics server did not answer, empty when it did, or was not asked. `ages` is by component of
+    `silent` says why the metrics server did not answer, empty when it did, or was not asked; `gateway_silent` why it
+    has nothing fresh of the Gateway, where that is asked. `ages` is by component of
     the candidate how many seconds ago its pods were last scraped, the oldest of them, None when a scrape failed or
     none was; empty when nothing was asked. `mute` are ready pods of the candidate that do not answer, `stable_mute`
     those of the stable release. `idle` is by component and source for how many seconds no request of the candidate was
@@ -44,6 +47,7 @@ class Look:
 
     at: datetime
     silent: str = ""
+    gateway_silent: str = ""
     seconds: Mapping[str, Second] = field(default_factory=dict)
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     ages: Mapping[str, float | None] = field(default_factory=dict)

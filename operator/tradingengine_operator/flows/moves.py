@@ -57,8 +57,10 @@ def withdraw(state: ReleaseState, candidate: Candidate, failure: Failure, now: d
         value=failure.value,
         limit=failure.limit,
         requested=candidate.requested,
+        check=failure.check,
+        query=failure.query,
     )
-    news = Announce("ReleaseWithdrawn", f"release {candidate.release}: {failure.message[:900]}", warning=True)
+    news = Announce("ReleaseWithdrawn", f"release {candidate.release}: {verdict.words[:900]}", warning=True)
     touched = candidate.stage not in {Stage.RECORDING, Stage.MIGRATING}
     leaving = going_down(candidate, now) if touched else None
     gone = advanced(

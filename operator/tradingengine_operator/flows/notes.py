@@ -36,7 +36,7 @@ def outcomes(state: ReleaseState, known: Mapping[int, Note], now: datetime) -> d
     if stable is not None and _of(known, stable.release) != "Promoted":
         due[stable.release] = _outcome("Promoted", ended)
     if verdict is not None:
-        figures = {"value": verdict.value, "limit": verdict.limit}
+        figures = {name: getattr(verdict, name) or None for name in ("check", "value", "limit", "query")}
         made = _outcome("Withdrawn", verdict.at, verdict.reason, verdict.message) | {
             name: figure for name, figure in figures.items() if figure is not None
         }

@@ -80,6 +80,8 @@ class Policy:
     hold_on_open: bool = False
     #: For how long a release that is taken back from the warm slot is judged before the other one is left.
     back_hold: float = 60.0
+    #: Address of the Gateway's own metrics, empty when they are not asked.
+    gateway: str = ""
 
     @property
     def enabled(self) -> tuple[CheckPolicy, ...]:
@@ -106,6 +108,7 @@ def policy_of(spec: TradingEngineSpec) -> Policy:
         outside_hours=rollout.window == "outsideMarketHours",
         segments=spec.segments,
         hold_on_open=rollout.on_open == "hold",
+        gateway=spec.gateway.metrics.url,
     )
 
 

@@ -171,7 +171,8 @@ class Retirement:
 class Verdict:
     """Why the last release was withdrawn; it is not tried again while the specification asks for the same.
 
-    `requested` is the hash of what was asked for: another version of the operator renders it otherwise.
+    `requested` is the hash of what was asked for: another version of the operator renders it otherwise. `query` shows
+    what the `check` saw; its placeholders stay.
     """
 
     release: int
@@ -182,6 +183,17 @@ class Verdict:
     value: str | None = None
     limit: str | None = None
     requested: str = ""
+    check: str = ""
+    query: str | None = None
+
+    @property
+    def words(self) -> str:
+        """The whole for people: what happened, and where a check found it, which one, when, and what shows it."""
+        if not self.check:
+            return self.message
+        figures = {"check": self.check, "value": self.value, "limit": self.limit, "at": render_time(self.at)}
+        said = ", ".join(f"{name} {text}" for name, text in figures.items() if text)
+        return f"{self.message} ({said})" + (f"; query: {self.query}" if self.query else "")
 
 
 @dataclass(frozen=True)

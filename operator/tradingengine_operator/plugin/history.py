@@ -15,6 +15,8 @@ from .world import World
 
 OUTCOME = "tradingengine.io/outcome"
 _LOOKS = {"Serves": "good", "Withdrawn": "bad", "RolledBack": "bad", "Unreadable": "bad", "UnderWay": "busy"}
+#: What is known of how a release ended.
+_NOTED = ("at", "reason", "message", "value", "limit", "check", "query")
 #: Longest text of a reason in the table; the JSON has all of it.
 _REASON_LENGTH = 120
 
@@ -42,12 +44,12 @@ def _entry(world: World, manifest: Manifest) -> dict[str, Any]:
         "message": "",
         "value": None,
         "limit": None,
+        "check": None,
+        "query": None,
     }
     entry |= {name: value for name, value in _now(world, number).items() if value is not None}
     if noted and entry["outcome"] not in {"Serves", "UnderWay"}:
-        entry |= {
-            name: noted[name] for name in ("outcome", "at", "reason", "message", "value", "limit") if name in noted
-        }
+        entry |= {name: noted[name] for name in ("outcome", *_NOTED) if name in noted}
     return entry
 
 
@@ -67,9 +69,7 @@ def _now(world: World, number: int | None) -> dict[str, Any]:
     if number in {(progress.get(name) or {}).get("release") for name in ("candidate", "deferred")}:
         return {"outcome": "UnderWay"}
     if verdict.get("release") == number:
-        return {"outcome": "Withdrawn"} | {
-            name: verdict.get(name) for name in ("at", "reason", "message", "value", "limit")
-        }
+        return {"outcome": "Withdrawn"} | {name: verdict.get(name) for name in _NOTED}
     return {}
 
 

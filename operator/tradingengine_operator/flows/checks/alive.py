@@ -40,6 +40,8 @@ class Alive:
             return Finding(Word.NO_SERVER, look.at, f"{silent} ({look.silent})", silent)
         if not policy.enabled:
             return Finding(Word.GOOD, look.at)
+        if look.gateway_silent:
+            return Finding(Word.NO_SERVER, look.at, look.gateway_silent, look.gateway_silent)
         old = [part for part in names.SLOT_COMPONENTS if not _is_fresh(look.ages.get(part))]
         if not old:
             return Finding(Word.GOOD, look.at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tradingengine_operator.flows.check import Finding, Word
@@ -44,7 +44,7 @@ class OwnCheck:
             return Finding(Word.BROKEN, look.at, words, f"{words}. To mend: {found.mend}" if found.mend else words)
         if found.value is None:
             silent = f"check {self.name}: its query gave no series for release {candidate.release}"
-            return Finding(Word.NO_DATA, look.at, silent, silent)
+            return Finding(Word.NO_DATA, look.at, silent, silent, query=self.policy.query)
         if not self._beyond(found.value):
             enough = look.counted(self.name, "") >= self.policy.min_samples
             return Finding(Word.GOOD if enough else Word.FEW, look.at, holding=self._few())
@@ -61,12 +61,12 @@ class OwnCheck:
         word, limit = ("above", "max") if self.policy.most is not None else ("below", "min")
         beside = f", the stable release has {stable:g}" if stable is not None else ""
         holding = f"check {self.name} {word} its {limit} {self.policy.said}"
-        message = f"check {self.name}: {value:g} is {word} its {limit} {self.policy.said}{beside} ({self.policy.query})"
-        finding = Finding(Word.FAILING, at, message, holding, f"{value:g}", self.policy.said)
+        message = f"check {self.name}: {value:g} is {word} its {limit} {self.policy.said}{beside}"
+        finding = Finding(Word.FAILING, at, message, holding, f"{value:g}", self.policy.said, self.policy.query)
         if stable is None:
             return finding
         if self._as_bad(value, stable):
-            return Finding(Word.BOTH_FAILING, at, message, holding, finding.value, finding.limit)
+            return replace(finding, word=Word.BOTH_FAILING)
         return finding
 
     def _as_bad(self, value: float, stable: float) -> bool:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from math import ceil
 
+from tradingengine_operator.api import BUILT_IN
 from tradingengine_operator.builders import names
 from tradingengine_operator.builders.route import FULL
 from tradingengine_operator.flows.check import Finding, Word
-from tradingengine_operator.flows.look import CLIENT, SOURCES, Look, Second
+from tradingengine_operator.flows.look import CLIENT, GATEWAY, SOURCES, Look, Second
 from tradingengine_operator.flows.observation import ReleaseObservation
 from tradingengine_operator.flows.policy import CheckPolicy, Policy
 from tradingengine_operator.flows.sequential import Evidence
@@ -42,6 +43,12 @@ _WORST_FIRST = (
     Word.GOOD,
     Word.NOT_APPLICABLE,
 )
+_OF_SLOT = 'service=~"httproute-$namespace-$engine-.+-$slot-[0-9]+@kubernetesgateway"'
+#: What a person asks of the Gateway's own metrics to see what a check saw there.
+GATEWAY_QUERIES = {
+    "error-rate": f'traefik_service_requests_total{{{_OF_SLOT},code=~"5.."}}',
+    "latency-p95": f"traefik_service_request_duration_seconds_bucket{{{_OF_SLOT}}}",
+}
 _NAMES = {
     "error-rate": ("ErrorRate", "error rate", "answered 5xx"),
     "latency-p95": ("Latency", "share of slow answers", "slower than {bound}"),
@@ -115,12 +122,13 @@ class ShareCheck:
         bad = bad.format(bound=self.policy.said)
         limit = f"{self.policy.share:g}"
         share = second.canary.bad / second.canary.all if _is_gross(second.canary) else evidence.canary.share
-        of = {CLIENT: " to clients", "": ""}.get(source, " to probes")
+        of = {CLIENT: " to clients", GATEWAY: " through the Gateway", "": ""}.get(source, " to probes")
         counted = f"{evidence.step.bad} of {evidence.step.all} in this step{of} {bad}"
         beside = f"the stable release's is {evidence.stable.share:.4f}"
         about = f"{what} of the {component}"
         message = f"{about} {share:.4f} above the limit {limit} ({counted}; {beside})"
-        return Finding(word, at, message, f"{about} above the limit {limit}", f"{share:.4f}", limit)
+        query = GATEWAY_QUERIES[self.name] if source == GATEWAY else BUILT_IN[self.name].query
+        return Finding(word, at, message, f"{about} above the limit {limit}", f"{share:.4f}", limit, query)
 
     def _of_component(self, look: Look, component: str) -> Finding:
         """Whether a component was asked a moment ago, and often enough in this step."""

@@ -49,7 +49,7 @@ def release_healthy(p: Pass, state: ReleaseState, view: ReleaseView | None) -> l
     serving = state.stable or state.candidate
     if state.withdrawn is not None:
         verdict = state.withdrawn
-        message = f"release {verdict.release} was withdrawn: {verdict.message}"
+        message = f"release {verdict.release} was withdrawn: {verdict.words}"
         return [Said("ReleaseHealthy", "False", verdict.reason, message)]
     if serving is None:
         return [Said("ReleaseHealthy", "Unknown", "Waiting", "waits for what a first release stands on")]

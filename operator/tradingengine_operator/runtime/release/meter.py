@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from tradingengine_operator.builders import names
-from tradingengine_operator.flows.look import CLIENT, SOURCES, Second, kind_of
+from tradingengine_operator.flows.look import CLIENT, GATEWAY, SOURCES, Second, kind_of
 from tradingengine_operator.flows.policy import CheckPolicy
 from tradingengine_operator.samples import Reading, Trials
 
@@ -42,7 +42,7 @@ class Meter:
         for name, bound in bounds.items():
             for key, values in found.items():
                 total = _total(name, bound, values)
-                if total is None:
+                if total is None or (name == REQUESTS and key[2] == GATEWAY):
                     continue
                 now[name, key] = total
                 grown = self._grown(name, key, total)
@@ -51,21 +51,28 @@ class Meter:
                     grown = Trials(grown.all + int(values.get("sockets", 0)), grown.all)
                 kind = kind_of(name, key[1], key[2])
                 came[kind] = came.get(kind, Second()).plus(grown, canary=key[0] == canary)
-        known = {key[3] for key in found} | set(reading.scrapes)
-        self._before = {entry: total for entry, total in self._before.items() if entry[1][3] in known} | now
-        answered = {pod for pod, scrape in reading.scrapes.items() if scrape.answered}
-        self._answered = (self._answered & known) | answered | {key[3] for key in found}
+        scrapes = {**reading.scrapes, **reading.gateway}
+        counting = {_who(key) for key in found}
+        known = counting | scrapes.keys()
+        self._before = {entry: total for entry, total in self._before.items() if _who(entry[1]) in known} | now
+        answered = {pod for pod, scrape in scrapes.items() if scrape.answered}
+        self._answered = (self._answered & known) | answered | counting
         return came
 
     def _grown(self, check: str, key: _Key, total: Trials) -> Trials:
         before = self._before.get((check, key))
         if before is None:
             # A series that begins counted from 0; what a pod counted before it was first seen is not of this second.
-            before = Trials() if key[3] in self._answered else total
+            before = Trials() if _who(key) in self._answered else total
         if total.all < before.all:
             before = Trials()  # its container was started again
         came = total.all - before.all
         return Trials(came, max(0, min(came, total.bad - before.bad)))
+
+
+def _who(key: _Key) -> str:
+    """Address of who counted; the Gateway counts for each of its Services apart."""
+    return key[3].partition(" ")[0]
 
 
 def _by_pod(reading: Reading, releases: set[int]) -> dict[_Key, dict[str, float]]:

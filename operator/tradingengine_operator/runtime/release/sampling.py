@@ -168,6 +168,7 @@ class Sampler:
         }
         return replace(
             look,
+            gateway_silent=_gateway_silent(policy, reading),
             seconds=seconds,
             evidence=self._learner.look(candidate, {**seconds, **counted}, policy),
             ages=_ages(p, candidate.slot, reading),
@@ -191,8 +192,19 @@ async def _read(p: Pass, candidate: Candidate, stable: Placed, policy: Policy, a
         bounds["latency-p95"],
         bounds["order-latency"],
         {check.name: check.query for check in policy.enabled if check.query is not None},
+        bool(policy.gateway),
     )
     return await p.tools.prometheus.read(prometheus_url(p), asked, at)
+
+
+def _gateway_silent(policy: Policy, reading: Reading) -> str:
+    """Why nothing fresh is known of the Gateway; empty when something is, or nothing is asked."""
+    fresh = any(entry.answered and entry.age < FRESH_SECONDS for entry in reading.gateway.values())
+    if not policy.gateway or fresh:
+        return ""
+    return f"the metrics server has no sample of the Gateway's own metrics younger than {FRESH_SECONDS:g} s" + (
+        f" ({policy.gateway}, job {names.GATEWAY_JOB})"
+    )
 
 
 def _value(reading: Reading, name: str, release: int) -> OwnValue:

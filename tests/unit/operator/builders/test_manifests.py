@@ -306,6 +306,44 @@ def test_prometheus_finds_every_slot_edge_and_prober_by_name() -> None:
     assert {"name": "configuration", "configMap": {"name": configuration["metadata"]["name"]}} in mounted
 
 
+def gateway_jobs(url: str) -> list[dict[str, Any]]:
+    """Jobs of the embedded Prometheus for the Gateway's own metrics."""
+    children = keyed(all_manifests(context({"gateway": {"metrics": {"url": url}}})))
+    configuration = next(child for name, child in children.items() if name.startswith("ConfigMap/desk-prometheus-"))
+    jobs = yaml.safe_load(configuration["data"]["prometheus.yml"])["scrape_configs"]
+    return [job for job in jobs if job["job_name"] == "gateway"]
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "target"),
+    [
+        ("http://traefik-metrics.gateway:9100/metrics", "/metrics", ("traefik-metrics.gateway", 9100)),
+        ("http://traefik.gateway/", "/metrics", ("traefik.gateway", 80)),
+        ("http://10.0.0.7:9100/own", "/own", "10.0.0.7:9100"),
+        # A certificate is of the name: it is asked by it.
+        ("https://gw.example.com/m", "/m", "gw.example.com:443"),
+    ],
+)
+def test_prometheus_finds_the_gateway_where_it_is_named(url: str, path: str, target: str | tuple[str, int]) -> None:
+    assert gateway_jobs("") == []
+    (job,) = gateway_jobs(url)
+    assert (job["metrics_path"], job["scheme"]) == (path, url.partition(":")[0])
+    if isinstance(target, str):
+        assert job["static_configs"] == [{"targets": [target]}]
+    else:
+        (found,) = job["dns_sd_configs"]
+        assert (found["names"], found["type"], found["port"]) == ([target[0]], "A", target[1])
+    (kept,) = job["metric_relabel_configs"]
+    ours = "httproute-trading-desk-gw-gateway-web-ep-web-6-a0-svc-trading-desk-api-b-1@kubernetesgateway"
+    for name, service, keeps in (
+        ("traefik_service_requests_total", ours, True),
+        ("traefik_service_request_duration_seconds_bucket", ours, True),
+        ("traefik_service_request_duration_seconds_sum", ours, False),
+        ("traefik_service_requests_total", ours.replace("trading-desk", "trading-other"), False),
+    ):
+        assert (re.fullmatch(kept["regex"], f"{name};{service}") is not None) is keeps
+
+
 def test_configuration_is_what_the_programs_read() -> None:
     ctx = context({"risk": {"dailyLoss": 1000}, "marketData": {"simulator": {"seed": 5}, "replay": {"claimName": "x"}}})
     manifest = next(child for name, child in keyed(all_manifests(ctx)).items() if "/desk-config-" in name)

@@ -17,6 +17,7 @@ import jsonschema
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from tradingengine_operator.api import BUILT_IN
 from tradingengine_operator.clients.control import ControlClient
 from tradingengine_operator.clients.pages import PageClient
 from tradingengine_operator.clients.prometheus import Asked, PrometheusClient, built_in_query, own_query
@@ -363,6 +364,77 @@ def test_the_query_asks_for_both_releases_of_one_engine_alone() -> None:
     assert r'le=~"1|1\\.0"' in query
     assert own_query(ASKED.queries["queue"], ASKED, "b") == 'depth{slot="b",release="7"}'
     assert own_query("$namespaces $engine $other", ASKED, "a") == "$namespaces desk $other"
+
+
+@pytest.mark.parametrize("check", BUILT_IN)
+def test_the_query_that_people_are_told_of_a_check_is_what_it_was_judged_by(check: str) -> None:
+    metric = BUILT_IN[check].query.partition("{")[0]
+    assert f"{metric}{{" in built_in_query(ASKED)
+    assert set(re.findall(r"\$(\w+)", BUILT_IN[check].query)) == {"namespace", "engine", "release"}
+
+
+def traefik(part: str, rule: int = 6, engine: str = "desk") -> str:
+    """The name that Traefik gives a Service behind a rule of a route."""
+    return (
+        f"httproute-trading-{engine}-gw-gateway-web-ep-web-{rule}-a087-svc-trading-{engine}-{part}-1@kubernetesgateway"
+    )
+
+
+BY_GATEWAY = replace(ASKED, gateway=True, queries={})
+
+
+async def test_what_the_gateway_counted_is_told_apart_by_slot_and_by_its_own_name(
+    pod: tuple[Pod, int], session: aiohttp.ClientSession
+) -> None:
+    gateway = {"job": "gateway", "instance": "10.0.9.9:9100"}
+    first, second = traefik("api-b"), traefik("api-b", 4)
+    buckets = [("0.3", "5"), ("1.2", "7"), ("5", "8"), ("+Inf", "9")]
+    answer = vector(
+        ({"service": first} | gateway, "gateway-requests", "9"),
+        ({"service": first} | gateway, "gateway-failed", "2"),
+        ({"service": second} | gateway, "gateway-requests", "3"),
+        ({"service": traefik("dashboard-a")} | gateway, "gateway-requests", "40"),
+        ({"service": traefik("api-b", engine="other")} | gateway, "gateway-requests", "400"),
+        ({"service": first} | gateway, "gateway-answered", "9"),
+        *(({"service": first, "le": le} | gateway, "gateway-prompt", count) for le, count in buckets),
+        (gateway, "gateway-up", "1"),
+        (gateway, "gateway-scraped", "999.5"),
+    )
+    reading = await reading_of(pod, session, 200, answer, BY_GATEWAY)
+    assert reading.silent == ""
+    found = {(entry.what, entry.release, entry.component, entry.instance): n for entry, n in reading.series.items()}
+    assert found == {
+        ("requests", 7, "api", f"10.0.9.9 {first}"): 9,
+        ("failed", 7, "api", f"10.0.9.9 {first}"): 2,
+        ("requests", 7, "api", f"10.0.9.9 {second}"): 3,
+        ("requests", 1, "dashboard", f"10.0.9.9 {traefik('dashboard-a')}"): 40,
+        ("answered", 7, "api", f"10.0.9.9 {first}"): 9,
+        # Its buckets have none of 1 s, so the next one above is the limit.
+        ("prompt", 7, "api", f"10.0.9.9 {first}"): 7,
+    }
+    assert {entry.source for entry in reading.series} == {"gateway"}
+    assert (reading.gateway, reading.scrapes) == ({"10.0.9.9": Scrape(True, 0.5)}, {})
+    assert len(pod[0].asked) == 1, "one query for all"
+
+
+async def test_a_limit_above_all_buckets_of_the_gateway_is_not_judged_by_it(
+    pod: tuple[Pod, int], session: aiohttp.ClientSession
+) -> None:
+    gateway = {"job": "gateway", "instance": "10.0.9.9:9100", "service": traefik("api-b")}
+    answer = vector(
+        (gateway, "gateway-answered", "9"),
+        (gateway | {"le": "5"}, "gateway-prompt", "8"),
+        (gateway | {"le": "+Inf"}, "gateway-prompt", "9"),
+    )
+    reading = await reading_of(pod, session, 200, answer, replace(BY_GATEWAY, request_bound=10.0))
+    assert (reading.silent, reading.series) == ("", {})
+
+
+def test_the_gateway_is_asked_for_in_the_same_query_and_only_where_it_is_named() -> None:
+    assert "traefik" not in built_in_query(ASKED)
+    query = built_in_query(BY_GATEWAY)
+    assert query.startswith(built_in_query(ASKED))
+    assert query.count('job="gateway",protocol!="websocket"') == 4, "how long a WebSocket lives is no duration"
 
 
 def test_what_the_prober_is_refused_on_purpose_counts_against_no_release() -> None:

@@ -29,7 +29,9 @@ def test_what_serves_was_promoted_when_it_began_to_and_it_is_noted_once() -> Non
 
 
 def test_a_withdrawal_is_noted_with_reason_value_and_limit() -> None:
-    verdict = Verdict(6, "h6", "ErrorRate", "too many errors", NOW, value="0.25", limit="0.01")
+    verdict = Verdict(
+        6, "h6", "ErrorRate", "too many errors", NOW, value="0.25", limit="0.01", check="error-rate", query="failed{}"
+    )
     state = ReleaseState(serial=10, last=6, stable=Placed("a", 5), withdrawn=verdict)
     due = outcomes(state, {5: PROMOTED, 6: Note()}, NOW)
     assert due == {
@@ -40,6 +42,8 @@ def test_a_withdrawal_is_noted_with_reason_value_and_limit() -> None:
             "message": "too many errors",
             "value": "0.25",
             "limit": "0.01",
+            "check": "error-rate",
+            "query": "failed{}",
         }
     }
     assert outcomes(state, {5: PROMOTED, 6: Note(due[6])}, NOW) == {}

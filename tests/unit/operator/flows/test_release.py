@@ -220,12 +220,35 @@ def test_pods_are_taken_down_only_after_weight_accepted_quiet_and_closed() -> No
     world.turn()
     world.turn()
     assert not closed(world), "requests are still counted"
+    assert not [entry for entry in world.news if entry.reason == "WithdrawalConfirmed"]
     world.silent = True
     world.now += timedelta(seconds=1)
     world.turn()
     assert closed(world)
+    (confirmed,) = [entry for entry in world.news if entry.reason == "WithdrawalConfirmed"]
+    assert "release 2 in slot b has counted no new request" in confirmed.message
     world.turn()
     assert "b" not in world.slots
+
+
+def test_a_slot_that_goes_on_counting_requests_is_closed_after_its_budget_and_that_is_said() -> None:
+    world = releasing()
+    world.silent = False
+    world.rates[2] = "1"
+    while world.state().withdrawn is None:
+        world.turn()
+        world.go(1)
+    world.accepted = True
+    began = world.now
+    while not closed(world):
+        world.turn()
+        world.go(1)
+        assert world.now - began < timedelta(seconds=POLICY.quiet_budget + 5)
+    assert world.now - began >= timedelta(seconds=POLICY.quiet_budget)
+    (said,) = [entry for entry in world.news if entry.reason == "SlotNotQuiet"]
+    assert said.warning
+    assert "it still counts some" in said.message
+    assert not [entry for entry in world.news if entry.reason == "WithdrawalConfirmed"]
 
 
 def test_a_withdrawn_template_is_not_tried_again_until_something_else_was_asked_for() -> None:

@@ -42,6 +42,8 @@ class FakeApi:
         self.gateway_works = True
         #: Names of Gateways that say nothing of any route.
         self.deaf: set[str] = set()
+        #: Whether no Gateway can match anything by a regular expression.
+        self.plain = False
         self.jobs_fail = False
         #: Jobs neither end nor fail.
         self.jobs_hang = False
@@ -211,6 +213,8 @@ class FakeApi:
             word = (
                 {"status": "True", "reason": "Accepted"} if there else {"status": "False", "reason": "NoMatchingParent"}
             )
+            if there and self.plain and "RegularExpression" in str(route["spec"]):
+                word = {"status": "False", "reason": "UnsupportedValue", "message": "header match type"}
             if parent["name"] not in self.deaf:
                 parents.append({"parentRef": parent, "conditions": [condition | word]})
         route["status"] = {"parents": parents}

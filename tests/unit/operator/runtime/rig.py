@@ -121,6 +121,9 @@ class FakePrometheus:
     #: Addresses of pods that a scrape does not reach.
     unscraped: set[str] = field(default_factory=set)
     pods: Callable[[], list[str]] = list
+    #: Shares of failed requests as the Gateway counts them, by release; where none is given it counts none.
+    by_gateway: dict[int, str] = field(default_factory=dict)
+    gateway_answers: bool = True
     asked: list[Asked] = field(default_factory=list)
     _counted: dict[Series, float] = field(default_factory=dict)
 
@@ -135,9 +138,19 @@ class FakePrometheus:
                 for what, more in (("requests", grown), ("failed", bad), ("answered", grown), ("prompt", grown)):
                     key = Series(what, release, part, "client", f"{part}-{release}")
                     self._counted[key] = self._counted.get(key, 0.0) + more
+        self._count_gateway(asked)
+        gateway = {"10.9.9.9": Scrape(self.gateway_answers, 0.5)} if asked.gateway else {}
         scrapes = {pod: Scrape(pod not in self.unscraped, 0.5) for pod in self.pods()}
         own = {key: value for key, value in self.own.items() if key[0] in asked.queries}
-        return Reading(at, "", dict(self._counted), scrapes, own)
+        return Reading(at, "", dict(self._counted), scrapes, own, gateway)
+
+    def _count_gateway(self, asked: Asked) -> None:
+        for release in asked.releases.values() if asked.gateway else ():
+            for part in names.SLOT_COMPONENTS:
+                bad = round(1000 * Decimal(self.by_gateway.get(release, "0")))
+                for what, more in (("requests", 1000), ("failed", bad)):
+                    key = Series(what, release, part, "gateway", f"10.9.9.9 {part}-{release}")
+                    self._counted[key] = self._counted.get(key, 0.0) + more
 
 
 @dataclass

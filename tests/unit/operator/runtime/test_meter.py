@@ -93,6 +93,38 @@ def test_a_request_that_hangs_counts_when_it_is_overdue_and_not_again_when_it_en
     assert found == [Second(), Second(Trials(3, 3)), Second(), Second(), Second(Trials(2, 0))]
 
 
+@pytest.mark.parametrize(("source", "who"), [("client", "p1"), ("gateway", "p1 rule-6")])
+def test_what_was_counted_before_a_scrape_failed_is_not_counted_again(source: str, who: str) -> None:
+    meter, kind = Meter(), f"error-rate/api/{source}"
+
+    def look(requests: float | None, failed: float) -> Second | None:
+        values = {"requests": requests, "failed": failed} if requests is not None else {}
+        found = {Series(what, 2, "api", source, who): value for what, value in values.items()}
+        scrape = {"p1": Scrape(requests is not None, 0.3)}
+        return meter.look(Reading(AT, "", found, scrape, gateway=scrape), CHECKS, 2, 1).get(kind)
+
+    look(900.0, 9.0)
+    assert look(910.0, 9.0) == Second(Trials(10))
+    assert look(None, 0.0) is None, "its series are gone while a scrape fails"
+    assert look(915.0, 10.0) == Second(Trials(5, 1))
+
+
+def test_the_gateway_counts_each_of_its_names_from_nothing_and_adds_no_requests_to_the_clients() -> None:
+    meter, kind = Meter(), "error-rate/api/gateway"
+    old, new = "10.0.9.9 rule-6", "10.0.9.9 rule-4"
+
+    def look(*series: tuple[str, int, str, float]) -> dict[str, Second]:
+        found = {Series(what, release, "api", "gateway", who): value for what, release, who, value in series}
+        gateway = {"10.0.9.9": Scrape(True, 0.5)}
+        return meter.look(Reading(AT, "", found, {}, gateway=gateway), CHECKS, 2, 1)
+
+    assert look(("requests", 2, old, 900.0), ("failed", 2, old, 100.0))[kind] == Second()
+    # A weight changed: Traefik named the Service anew, and forgets the old name later.
+    found = look(("requests", 2, old, 903.0), ("failed", 2, old, 100.0), ("requests", 2, new, 4.0))
+    assert found == {kind: Second(Trials(7))}
+    assert look(("requests", 2, new, 9.0), ("failed", 2, new, 5.0)) == {kind: Second(Trials(5, 5))}
+
+
 def test_programs_that_do_not_count_overdue_requests_are_judged_by_those_that_end() -> None:
     meter = Meter()
     came(meter, ("answered", 2, "p1", 10.0), ("prompt", 2, "p1", 10.0))

@@ -277,6 +277,19 @@ async def test_prometheus_follows_the_specification_with_the_image_it_has() -> N
     assert template(bench, "prometheus") != before
 
 
+async def test_prometheus_finds_the_gateway_once_its_metrics_are_named() -> None:
+    bench = await running(monitoring={})
+    before = template(bench, "prometheus")
+    bench.ask(gateway={"metrics": {"url": "http://traefik-metrics.gateway:9100/metrics"}})
+    await bench.turn()
+    volumes = template(bench, "prometheus")["spec"]["volumes"]
+    name = next(volume["configMap"]["name"] for volume in volumes if "configMap" in volume)
+    assert "traefik-metrics.gateway" in json.dumps(bench.api.objects["ConfigMap", name]["data"])
+    bench.ask(gateway={"metrics": {"url": ""}})
+    await bench.turn()
+    assert template(bench, "prometheus") == before
+
+
 async def test_while_config_maps_cannot_be_read_no_store_is_touched() -> None:
     bench = await running()
     before = templates(bench)
