@@ -57,6 +57,7 @@ BUILT_IN: dict[str, BuiltIn] = {
         share=0.05,
     ),
     "websocket-drops": BuiltIn("0.01", 30, f"tradingengine_websocket_drops_total{{{_OF_RELEASE}}}"),
+    "probes": BuiltIn("0.01", 1, f'tradingengine_probes_total{{{_OF_RELEASE},outcome=~"late|wrong|failed"}}'),
 }
 #: The check that is always on has counters of its own under this name, and nothing to be specified.
 ALWAYS_ON = "answers"
@@ -85,14 +86,14 @@ class Check(Model):
     """One check of a release. Built-in ones are always on; an entry of the same name overrides one."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][-a-z0-9]*$", min_length=1, max_length=63)] = Field(
-        description="Name of the check: error-rate, latency-p95, order-reject-rate, order-latency, websocket-drops, or"
-        " a name of your own beside a `query`.",
+        description="Name of the check: error-rate, latency-p95, order-reject-rate, order-latency, websocket-drops,"
+        " probes, or a name of your own beside a `query`.",
     )
     max: Annotated[str, Field(max_length=26)] | None = Field(
         default=None,
-        description="Highest value. error-rate, order-reject-rate and websocket-drops: a share from 0 to 1, as text;"
-        " latency-p95: 1s, 2500ms, 5s or 10s, which 5 % of the requests may exceed; order-latency: 30ms, 60ms, 100ms,"
-        " 250ms, 500ms, 1s or 2500ms; a query of your own: a number. Built-in checks have one of their own.",
+        description="Highest value. error-rate, order-reject-rate, websocket-drops and probes: a share from 0 to 1, as"
+        " text; latency-p95: 1s, 2500ms, 5s or 10s, which 5 % of the requests may exceed; order-latency: 30ms, 60ms,"
+        " 100ms, 250ms, 500ms, 1s or 2500ms; a query of your own: a number. Built-in checks have one of their own.",
     )
     min: Annotated[str, Field(max_length=26)] | None = Field(
         default=None, description="Lowest value of a query of your own, instead of `max`: a number, as text."
@@ -110,13 +111,14 @@ class Check(Model):
     failure_limit: Annotated[int, Field(ge=1, le=100)] = Field(
         default=2,
         description="How many failing samples, of different seconds and without a good one between them, withdraw the"
-        " release. Of a built-in check a failing sample is a second with 5 answers or more, half of them bad.",
+        " release. Of a built-in check a failing sample is a second with 5 answers or more, half of them bad; of probes"
+        " also one with a wrong answer, and so many of those within 30 s withdraw.",
     )
     min_samples: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=None,
         description="Requests of each component that a step is judged on before it may end (default 300 for error-rate"
         " and latency-p95); values of a query of your own (default 1); orders, or seconds of WebSockets, that both"
-        " releases must have had before such a check counts (default 30).",
+        " releases must have had before such a check counts (default 30; probes 1).",
     )
     disabled: bool = Field(default=False, description="Switches a built-in check off; a condition then says so.")
 

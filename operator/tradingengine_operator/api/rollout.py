@@ -182,7 +182,9 @@ class Rollout(Model):
     )
     approvals: ApprovalCount | None = unavailable("How many people must approve.")
     warm_slot: Annotated[str, between("0s", "168h")] = Field(
-        default="24h", description="How long the old release stays warm after promotion; `0s` takes it down at once."
+        default="24h",
+        description="How long the old release stays warm after promotion, and one that gave way to a market; `0s` takes"
+        " it down at once.",
     )
     history_limit: Annotated[int, Field(ge=2, le=100)] = Field(default=20, description="How many records are kept.")
 

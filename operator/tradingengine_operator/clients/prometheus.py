@@ -29,6 +29,9 @@ MOST_BYTES = 65536
 _MOST_WORDS = 200
 _BY = "sum by (release, component, source, instance)"
 _BY_POD = "sum by (release, component, instance)"
+_BY_PROBE = "sum by (release, component, kind, outcome, instance)"
+#: The scrape job of the prober.
+PROBER = "prober"
 _PLACEHOLDER = re.compile(r"\$(namespace|engine|slot|release)\b")
 
 
@@ -51,8 +54,9 @@ class Asked:
 def built_in_query(asked: Asked) -> str:
     """All counters that the built-in checks need, told apart by the label `what`; pods stay apart, too."""
     jobs = "|".join(f"{part}-{slot}" for slot in sorted(asked.releases) for part in ("api", "dashboard"))
-    pods = f'namespace="{asked.namespace}",engine="{asked.engine}",job=~"{jobs}"'
-    own = f'{pods},release=~"{"|".join(str(number) for number in sorted(asked.releases.values()))}"'
+    engine = f'namespace="{asked.namespace}",engine="{asked.engine}"'
+    releases = f'release=~"{"|".join(str(number) for number in sorted(asked.releases.values()))}"'
+    own, pods = f'{engine},job=~"{jobs}",{releases}', f'{engine},job=~"{jobs}|{PROBER}"'
     seconds, orders = "tradingengine_http_request_duration_seconds", "tradingengine_order_seconds"
     # Half of what the prober asks for is refused as it should be: its own verdicts say whether it was right.
     people = f'{own},source!="probe"'
@@ -71,6 +75,8 @@ def built_in_query(asked: Asked) -> str:
     parts = [_named(f"{_BY} ({counter})", what) for what, counter in counters.items()]
     # Open WebSockets are not told apart by source, so those that broke are not either.
     parts.append(_named(f"{_BY_POD} (tradingengine_websocket_drops_total{{{own}}})", "dropped"))
+    probes = f'tradingengine_probes_total{{{engine},job="{PROBER}",{releases}}}'
+    parts.append(_named(f"{_BY_PROBE} ({probes})", "probes"))
     parts += [_named(f"up{{{pods}}}", "up"), _named(f"timestamp(up{{{pods}}})", "scraped")]
     gateway = gateway_counters(asked.engine, asked.namespace) if asked.gateway else {}
     return " or ".join([*parts, *(_named(counter, what) for what, counter in gateway.items())])
@@ -218,6 +224,8 @@ def _read(answer: Any, at: datetime, asked: Asked) -> Reading:
         if by_gateway:
             counted.take(what, labels, pod, value)
         else:
+            if what == "probes":
+                what, labels = f"probes {labels['outcome']}", labels | {"source": labels["kind"]}
             key = Series(what, int(labels["release"]), labels["component"], labels.get("source", ""), pod)
             series[key] = series.get(key, 0.0) + value
     return Reading(at, "", {**series, **counted.series()}, pods.found(), gateway=gateways.found())

@@ -9,6 +9,8 @@ from .check import JUDGED, PASSES, Check, Finding, Word
 from .checks.alive import Alive
 from .checks.own import OwnCheck
 from .checks.share import ShareCheck
+from .checks.verdict import VerdictCheck
+from .look import PROBES
 from .observation import ReleaseObservation, SlotObservation
 from .policy import Policy
 from .state import Candidate, CheckCount, other, render_time
@@ -59,7 +61,8 @@ class Analysis:
 def checks_of(policy: Policy) -> tuple[Check, ...]:
     """Checks in force, in the order in which their findings are told."""
     judged = (OwnCheck(check) if check.query is not None else ShareCheck(check) for check in policy.enabled)
-    return (Alive(), *judged)
+    probes = policy.check(PROBES)
+    return (Alive(), *judged, *((VerdictCheck(probes),) if probes is not None else ()))
 
 
 def analyse(candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime) -> Analysis:
@@ -89,7 +92,7 @@ def analyse(candidate: Candidate, seen: ReleaseObservation, policy: Policy, now:
     if failures:
         return _given_up(candidate, seen, _together(failures))
     held = sorted((found.held for found in judged if found.held is not None), key=_said_first)
-    good = slot.complete and all(found.good for found in judged)
+    good = slot.complete and not slot.unreached and all(found.good for found in judged)
     return Analysis(candidate, good, held=held[0] if held else None)
 
 
@@ -143,14 +146,17 @@ def _no_endpoint(components: list[str], since: str = "") -> Failure:
 def _judge_readiness(
     candidate: Candidate, slot: SlotObservation, policy: Policy, now: datetime
 ) -> tuple[Candidate, Failure | None]:
-    """Too few ready pods, of what it had when it got its weight: that it is to have more by now is not its fault."""
+    """Too few ready pods, of what it had when it got its weight: that it is to have more by now is not its fault.
+
+    A component without a Service has pods that nobody reaches; it is made again at once, where that can be done.
+    """
     gone = [part for part, seen in slot.components.items() if not seen.ready]
     short = {
         part: seen
         for part, seen in slot.components.items()
         if seen.ready + seen.starting < min(seen.wanted, candidate.pods.get(part, seen.wanted))
     }
-    if not gone and not short:
+    if not gone and not short and not slot.unreached:
         return replace(candidate, unready_since=None), None
     if candidate.unready_since is None:
         return replace(candidate, unready_since=now), None
@@ -159,6 +165,10 @@ def _judge_readiness(
         return candidate, _no_endpoint(gone, f" for {waited:.0f} s")
     if gone or waited < policy.unready_budget:
         return candidate, None
+    if slot.unreached:
+        parts = " and ".join(slot.unreached)
+        words = f"{parts}: no Service leads to its pods for {waited:.0f} s, and none could be made"
+        return candidate, Failure("NoReadyEndpoint", words, "0", "1", "endpoints")
     part, seen = next(iter(short.items()))
     needed = min(seen.wanted, candidate.pods.get(part, seen.wanted))
     message = f"{part}: {seen.ready} of {needed} pods ready for {policy.unready_budget:g} s"

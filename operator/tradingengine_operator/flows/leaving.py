@@ -19,6 +19,10 @@ def retire(
     leaving = state.retiring
     if leaving is None:
         return state, ()
+    if leaving.aside and (state.deferred is None or state.deferred.release != leaving.release):
+        # It will not go on: nothing keeps its pods any more.
+        leaving = replace(leaving, aside=False, until=None)
+        state = advanced(state, retiring=leaving)
     slot, waited = seen.slots[leaving.slot], (now - leaving.stage_at).total_seconds()
     match leaving.stage:
         case Leaving.REROUTING:

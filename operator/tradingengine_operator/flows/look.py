@@ -15,6 +15,8 @@ CLIENT, PROBE = "client", "probe"
 #: What the Gateway counted: requests of clients, seen from outside, so they are judged and not counted a second time.
 GATEWAY = "gateway"
 SOURCES = (CLIENT, PROBE)
+#: What the prober tells of its probes: all bad ones, and among them wrong answers. Their source is what was asked.
+PROBES, WRONG = "probes", "wrong"
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class Look:
     none was; empty when nothing was asked. `mute` are ready pods of the candidate that do not answer, `stable_mute`
     those of the stable release. `idle` is by component and source for how many seconds no request of the candidate was
     counted, without an end where this process has counted none; `watched` is for how many seconds it has looked.
-    `stable_rate` is how many requests of clients the stable release had a second. Answers to the operator's
-    own requests are by component, values of the user's queries by name of the check.
+    `stable_rate` is how many requests of clients the stable release had a second. `probed` says that the prober was
+    answered well by every component of the candidate a moment ago. Answers to the operator's own requests are by
+    component, values of the user's queries by name of the check.
     """
 
     at: datetime

@@ -89,6 +89,7 @@ class SlotObservation:
     is for how many seconds no pod counted a new client request, None while that cannot be known. `restarts` counts
     container restarts by pod uid; `waiting` is what keeps a pod from starting, for example a failed image pull. `open`
     says that every pod was asked and answers visitors; known only of a slot that is asked.
+    `unreached` are components without a Service: somebody took it away, and the Gateway finds no pod of theirs.
     """
 
     release: int | None = None
@@ -102,6 +103,7 @@ class SlotObservation:
     withdrawn: bool = False
     open: bool = False
     releases: frozenset[int] = frozenset()
+    unreached: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -16,7 +16,7 @@ from .analysis import Analysis, Failure, Held, analyse
 from .commands import obey
 from .conditions import explain
 from .contracting import can_do_without, contract, crossed, runs
-from .deferral import set_aside, take_up
+from .deferral import has_pods, set_aside, take_up
 from .leaving import retire
 from .moves import Move, going_down, next_number, promote, staged, withdraw
 from .observation import ReleaseObservation
@@ -134,7 +134,8 @@ def _start(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: d
     if is_tried(state, seen) or waits or (warm is None and not (idle and seen.may_start)):
         return Move(state)
     deferred = state.deferred
-    gate = start_gate(state, seen, policy, now, step=deferred.step if deferred is not None else 0)
+    begins_at = deferred.step if deferred is not None else 0
+    gate = start_gate(state, seen, policy, now, step=begins_at, starts=not has_pods(state))
     # What is warm is no new release: people go back to it whatever the market does.
     if gate is not None and warm is None:
         return Move(state, held=gate.held, at=gate.at)
@@ -249,6 +250,7 @@ def _starting(
     candidate = probing_itself(state, candidate, seen)
     state = advanced(state, candidate=candidate)
     there = slot.release == candidate.release and slot.complete and (slot.open or not opening(candidate))
+    there = there and not slot.unreached
     if there and is_waited_for(state, candidate, seen, now):
         return Move(state)
     if there:
@@ -273,6 +275,8 @@ def _starting(
     if state.stable is None or waited < policy.start_budget:
         return Move(state)
     message = f"not ready after {waited:.0f} s: {slot.shortfall()}. {slot.waiting}".strip()
+    if slot.complete and not slot.unreached:
+        message = f"its pods were told to serve again, and did not within {waited:.0f} s"
     failure = Failure("NotReadyInTime", message, f"{waited:.0f}s", f"{policy.start_budget:g}s")
     return withdraw(state, candidate, failure, now)
 
@@ -289,7 +293,7 @@ def _carrying(
     gate = open_gate(state, seen, policy, now) if not candidate.at_once else None
     gives_way = gate is not None and gate.held.reason == MARKET_OPEN and not policy.hold_on_open
     if gate is not None and gives_way and seen.slots[state.stable.slot].serving:
-        return set_aside(moved, judged.candidate, gate, now)
+        return set_aside(moved, judged.candidate, gate, policy, now)
     if not routed(state, seen):
         return Move(moved, held=judged.held)
     if gate is not None and candidate.stage is Stage.HOLDING:

@@ -50,7 +50,7 @@ def before(state: ReleaseState, seen: ReleaseObservation) -> int | None:
     if state.stable is None:
         return None
     leaving = state.retiring
-    if leaving is not None and leaving.until is not None:
+    if leaving is not None and leaving.until is not None and not leaving.aside:
         return leaving.release
     older = (
         number
@@ -88,7 +88,12 @@ def pinned(
 def warm_again(state: ReleaseState, seen: ReleaseObservation) -> Retirement | None:
     """The release that leaves, when it is the one that is wanted: its pods are there, and need only be opened."""
     leaving = state.retiring
-    if leaving is None or leaving.until is None or seen.records.get(leaving.release) != seen.template_hash:
+    if (
+        leaving is None
+        or leaving.aside
+        or leaving.until is None
+        or seen.records.get(leaving.release) != seen.template_hash
+    ):
         return None
     return leaving if state.pin is None or state.pin.record == leaving.release else None
 

@@ -150,6 +150,8 @@ class Candidate:
     full: bool = False
     #: It is taken back from the warm slot: all the weight in one step.
     at_once: bool = False
+    #: Its pods were closed when it gave way to a market: they are opened again before it gets any weight.
+    closed: bool = False
     schema: Schema | None = None
     #: The prober runs the program of this release, since the one that serves did not start.
     probes_itself: bool = False
@@ -157,7 +159,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Retirement:
-    """The release that is on its way down. With `until` it stays warm till then; without, its pods go."""
+    """The release that is on its way down. With `until` it stays warm till then; without, its pods go.
+
+    `aside`: it never served everybody, and waits for a market's close. It goes on in its step, and is not gone back to.
+    """
 
     slot: Slot
     release: int
@@ -165,6 +170,7 @@ class Retirement:
     stage_at: datetime
     until: datetime | None = None
     schema: Schema | None = None
+    aside: bool = False
 
 
 @dataclass(frozen=True)

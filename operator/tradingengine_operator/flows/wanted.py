@@ -39,7 +39,7 @@ def routed(state: ReleaseState, seen: ReleaseObservation) -> bool:
 
 def opening(candidate: Candidate) -> bool:
     """Whether its pods were closed once, and are to answer visitors again before they get any."""
-    return candidate.at_once and candidate.stage is Stage.STARTING
+    return (candidate.at_once or candidate.closed) and candidate.stage is Stage.STARTING
 
 
 def wanted(state: ReleaseState, seen: ReleaseObservation, policy: Policy, *, hold_over: bool) -> tuple[Action, ...]:

@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tradingengine_operator.builders import Manifest
+from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.builders.release import RECORD_KEY
 
 from .picture import progress_of
 from .terminal import Cell, Style, Table
 from .world import World
 
-OUTCOME = "tradingengine.io/outcome"
 _LOOKS = {"Serves": "good", "Withdrawn": "bad", "RolledBack": "bad", "Unreadable": "bad", "UnderWay": "busy"}
 #: What is known of how a release ended.
 _NOTED = ("at", "reason", "message", "value", "limit", "check", "query")
@@ -30,7 +29,7 @@ def history(world: World) -> list[dict[str, Any]]:
 def _entry(world: World, manifest: Manifest) -> dict[str, Any]:
     record = _object((manifest.get("data") or {}).get(RECORD_KEY))
     number = record.get("number") or _number(manifest)
-    noted = _object((manifest["metadata"].get("annotations") or {}).get(OUTCOME))
+    noted = _object((manifest["metadata"].get("annotations") or {}).get(names.ANNOTATION_OUTCOME))
     entry: dict[str, Any] = {
         "number": number,
         "version": record.get("version"),

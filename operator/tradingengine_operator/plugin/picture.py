@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tradingengine_operator.api import Slot
+from tradingengine_operator.api import BUILT_IN, Slot
 from tradingengine_operator.api.base import seconds
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.flows.pod_observation import is_over, is_ready, labels_of
@@ -23,8 +23,6 @@ _WELL_WHEN_FALSE = frozenset({"Degraded", "Progressing", "Paused"})
 _MEND = "To mend: "
 #: What is judged is stored after this part of a hold, in seconds at least and at most.
 _STORED_PART, _STORED_LEAST, _STORED_MOST = 0.2, 5.0, 60.0
-#: Limits of checks that are on without being asked for.
-_LIMITS = {"error-rate": "0.01"}
 
 
 def picture(world: World) -> dict[str, Any]:
@@ -214,14 +212,21 @@ def _checks(world: World, spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     given = {entry["name"]: entry for entry in (spec.get("rollout") or {}).get("checks") or ()}
     samples = world.samples or {}
     found = []
-    for name in dict.fromkeys([*_LIMITS, *given, *samples]):
+    for name in dict.fromkeys([*BUILT_IN, *given, *samples]):
         entry = given.get(name, {})
         if entry.get("disabled"):
             continue
-        least = entry.get("min")
-        limit = least if least is not None else entry.get("max") or _LIMITS.get(name)
-        found.append({"name": name, "value": samples.get(name), "limit": limit, "bound": "min" if least else "max"})
+        found.append({"name": name, "value": samples.get(name), **_limit(name, entry)})
     return found
+
+
+def _limit(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The limit of a check's figure. Where the figure is a share of slow answers, `slowerThan` says what slow is."""
+    known, least = BUILT_IN.get(name), given.get("min")
+    limit = given.get("max") or (known.limit if known is not None else None)
+    if known is not None and known.times:
+        return {"limit": f"{known.share:g}", "bound": "max", "slowerThan": limit}
+    return {"limit": limit if least is None else least, "bound": "max" if least is None else "min", "slowerThan": None}
 
 
 def _whole(value: float | None) -> int | None:

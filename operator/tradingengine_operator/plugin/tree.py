@@ -95,6 +95,7 @@ def _checks(shown: _Entry, style: Style) -> list[str]:
     for entry in shown["checks"]:
         value, limit = entry["value"], entry["limit"]
         known = "" if limit is None else ("at least " if entry["bound"] == "min" else "at most ") + str(limit)
+        known += f" slower than {entry['slowerThan']}" if entry["slowerThan"] else ""
         table.add(entry["name"], lacking if value is None else Cell(f"{value:.4g}", _judged(value, entry)), known)
     return ["", *table.lines(style)]
 

@@ -139,9 +139,9 @@ def parse_samples(page: str, namespace: str, engine: str) -> dict[str, float]:
     """Figures by check of one engine in a page of the operator's metrics; none where it does not judge."""
     wanted = {"namespace": namespace, "engine": engine}
     return {
-        sample.labels.get("check", "error-rate"): sample.value
+        sample.labels["check"]: sample.value
         for family in text_string_to_metric_families(page)
-        if family.name in {_SAMPLE, "tradingengine_operator_release_error_rate"}
+        if family.name == _SAMPLE
         for sample in family.samples
         if wanted.items() <= sample.labels.items()
     }

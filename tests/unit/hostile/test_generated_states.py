@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tradingengine_operator.api import TradingEngineSpec
+from tradingengine_operator.api import BUILT_IN, TradingEngineSpec
+from tradingengine_operator.flows.policy import policy_of
 from tradingengine_operator.flows.state import ReleaseState, Verdict, dump_state
 
-from tests.suites.hostile.states.cases import DESKS, FAULTS, Fault, desk_spec, draw_case
+from tests.suites.hostile.states.cases import DESKS, FAULTS, Fault, asks_metrics, desk_spec, draw_case
 from tests.suites.hostile.states.neighbours import (
     ABSENT,
     Change,
@@ -62,6 +63,19 @@ def test_a_seed_repeats_itself() -> None:
     refused = sum(likely_refused(case.before, case.after) for case in cases)
     assert 0 < refused < 20, "most changes reach the operator, some are refused"
     assert all(case.after != case.before for case in cases)
+
+
+@pytest.mark.parametrize("own", [[], [{"name": "queue", "query": "depth", "max": "3"}]])
+def test_a_release_is_asked_about_while_any_check_is_on(own: list[dict[str, Any]]) -> None:
+    """The lanes say what the operator does: one check that is switched off ends nothing."""
+    off: list[dict[str, Any]] = []
+    for name in ["", *BUILT_IN]:
+        off += [{"name": name, "disabled": True}] if name else []
+        spec = TradingEngineSpec.model_validate(desk_spec(0, URL) | {"rollout": {"checks": [*off, *own]}})
+        checks = spec.to_manifest()["rollout"]["checks"]
+        assert asks_metrics(checks) == bool(policy_of(spec).enabled)
+    assert asks_metrics([]), "built-in checks are always on"
+    assert not asks_metrics(off)
 
 
 def test_a_change_leaves_the_specification_as_it_was() -> None:

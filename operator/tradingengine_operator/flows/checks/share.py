@@ -55,6 +55,16 @@ _NAMES = {
     "order-reject-rate": ("OrderRejectRate", "share of refused orders", "refused"),
     "order-latency": ("OrderLatency", "share of slow orders", "slower than {bound}"),
     "websocket-drops": ("WebSocketDrops", "WebSockets that break in a second", "broken"),
+    "probes": ("Probes", "share of bad probes", "late, wrong or not answered"),
+}
+#: Who or what asked, in words.
+_OF = {
+    CLIENT: " to clients",
+    GATEWAY: " through the Gateway",
+    "": "",
+    "request": " for pages",
+    "order": " as dry runs",
+    "socket": " on a WebSocket",
 }
 
 
@@ -122,8 +132,7 @@ class ShareCheck:
         bad = bad.format(bound=self.policy.said)
         limit = f"{self.policy.share:g}"
         share = second.canary.bad / second.canary.all if _is_gross(second.canary) else evidence.canary.share
-        of = {CLIENT: " to clients", GATEWAY: " through the Gateway", "": ""}.get(source, " to probes")
-        counted = f"{evidence.step.bad} of {evidence.step.all} in this step{of} {bad}"
+        counted = f"{evidence.step.bad} of {evidence.step.all} in this step{_OF.get(source, ' to probes')} {bad}"
         beside = f"the stable release's is {evidence.stable.share:.4f}"
         about = f"{what} of the {component}"
         message = f"{about} {share:.4f} above the limit {limit} ({counted}; {beside})"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from tradingengine_operator.builders import names
-from tradingengine_operator.flows.look import CLIENT, GATEWAY, SOURCES, Second, kind_of
+from tradingengine_operator.flows.look import CLIENT, GATEWAY, PROBES, SOURCES, WRONG, Second, kind_of
 from tradingengine_operator.flows.policy import CheckPolicy
 from tradingengine_operator.samples import Reading, Trials
 
@@ -17,6 +17,10 @@ OVERDUE_SECONDS = 1.0
 RATE_SECONDS = 30.0
 #: All requests, whichever checks are on.
 REQUESTS = "requests"
+#: Outcomes of a probe that are evidence; one that was skipped is none.
+ANSWERED, WRONGLY, LATE, UNANSWERED = "ok", "wrong", "late", "failed"
+#: The prober asks so often for pages that a component which answers at all shows within a moment.
+PAGES = "request"
 #: Release, component, source and pod.
 _Key = tuple[int, str, str, str]
 _Found = Mapping[_Key, Mapping[str, float]]
@@ -37,6 +41,7 @@ class Meter:
         """What came in by kind of request, of both releases."""
         found = _by_pod(reading, {canary, stable})
         bounds = {REQUESTS: None} | {check.name: check.bound for check in checks if check.query is None}
+        bounds |= {WRONG: None} if PROBES in bounds else {}
         came: dict[str, Second] = {}
         now: dict[tuple[str, _Key], Trials] = {}
         for name, bound in bounds.items():
@@ -101,7 +106,16 @@ def _total(check: str, bound: float | None, found: Mapping[str, float]) -> Trial
             return Trials(int(found["timed"]), int(found["timed"] - found.get("quick", 0)))
         case "websocket-drops" if "sockets" in found or "dropped" in found:
             return Trials(int(found.get("dropped", 0)))
+        case "probes" | "wrong" if probed(ANSWERED) in found:
+            asked = {word: int(found.get(probed(word), 0)) for word in (ANSWERED, WRONGLY, LATE, UNANSWERED)}
+            bad = asked[WRONGLY] if check == WRONG else sum(asked.values()) - asked[ANSWERED]
+            return Trials(sum(asked.values()), bad)
     return None
+
+
+def probed(outcome: str) -> str:
+    """What the client calls the prober's count of an outcome."""
+    return f"{PROBES} {outcome}"
 
 
 @dataclass
@@ -110,11 +124,14 @@ class IdleWatch:
 
     `seconds` are by component and source, without an end while this process has counted nothing; `watched` is for how
     long it has looked.
+    `answered` is for how many seconds the prober got no good page of a component of the candidate, once it got one.
     """
 
     seconds: dict[tuple[str, str], float] = field(default_factory=dict)
     watched: float = 0.0
     stable_rate: float = 0.0
+    answered: dict[str, float] = field(default_factory=dict)
+    _good: dict[str, float] = field(default_factory=dict)
     _last: dict[tuple[str, str], float] = field(default_factory=dict)
     _begun: float | None = None
     _looked: float | None = None
@@ -124,12 +141,18 @@ class IdleWatch:
         idle = {part: self.seconds.get((part, CLIENT), inf) for part in names.SLOT_COMPONENTS}
         return [part for part, entry in idle.items() if min(entry, self.watched) >= seconds]
 
+    def probed(self, within: float) -> bool:
+        """Whether every component of the candidate gave the prober a good page within so many seconds."""
+        return all(self.answered.get(part, within) < within for part in names.SLOT_COMPONENTS)
+
     def look(self, came: Mapping[str, Second], tick: float) -> dict[tuple[str, str], float]:
         """Seconds by component and source."""
         self._begun = tick if self._begun is None else self._begun
         of_stable = 0
         for kind, second in came.items():
             check, component, source = kind.split("/")
+            if (check, source) == (PROBES, PAGES) and second.canary.bad < second.canary.all:
+                self._good[component] = tick
             if check != REQUESTS:
                 continue
             if second.canary.all:
@@ -142,4 +165,5 @@ class IdleWatch:
         self.watched = tick - self._begun
         asked = [(part, source) for part in names.SLOT_COMPONENTS for source in SOURCES]
         self.seconds = {key: tick - self._last.get(key, -inf) for key in asked}
+        self.answered = {part: tick - last for part, last in self._good.items()}
         return self.seconds

@@ -1,12 +1,14 @@
-"""Who asked for a release: stamped by the chart's admission policy, where that is in force."""
+"""Who asked for a release or gave a command: stamped by the chart's admission policy, where that is in force."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tradingengine_operator.builders import Manifest, names
 from tradingengine_operator.errors import ApiError
+from tradingengine_operator.flows.command import Command, Unreadable, command_of
+from tradingengine_operator.flows.state import ReleaseState
 from tradingengine_operator.plan import kinds
 from tradingengine_operator.runtime.reconcile.context import Pass
 
@@ -29,6 +31,18 @@ async def requester_of(p: Pass) -> Requester:
     return Requester(_manager(p.seen.engine))
 
 
+async def command_for(p: Pass, state: ReleaseState) -> Command | Unreadable | None:
+    """The command in the engine's annotation, with who gave it: as stamped, else the program that wrote it.
+
+    Of one that was done already nobody asks who gave it.
+    """
+    command = command_of(p.seen.engine)
+    stamp = (p.seen.engine["metadata"].get("annotations") or {}).get(names.ANNOTATION_COMMAND_BY, "")
+    if command is None or command.id in state.commands or not stamp or not await _in_force(p):
+        return command
+    return replace(command, by=stamp[:256])
+
+
 async def _in_force(p: Pass) -> bool:
     """Whether the policy and its binding are there: without them a person may write the annotation."""
     name = p.tools.requester_policy
@@ -37,7 +51,9 @@ async def _in_force(p: Pass) -> bool:
     try:
         for kind in (kinds.MUTATING_POLICY, kinds.MUTATING_BINDING):
             if await p.tools.client.get(kind, "", name) is None:
-                logger.warning("%s %s is gone: who asks for a release is no longer stamped", kind.kind, name)
+                logger.warning(
+                    "%s %s is gone: who asks for a release, and who commands one, is no longer stamped", kind.kind, name
+                )
                 return False
     except ApiError as error:
         logger.warning("admission policy %s cannot be read: %s", name, error.message)

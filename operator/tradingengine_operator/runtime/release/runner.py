@@ -21,7 +21,6 @@ from tradingengine_operator.flows.actions import (
     SetRoute,
     WriteRecord,
 )
-from tradingengine_operator.flows.command import command_of
 from tradingengine_operator.flows.observation import (
     MigrationObservation,
     ProberObservation,
@@ -62,6 +61,7 @@ from tradingengine_operator.runtime.release.records import (
     write_record,
 )
 from tradingengine_operator.runtime.release.references import ReferenceWatch
+from tradingengine_operator.runtime.release.requester import command_for
 from tradingengine_operator.runtime.release.route import set_route
 from tradingengine_operator.runtime.release.sampling import Sampler
 from tradingengine_operator.runtime.release.slots import (
@@ -73,6 +73,7 @@ from tradingengine_operator.runtime.release.slots import (
     ensure_slot,
     remove_slot,
     tell_slot,
+    without_service,
 )
 from tradingengine_operator.runtime.release.turns import TURN_SECONDS
 from tradingengine_operator.runtime.release.view import ReleaseView
@@ -191,7 +192,7 @@ class ReleaseRunner:
             migration=await _migration(p, _migrating(state), "expand"),
             contraction=await _migration(p, _contracting(state), "contract"),
             kept=kept_records(records, hashes, read_notes(p.children)),
-            command=command_of(p.seen.engine),
+            command=await command_for(p, state),
             prober=_prober(p),
         )
         if policy is not None:
@@ -210,7 +211,8 @@ class ReleaseRunner:
         drained = await ask_drained(p, slot, self._quiet) if asked else DrainObservation()
         pods, now = p.children.pods, p.tools.clock()
         ages = self._ages.look(pods, now, p.tools.ticks())
-        return observe_slot(slot, deployments_of(p, slot), pods, drained, now, ages)
+        seen = observe_slot(slot, deployments_of(p, slot), pods, drained, now, ages)
+        return replace(seen, unreached=without_service(p, slot))
 
     async def _act(
         self,

@@ -175,6 +175,7 @@ class Sampler:
             idle=idle,
             watched=self._idle.watched,
             stable_rate=self._idle.stable_rate,
+            probed=self._idle.probed(FRESH_SECONDS),
             values=values,
             stable_values={name: _value(reading, name, stable.release) for name in values},
         )

@@ -53,6 +53,14 @@ def deployments_of(p: Pass, slot: Slot) -> dict[str, Manifest]:
     return {part: manifest for part, manifest in found.items() if manifest is not None}
 
 
+def without_service(p: Pass, slot: Slot) -> tuple[str, ...]:
+    """Components of a slot whose Service is not there; none while Services cannot be listed."""
+    if not p.children.knows(kinds.SERVICE):
+        return ()
+    known = {part: names.slot(p.ctx.name, part, slot) for part in names.SLOT_COMPONENTS}
+    return tuple(part for part, name in known.items() if p.children.get(kinds.SERVICE, name) is None)
+
+
 async def ask_drained(p: Pass, slot: Slot, watch: QuietWatch) -> DrainObservation:
     """Asks every pod of a slot that leaves. One that does not answer makes its silence unknown, not proven."""
     pods = [pod for pod in slot_pods(p, slot) if pod_address(pod)]

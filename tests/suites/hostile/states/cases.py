@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from tradingengine_operator.api import TradingEngineSpec
+from tradingengine_operator.api import BUILT_IN, TradingEngineSpec
 
 from .neighbours import Change, Path, Spec, changed, likely_refused, neighbours
 
@@ -156,7 +157,14 @@ def judged(after: Spec, changes: tuple[Change, ...]) -> bool:
     """Whether a release with errors is withdrawn under this specification: checks and metrics server as they were."""
     rollout: Any = after.get("rollout") or {}
     own = {change.path[0] for change in changes} & {"rollout", "monitoring", "paused"}
-    return not own and rollout.get("checks") != [] and len(rollout.get("steps") or ()) > 1
+    return not own and len(rollout.get("steps") or ()) > 1
+
+
+def asks_metrics(checks: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether any check is on, so that a release is asked about: a built-in one is until it is switched off by name."""
+    given = {check["name"]: bool(check.get("disabled")) for check in checks}
+    on = {name for name, off in given.items() if not off}
+    return bool(on) or not BUILT_IN.keys() <= given.keys()
 
 
 def _draw_changes(rng: random.Random, before: Spec) -> tuple[Change, ...]:

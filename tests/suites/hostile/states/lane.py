@@ -24,7 +24,7 @@ from tests.cluster.operator_rig import OperatorProcess, Rig
 from tests.cluster.operator_stage import Stage
 
 from ..proxy import Call, Proxy, proxied
-from .cases import Case, Fault, desk_spec
+from .cases import Case, Fault, asks_metrics, desk_spec
 from .machine import MachineClock
 from .oracle import claims_of, differences, rest_of, snapshot, state_of
 
@@ -160,7 +160,7 @@ class Lane:
         """A release that has weight beside a stable one is asked about."""
         state, rollout = state_of(engine), engine["spec"]["rollout"]
         own = engine["spec"]["monitoring"]["prometheus"] == self.prometheus
-        off = any(check.get("disabled") for check in rollout["checks"])
+        off = not asks_metrics(rollout.get("checks") or ())
         weighty = state.stable is not None and state.candidate is not None and state.candidate.weight > 0
         if not weighty or not own or off or engine["spec"].get("paused"):
             self.weighty_since = 0.0

@@ -22,6 +22,7 @@ from tradingengine_operator.clients.control import ControlClient
 from tradingengine_operator.clients.pages import PageClient
 from tradingengine_operator.clients.prometheus import Asked, PrometheusClient, built_in_query, own_query
 from tradingengine_operator.errors import ControlError, TokenRefusedError
+from tradingengine_operator.runtime.release.meter import probed
 from tradingengine_operator.samples import OwnAnswer, OwnValue, Reading, Scrape, Series
 
 pytestmark = pytest.mark.unit
@@ -172,12 +173,14 @@ async def test_counters_stay_apart_by_pod_release_and_source(
         ({"job": "api-b", "instance": "10.0.0.1:9090"}, "scraped", "998.5"),
         ({"job": "api-b", "instance": "[fd00::7]:9090"}, "up", "0"),
         ({"job": "api-b", "instance": "[fd00::7]:9090"}, "scraped", "999"),
+        ({**POD, "instance": "10.0.0.9:8081", "kind": "order", "outcome": "late"}, "probes", "6"),
     )
     pod[0].own = vector(({}, "", "12.5"))
     reading = await reading_of(pod, session, 200, answer)
     assert reading.series[Series("requests", 7, "api", "client", "10.0.0.1")] == 8
     assert reading.series[Series("requests", 7, "api", "probe", "10.0.0.1")] == 3
     assert reading.series[Series("sockets", 7, "api", "", "10.0.0.1")] == 4
+    assert reading.series[Series(probed("late"), 7, "api", "order", "10.0.0.9")] == 6, "told apart by what was asked"
     assert reading.scrapes == {"10.0.0.1": Scrape(True, 1.5), "fd00::7": Scrape(False, 1.0)}
     assert reading.own == {("queue", 7): OwnValue(12.5), ("queue", 1): OwnValue(12.5)}
     assert len(pod[0].asked) == 3, "one query for all counters, and one for each of the user's"
@@ -358,8 +361,11 @@ async def test_no_metrics_server_is_a_finding(session: aiohttp.ClientSession) ->
 
 def test_the_query_asks_for_both_releases_of_one_engine_alone() -> None:
     query = built_in_query(ASKED)
-    selectors = query.count('namespace="trading",engine="desk",job=~"api-a|dashboard-a|api-b|dashboard-b"')
-    assert selectors == query.count("tradingengine_") + 2, "a Prometheus may hold series of other engines"
+    slots, engine = "api-a|dashboard-a|api-b|dashboard-b", 'namespace="trading",engine="desk"'
+    assert query.count(f'{engine},job=~"{slots}"') == query.count("tradingengine_") - 1
+    assert query.count(f'tradingengine_probes_total{{{engine},job="prober",') == 1
+    assert query.count(f'{engine},job=~"{slots}|prober"') == 2, "who was scraped, and when"
+    assert query.count(engine) == query.count("tradingengine_") + 2, "a Prometheus may hold series of other engines"
     assert query.count('release=~"1|7"') == query.count("tradingengine_")
     assert r'le=~"1|1\\.0"' in query
     assert own_query(ASKED.queries["queue"], ASKED, "b") == 'depth{slot="b",release="7"}'

@@ -24,7 +24,7 @@ from tradingengine_operator.flows.actions import (
 from tradingengine_operator.flows.analysis import was_judged
 from tradingengine_operator.flows.checks.alive import FRESH_SECONDS
 from tradingengine_operator.flows.command import Command, Unreadable, parse_command
-from tradingengine_operator.flows.look import CLIENT, Look, Second, kind_of
+from tradingengine_operator.flows.look import CLIENT, PROBE, PROBES, WRONG, Look, Second, kind_of
 from tradingengine_operator.flows.observation import (
     ComponentObservation,
     Kept,
@@ -61,6 +61,8 @@ POLICY = replace(
 )
 #: Client requests that a component counts between two looks, when a test does not say.
 REQUESTS = 1000
+#: What the prober asks between two looks, by component and kind.
+ASKED = {("api", "request"): 5, ("api", "order"): 1, ("api", "socket"): 1, ("dashboard", "request"): 5}
 
 
 @dataclass
@@ -147,6 +149,9 @@ class WorldModel:
     #: The release whose record it was made from last.
     probed_by: int = 0
     prober_starts: bool = True
+    #: Whether it asks, once it is ready; outcomes by (release, component, what is asked), ok where none is said.
+    probing: bool = False
+    probed: dict[tuple[int, str, str], str] = field(default_factory=dict)
     may_start: bool = True
     silent: bool = True
     #: What stands in the annotation.
@@ -254,7 +259,7 @@ class WorldModel:
         )
         if self.no_server:
             return replace(look, silent="TimeoutError", evidence=self.learner.look(candidate, {}, policy))
-        seconds = self._came(candidate.release, stable)
+        seconds = self._came(candidate.release, stable, policy)
         idle = self.idle.look(seconds, tick)
         values = {name: value for (name, release), value in self.values.items() if release == candidate.release}
         counted = {kind_of(name, "", ""): Second(Trials(1)) for name in values}
@@ -266,6 +271,7 @@ class WorldModel:
             idle=idle,
             watched=self.idle.watched,
             stable_rate=self.idle.stable_rate,
+            probed=self.idle.probed(FRESH_SECONDS),
             values=values,
             stable_values={name: value for (name, release), value in self.values.items() if release == stable},
         )
@@ -411,7 +417,7 @@ class WorldModel:
             releases=ending | {model.release},
         )
 
-    def _came(self, candidate: int, stable: int) -> dict[str, Second]:
+    def _came(self, candidate: int, stable: int, policy: Policy) -> dict[str, Second]:
         """What both releases counted since the last look."""
         came = dict(self.besides)
         if self.counted_at is not None and (self.now - self.counted_at).total_seconds() < 0.9:
@@ -424,8 +430,25 @@ class WorldModel:
                 came[kind_of(name, part, CLIENT)] = Second(*trials)
             if part in self._own(candidate, self.idle):  # pods count the operator's own requests as probes
                 for name in ("error-rate", "latency-p95"):
-                    came[kind_of(name, part, "probe")] = Second(Trials(1))
+                    came[kind_of(name, part, PROBE)] = Second(Trials(1))
+        if self.probing and self.prober == "ready":
+            self._probe(came, candidate, stable)
+        if policy.check(PROBES) is None:
+            came = {kind: second for kind, second in came.items() if kind.partition("/")[0] not in {PROBES, WRONG}}
         return came
+
+    def _probe(self, came: dict[str, Second], candidate: int, stable: int) -> None:
+        """What the prober counted, and the slots of its requests."""
+        for (part, what), number in ASKED.items():
+            for release in (candidate, stable):
+                outcome = self.probed.get((release, part, what), "ok")
+                asked = 0 if outcome == "skipped" else number
+                counts = {PROBES: 0 if outcome == "ok" else asked, WRONG: asked if outcome == "wrong" else 0}
+                found = {kind_of(name, part, what): Trials(asked, bad) for name, bad in counts.items()}
+                answered = Trials(asked if outcome in {"ok", "wrong"} else 0)
+                found |= {kind_of(name, part, PROBE): answered for name in (ALL, "error-rate", "latency-p95")}
+                for kind, trials in found.items():
+                    came[kind] = came.get(kind, Second()).plus(trials, canary=release == candidate)
 
     def _share(self, release: int, part: str) -> str | None:
         return self.rates.get((release, part), self.rates.get(release, self.default_rate))

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tradingengine_operator.builders.route import FULL
 from tradingengine_operator.flows.calendar import Session
 from tradingengine_operator.flows.observation import Market
-from tradingengine_operator.flows.policy import StepPolicy
+from tradingengine_operator.flows.policy import Policy, StepPolicy
 from tradingengine_operator.flows.state import Candidate, Placed, Stage, dump_state, load_state
 from tradingengine_operator.flows.window import needed, next_window, open_now
 
-from .model import POLICY, START, WorldModel
+from .model import POLICY, START, SlotModel, WorldModel
 from .test_release import running
 
 pytestmark = pytest.mark.unit
@@ -153,6 +153,80 @@ def test_a_market_that_opens_all_the_same_takes_the_weight_and_gives_it_back_aft
     assert (after.candidate.release, after.candidate.step, after.candidate.weight) == (2, 1, 500)
     assert world.run(30, OUTSIDE).stable == Placed("b", 2)
     assert sorted(world.records) == [1, 2], "the same record"
+
+
+def set_aside(policy: Policy) -> tuple[WorldModel, SlotModel]:
+    """A release that held its second step and gave way to a market for a minute, and its slot."""
+    world = holding()
+    world.run(12, policy)
+    opened = (world.now - START).total_seconds()
+    world.market = market((opened, opened + 60))
+    pods = world.slots["b"]
+    world.run(55, policy)
+    assert world.state().deferred is not None
+    return world, pods
+
+
+def test_what_gave_way_to_a_market_keeps_its_pods_warm_and_needs_no_new_ones_to_go_on() -> None:
+    policy = replace(OUTSIDE, warm=3600.0, start_budget=600.0)
+    world, pods = set_aside(replace(policy, start_budget=0.0))
+    assert world.slots["b"] is pods
+    assert pods.withdrawn, "nobody who has its cookie is answered by it meanwhile"
+    world.slots["a"].components["api"].wanted = 3  # the stable release grows in the day
+    world.settle()
+    world.run(1, policy)
+    assert pods.components["api"].wanted == 3
+    world.market = market((9000, 9100))
+    world.hold_on(1, policy)
+    assert (world.weights["b"], pods.withdrawn) == (0, False), "the pods answer visitors again before they get any"
+    world.run(3, policy)
+    state = world.state()
+    assert state.candidate is not None
+    assert (state.candidate.step, world.weights["b"]) == (1, 500)
+    assert world.slots["b"] is pods, "no new pod"
+    assert world.run(30, policy).stable == Placed("b", 2)
+
+
+def test_what_waits_for_longer_than_a_slot_is_warm_gets_new_pods_from_its_record() -> None:
+    policy = replace(OUTSIDE, warm=20.0)
+    world, pods = set_aside(policy)
+    assert "b" not in world.slots
+    state = world.run(60, policy)
+    assert state.stable == Placed("b", 2)
+    assert world.slots["b"] is not pods
+    assert sorted(world.records) == [1, 2]
+
+
+@pytest.mark.parametrize("ends", ["abort", "the wish that serves"])
+def test_what_gave_way_and_will_not_go_on_gives_its_pods_back(ends: str) -> None:
+    policy = replace(OUTSIDE, warm=3600.0)
+    world, _ = set_aside(policy)
+    if ends == "abort":
+        world.say("abort", 2)
+    else:
+        world.hash = "h1"
+    world.market = market((9000, 9100))
+    state = world.run(30, policy)
+    assert (state.candidate, state.retiring, "b" in world.slots) == (None, None, False)
+    assert world.weights == {"a": FULL, "b": 0}
+
+
+def test_what_gave_way_is_warm_and_is_all_the_same_never_gone_back_to_at_once() -> None:
+    """It was judged at its own weights alone, and never served everybody."""
+    policy = replace(OUTSIDE, warm=3600.0)
+    world, _ = set_aside(policy)
+    world.say("rollback", 1)
+    world.turn(policy)
+    command = world.state().command
+    assert command is not None
+    assert (command.outcome, "no record is older than release 1" in command.message) == ("Refused", True)
+    world.hash = "h3"
+    world.turn(policy)
+    world.hash = "h2"
+    world.market = market((9000, 9100))
+    steps = len(world.history)
+    assert world.run(60, policy).stable is not None
+    assert [weights["b"] for _, weights in world.history[steps:]][:3] == [100, 500, 1000]
 
 
 def test_held_on_open_it_keeps_its_weight_is_judged_and_goes_on_after_the_close() -> None:

@@ -85,7 +85,7 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
 def test_status_shows_figures_of_the_operator(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status"]) == 0
     text = capsys.readouterr().out
-    assert "error-rate   0.0004" in text
+    assert "error-rate         0.0004" in text
     assert "\x1b" not in text, "no terminal, no colour"
     cluster.pages_refused = True
     assert cli.main(["status", "desk", "-o", "json"]) == 0

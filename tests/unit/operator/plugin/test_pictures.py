@@ -73,7 +73,7 @@ def test_a_route_that_may_not_be_read_leaves_what_the_operator_saw_last_and_says
 def test_samples_that_cannot_be_reached_stand_as_such_beside_their_limits() -> None:
     why = "not reachable: you may not get pods/proxy in namespace ops"
     text = render_status(picture(world(releasing(), unread={"samples": why})), PLAIN)
-    assert f"error-rate   {why}" in text
+    assert f"error-rate         {why}" in text
     assert "at most 0.01" in text
 
 

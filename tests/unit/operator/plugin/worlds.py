@@ -43,7 +43,10 @@ def engine(progress: Manifest | None = None, **status: Any) -> Manifest:
             "mode": "paper",
             "host": "desk.localhost",
             "gateway": {"name": "web", "namespace": "gateway"},
-            "rollout": {"steps": STEPS, "checks": [{"name": "latency-p95", "max": "0.05"}]},
+            "rollout": {
+                "steps": STEPS,
+                "checks": [{"name": "latency-p95", "max": "2500ms"}, {"name": "queue", "query": "x", "min": "3"}],
+            },
         },
         "status": {
             "phase": "Running",

@@ -25,6 +25,7 @@ from tradingengine_operator.runtime.process.loop import Outcome
 from tradingengine_operator.runtime.process.metrics import OperatorMetrics
 from tradingengine_operator.runtime.reconcile.context import Tools
 from tradingengine_operator.runtime.reconcile.reconciler import EngineReconciler
+from tradingengine_operator.runtime.release.meter import probed
 from tradingengine_operator.runtime.release.turns import Turns
 from tradingengine_operator.samples import OwnAnswer, OwnValue, Reading, Scrape, Series
 
@@ -109,6 +110,14 @@ class FakeControl:
         self.documents.append(document)
 
 
+_ASKED: tuple[tuple[names.SlotComponent, str, int], ...] = (
+    ("api", "request", 400),
+    ("api", "order", 1),
+    ("api", "socket", 1),
+    ("dashboard", "request", 400),
+)
+
+
 @dataclass
 class FakePrometheus:
     """Shares of failed requests by release, of a thousand requests of each component a look; none means no request."""
@@ -120,6 +129,8 @@ class FakePrometheus:
     own: dict[tuple[str, int], OwnValue] = field(default_factory=dict)
     #: Addresses of pods that a scrape does not reach.
     unscraped: set[str] = field(default_factory=set)
+    #: Outcome of every probe by release, of 400 pages a component and an order and a message of the API a look.
+    probes: dict[int, str] = field(default_factory=dict)
     pods: Callable[[], list[str]] = list
     #: Shares of failed requests as the Gateway counts them, by release; where none is given it counts none.
     by_gateway: dict[int, str] = field(default_factory=dict)
@@ -138,6 +149,7 @@ class FakePrometheus:
                 for what, more in (("requests", grown), ("failed", bad), ("answered", grown), ("prompt", grown)):
                     key = Series(what, release, part, "client", f"{part}-{release}")
                     self._counted[key] = self._counted.get(key, 0.0) + more
+            self._probe(release)
         self._count_gateway(asked)
         gateway = {"10.9.9.9": Scrape(self.gateway_answers, 0.5)} if asked.gateway else {}
         scrapes = {pod: Scrape(pod not in self.unscraped, 0.5) for pod in self.pods()}
@@ -151,6 +163,18 @@ class FakePrometheus:
                 for what, more in (("requests", 1000), ("failed", bad)):
                     key = Series(what, release, part, "gateway", f"10.9.9.9 {part}-{release}")
                     self._counted[key] = self._counted.get(key, 0.0) + more
+
+    def _probe(self, release: int) -> None:
+        """The prober's counters, every outcome of which is there from the first probe on."""
+        word = self.probes.get(release)
+        for part, what, number in _ASKED if word is not None else ():
+            for outcome in ("ok", "wrong", "late", "failed", "skipped"):
+                key = Series(probed(outcome), release, part, what, "prober")
+                self._counted[key] = self._counted.get(key, 0.0) + (number if outcome == word else 0)
+            # The slot counts what it answers, too.
+            for name in ("requests", "answered", "prompt") if word in {"ok", "wrong"} else ():
+                key = Series(name, release, part, "probe", f"{part}-{release}")
+                self._counted[key] = self._counted.get(key, 0.0) + number
 
 
 @dataclass

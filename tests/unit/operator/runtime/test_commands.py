@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from tradingengine_operator.api import KIND
+from tradingengine_operator.builders import names
 from tradingengine_operator.flows.state import Placed
+from tradingengine_operator.plan import kinds
 
 from .rig import Bench
+from .test_records import stamped
 from .test_release_analysis import holding
 
 pytestmark = pytest.mark.unit
@@ -71,6 +74,26 @@ async def test_abort_says_who_and_why_in_condition_event_and_status() -> None:
     for _ in range(3):
         await bench.turn()
     assert bench.status["release"]["number"] == 3
+
+
+@pytest.mark.parametrize(
+    ("kept", "by"),
+    [
+        ((kinds.MUTATING_POLICY, kinds.MUTATING_BINDING), "asha@desk"),
+        ((kinds.MUTATING_BINDING,), "kubectl-annotate"),
+        ((), "kubectl-annotate"),
+    ],
+)
+async def test_a_command_names_the_user_only_while_the_policy_that_stamps_is_there(
+    kept: tuple[kinds.Kind, ...], by: str
+) -> None:
+    bench = await holding()
+    stamped(bench, "ravi@desk", *kept)
+    bench.engine = bench.operator()
+    say(bench, id="1", act="pause", release=2)
+    bench.api.objects[KIND, "desk"]["metadata"]["annotations"][names.ANNOTATION_COMMAND_BY] = "asha@desk"
+    await bench.turn()
+    assert bench.status["release"]["command"]["by"] == by
 
 
 async def test_pause_is_a_condition_and_the_phase_stays_what_it_is() -> None:

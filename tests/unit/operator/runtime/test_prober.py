@@ -126,3 +126,30 @@ def test_its_targets_are_the_slots_past_the_gateway() -> None:
     assert {url for slot in targets(ctx).values() for url in slot.values()} == {
         f"http://{names.slot('desk', part, slot)}.trading.svc" for part in names.SLOT_COMPONENTS for slot in names.SLOTS
     }
+
+
+async def test_a_release_at_night_is_promoted_on_its_probes_and_their_share_is_shown() -> None:
+    bench = await running()
+    bench.prometheus.idle = {"api", "dashboard"}
+    bench.prometheus.probes = {1: "ok", 2: "ok"}
+    bench.ask(version="1.5.0")
+    await until(bench, Stage.HOLDING)
+    await bench.turn()
+    shown = {entry["name"]: entry["value"] for entry in bench.control.documents[-1]["checks"]}
+    assert shown["probes"] == "0.0000"
+    await bench.settle()
+    assert bench.status["release"]["stable"] == 2
+
+
+async def test_a_release_at_night_whose_probes_are_answered_wrongly_says_so() -> None:
+    bench = await running()
+    bench.prometheus.idle = {"api", "dashboard"}
+    bench.prometheus.probes = {1: "ok", 2: "ok"}
+    bench.ask(version="1.5.0", rollout={"steps": [{"weight": 10, "hold": "1m"}, {"weight": 100}], "warmSlot": "4s"})
+    await until(bench, Stage.HOLDING)
+    bench.prometheus.probes[2] = "wrong"
+    for _ in range(4):
+        await bench.turn()
+    condition = bench.condition("ReleaseHealthy")
+    assert (condition["status"], condition["reason"]) == ("False", "Probes")
+    assert "for pages late, wrong or not answered" in condition["message"]
