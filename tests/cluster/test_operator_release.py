@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -93,7 +94,9 @@ async def test_bad_release_is_withdrawn(rig: Rig) -> None:
     async with rig.operator():
         await installed(rig)
         rig.stage.error_rates |= {"1": 0.0, "2": 0.5}
-        await rig.apply(**await spec_of(rig, version="0.2.0"))
+        match = {"headers": [{"name": "x-canary", "value": "always"}]}
+        spec = await spec_of(rig, version="0.2.0")
+        await rig.apply(**spec | {"rollout": spec["rollout"] | {"match": match}})
         await rig.until_phase("Withdrawn")
         state = await rig.state()
         assert state.withdrawn is not None
@@ -102,7 +105,14 @@ async def test_bad_release_is_withdrawn(rig: Rig) -> None:
         assert state.stable.release == 1
         condition = await rig.condition("ReleaseHealthy")
         assert condition["status"] == "False"
-        assert "0.5000" in condition["message"]
+        record = await rig.client.get(kinds.CONFIG_MAP, rig.namespace, "desk-release-2")
+        assert record is not None
+        noted = json.loads(record["metadata"]["annotations"][names.ANNOTATION_OUTCOME])
+        assert (noted["check"], noted["value"], noted["limit"]) == ("error-rate", "0.5000", "0.01")
+        told = rig.server.get("events", "-n", rig.namespace)["items"]
+        events = {entry["reason"]: entry["message"] for entry in told}
+        for words in (condition["message"], events["ReleaseWithdrawn"]):
+            assert f"(check error-rate, value 0.5000, limit 0.01, at {noted['at']}); query: {noted['query']}" in words
 
         async def gone() -> bool:
             return not rig.stage.of("api", "b")
@@ -116,6 +126,9 @@ async def test_bad_release_is_withdrawn(rig: Rig) -> None:
             "api",
             "dashboard",
         }
+        # By the pods' own counters, before their WebSockets were closed and they went.
+        told = rig.server.get("events", "-n", rig.namespace)["items"]
+        assert [entry for entry in told if entry["reason"] == "WithdrawalConfirmed"]
 
 
 async def test_restart_of_a_canary_container_withdraws_and_a_pod_that_was_taken_away_does_not(rig: Rig) -> None:
