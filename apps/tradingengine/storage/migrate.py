@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -151,7 +151,8 @@ async def _run(connection: AsyncConnection, before: tuple[str | None, str], phas
             f"a later version contracted the schema to {contracted}, which takes away what this version needs",
             mend="Ask for that version or a later one, or restore a backup from before.",
         )
-    if expanded is not None and expanded not in known:
+    later = expanded is not None and expanded not in known
+    if later and phase == "expand":
         # A release before the one that made this schema: without a contract it works on it as it is.
         say(f"the schema is at {expanded}, newer than this version's {head_revision()}: nothing to do")
         return
@@ -161,7 +162,8 @@ async def _run(connection: AsyncConnection, before: tuple[str | None, str], phas
     say(f"{phase} from {(expanded if phase == 'expand' else contracted) or 'an empty database'} to {head}")
     started = time.monotonic()
     try:
-        parts: tuple[Phase, ...] = ("expand",) if phase == "expand" else ("expand", "contract")
+        # What a later release expanded holds this version's expansion, and not its contract.
+        parts: tuple[Phase, ...] = (phase,) if phase == "expand" or later else ("expand", "contract")
         for part in parts:
             await connection.run_sync(_upgrade, part)
     except DBAPIError as error:
@@ -173,7 +175,18 @@ async def _run(connection: AsyncConnection, before: tuple[str | None, str], phas
 def _upgrade(connection: Any, phase: Phase) -> None:
     config = alembic_config()
     config.attributes["connection"] = connection
-    command.upgrade(config, f"{phase}@head")
+    scripts = ScriptDirectory.from_config(config)
+    known = {script.revision for script in scripts.walk_revisions()}
+
+    def missing(heads: Any, _context: MigrationContext) -> list[MigrationStep]:
+        # Alembic's own command refuses a database that knows a revision which the source does not.
+        revisions = scripts.iterate_revisions(
+            f"{phase}@head", tuple(head for head in heads if head in known), implicit_base=True
+        )
+        return [MigrationStep.upgrade_from_script(scripts.revision_map, entry) for entry in reversed(list(revisions))]
+
+    with EnvironmentContext(config, scripts, fn=missing):
+        scripts.run_env()
 
 
 def _revisions_of(connection: Any) -> tuple[str | None, str]:

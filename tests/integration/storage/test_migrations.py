@@ -142,6 +142,23 @@ async def test_a_version_that_is_left_out_holds_up_nothing(
     assert await columns(url) == {"full_name", "age"}
 
 
+async def test_a_contract_is_run_on_a_schema_that_a_withdrawn_later_release_expanded(
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = empty_database_url
+    serving = Version(tmp_path / "serving", **(SECOND | CONTRACT))
+    withdrawn = Version(
+        tmp_path / "withdrawn", **(SECOND | CONTRACT | {"r0003": "alter table person add column age int"})
+    )
+    await serving.migrate(url, "expand", monkeypatch)
+    await withdrawn.migrate(url, "expand", monkeypatch)
+    said = await serving.migrate(url, "contract", monkeypatch)
+    assert await columns(url) == {"full_name", "age"}, said
+    assert (await serving.migrate(url, "contract", monkeypatch))[-1].endswith("nothing to do")
+    assert await migrate.current_revision(url) == "0003"
+    assert (await withdrawn.migrate(url, "contract", monkeypatch))[-1].endswith("nothing to do")
+
+
 async def test_without_any_contract_there_is_nothing_to_do(
     empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
