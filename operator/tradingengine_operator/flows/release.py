@@ -22,7 +22,7 @@ from .moves import Move, going_down, next_number, promote, staged, withdraw
 from .observation import ReleaseObservation
 from .policy import Policy, of_run
 from .probing import is_waited_for, probing_itself, without_prober
-from .rollback import pinned, warm_again
+from .rollback import pinned, still_warm, takes_back, warm_again
 from .state import (
     COUNTED_TIMES,
     Candidate,
@@ -176,10 +176,12 @@ def _advance(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now:
     candidate = state.candidate
     if candidate is None:
         return Move(state)
-    if not is_same(candidate, seen):
+    same, back = is_same(candidate, seen), takes_back(state, candidate, seen, policy, now)
+    if not same and not back:
         news = Announce("ReleaseSuperseded", f"release {candidate.release} gives way to a newer specification")
         return _supersede(state, candidate, seen, policy, now, news)
-    if candidate.stage is not Stage.RECORDING and lost_record(candidate, seen):
+    lost = candidate.stage is not Stage.RECORDING and lost_record(candidate, seen)
+    if lost and not back:
         words = f"the record of release {candidate.release} is lost: another one takes its place"
         return _supersede(state, candidate, seen, policy, now, Announce("RecordLost", words, warning=True))
     match candidate.stage:
@@ -190,7 +192,23 @@ def _advance(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now:
         case Stage.STARTING:
             return _starting(state, candidate, seen, policy, now)
         case Stage.SHIFTING | Stage.HOLDING:
-            return _carrying(state, candidate, seen, policy, now)
+            moved = _carrying(state, candidate, seen, policy, now)
+            return moved if same else _waited_for(moved, policy, now)
+
+
+def _waited_for(moved: Move, policy: Policy, now: datetime) -> Move:
+    """What was gone back to at once, and a newer wish waits for: people stay there when its time is over.
+
+    It was not withdrawn, and that it lacks evidence, in a quiet hour, must not keep the mend of both away.
+    """
+    candidate = moved.state.candidate
+    if candidate is None or candidate.stage is not Stage.HOLDING or not policy.rising:
+        return moved
+    begun = candidate.step_started_at or now
+    if (now - begun).total_seconds() < _hold(candidate, policy):
+        return moved
+    promoted = promote(moved.state, candidate, policy, now)
+    return replace(promoted, once=(*moved.once, *promoted.once))
 
 
 def _supersede(
@@ -207,7 +225,7 @@ def _supersede(
     if candidate.weight and seen.route.weights.get(candidate.slot):
         # A first release has all the weight and nothing to take it over: it serves until the newer one does.
         return promote(state, candidate, policy, now)
-    return Move(advanced(state, candidate=None), (news,))
+    return Move(advanced(state, candidate=None, retiring=still_warm(candidate, policy, now)), (news,))
 
 
 def _recording(state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, now: datetime) -> Move:

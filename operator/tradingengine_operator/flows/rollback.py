@@ -6,12 +6,14 @@ The flow then goes on as with any other wish: into the warm slot at once, else b
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from .actions import Announce
 from .contracting import can_do_without, crossed
 from .observation import Kept, ReleaseObservation
-from .state import Pin, ReleaseState, Retirement, advanced
+from .policy import Policy
+from .state import Candidate, Leaving, Pin, ReleaseState, Retirement, Stage, advanced
+from .upgrade import is_upgrade, stable_hash
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def pinned(
     if seen.requested != pin.overruled:
         words = f"the specification asks for something else: record {pin.record} no longer stands in for it"
         return ended, seen, (Announce("RollbackEnded", words),)
-    serves = state.stable is not None and state.stable.release == pin.record
+    serves = pin.record in _carrying_all(state)
     if seen.records_known and not serves and seen.records.get(pin.record) != pin.template_hash:
         words = f"the record of release {pin.record} is lost: it cannot be gone back to"
         return ended, seen, (Announce("RecordLost", words, warning=True),)
@@ -96,6 +98,35 @@ def warm_again(state: ReleaseState, seen: ReleaseObservation) -> Retirement | No
     ):
         return None
     return leaving if state.pin is None or state.pin.record == leaving.release else None
+
+
+def takes_back(
+    state: ReleaseState, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime
+) -> bool:
+    """Whether people go back at once to a release whose pods are there: a newer wish waits a minute for that.
+
+    To give way would be to put everybody on what a person just left. Who asks for that very release gets it, though.
+    """
+    slot = seen.slots[candidate.slot]
+    opens = slot.complete and (now - candidate.stage_at).total_seconds() < policy.back_hold
+    there = candidate.stage in {Stage.SHIFTING, Stage.HOLDING} or opens
+    asks_for_left = is_upgrade(state, seen) or stable_hash(state, seen) == seen.template_hash
+    return candidate.at_once and state.stable is not None and there and not asks_for_left
+
+
+def still_warm(candidate: Candidate, policy: Policy, now: datetime) -> Retirement | None:
+    """What becomes of a candidate without weight that gives way: its pods stay warm where they were."""
+    if not candidate.at_once:
+        return None
+    until = now + timedelta(seconds=policy.warm)
+    return Retirement(candidate.slot, candidate.release, Leaving.WARM, now, until, candidate.schema)
+
+
+def _carrying_all(state: ReleaseState) -> set[int]:
+    """Releases that serve everybody: also one that was gone back to at once, and is judged with all the weight."""
+    back = state.candidate if state.candidate is not None and state.candidate.at_once else None
+    found = {back.release} if back is not None and back.weight else set()
+    return found | ({state.stable.release} if state.stable is not None else set())
 
 
 def _refusal(state: ReleaseState, number: int, kept: Kept | None, seen: ReleaseObservation) -> Refused | None:

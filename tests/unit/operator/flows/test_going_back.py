@@ -106,6 +106,62 @@ def test_a_rollback_in_a_quiet_hour_brings_nobody_back_to_the_release_that_was_l
         assert world.run(60, WARM).stable == Placed("a", 1), "it is promoted when there is evidence"
 
 
+@pytest.mark.parametrize(("seconds", "quiet"), [(1, False), (3, False), (8, False), (3, True), (90, True)])
+def test_a_new_wish_in_the_minute_after_a_rollback_puts_nobody_back_on_what_was_left(seconds: int, quiet: bool) -> None:
+    world = promoted()
+    world.rates |= {1: None, 2: None} if quiet else {}
+    world.go_back()
+    world.hold_on(seconds, WARM)
+    world.hash = "h3"  # the mend is pushed while the rollback is judged
+    back = False
+    for _ in range(60):
+        world.turn(WARM)
+        back = back or world.weights == {"a": FULL, "b": 0}
+        left = world.slots.get("b")
+        assert not (back and left is not None and left.release == 2 and world.weights["b"]), world.weights
+        world.settle()
+        world.go(1)
+    assert back
+    assert world.state().stable == Placed("b", 3)
+
+
+def test_who_asks_for_the_release_that_was_left_while_a_rollback_is_judged_gets_it_again_at_once() -> None:
+    world = promoted()
+    world.go_back()
+    world.hold_on(4, WARM)
+    assert world.weights == {"a": FULL, "b": 0}
+    world.go_back(2)
+    world.hold_on(2, WARM)
+    assert world.weights == {"a": 0, "b": FULL}
+
+
+def test_a_rollback_whose_record_is_lost_while_it_is_judged_puts_nobody_back_on_what_was_left() -> None:
+    world = promoted()
+    world.go_back()
+    world.hold_on(4, WARM)
+    routes = len(world.history)
+    del world.records[1]
+    state = world.run(30, WARM)
+    assert state.stable == Placed("a", 1)
+    assert len(world.history) == routes
+
+
+def test_a_warm_release_stays_warm_when_its_pods_are_not_ready_and_a_wish_comes_that_cannot_start() -> None:
+    world = promoted()
+    world.go_back()
+    world.slots["a"].be_ready(1)
+    world.hold_on(1, WARM)
+    assert world.state().candidate is not None
+    world.hash, world.may_start = "h3", False
+    world.hold_on(3, WARM)
+    state = world.state()
+    assert state.candidate is None
+    assert state.retiring is not None
+    assert (state.retiring.release, state.retiring.stage) == (1, Leaving.WARM)
+    world.hash = "h1"
+    assert world.run(40, WARM).stable == Placed("a", 1)
+
+
 def test_a_specification_that_asks_for_the_warm_release_again_takes_it_back_at_once_too() -> None:
     world = promoted()
     world.hash = "h1"
