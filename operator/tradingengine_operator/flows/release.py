@@ -238,6 +238,9 @@ def _recording(state: ReleaseState, candidate: Candidate, seen: ReleaseObservati
         return Move(advanced(state, candidate=replace(candidate, template_hash=seen.template_hash)))
     if found != candidate.template_hash:
         return Move(advanced(state, candidate=None))
+    if seen.migration.failed:
+        # Of a run before this one, of the same record: what failed then may do now.
+        return Move(state, (Migrate(candidate.release, again=True),))
     return Move(staged(state, candidate, Stage.MIGRATING, now))
 
 

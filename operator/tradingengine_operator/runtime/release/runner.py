@@ -278,7 +278,7 @@ class ReleaseRunner:
 
     async def _migrate(self, p: Pass, view: ReleaseView, action: Migrate) -> bool:
         observed = p.children.get(kinds.JOB, migration_name(p.ctx.name, action.number, action.phase))
-        if observed is not None and action.again:
+        if observed is not None and action.again and job_outcome(observed) == "Failed":
             await p.writer.delete(kinds.JOB, observed)
             return False
         record = view.records.get(action.number)
@@ -334,8 +334,8 @@ def _any_record(state: ReleaseState, view: ReleaseView) -> ReleaseRecord | None:
 
 
 def _migrating(state: ReleaseState) -> int | None:
-    """The candidate that waits for its migrations."""
-    waits = state.candidate is not None and state.candidate.stage is Stage.MIGRATING
+    """The candidate that waits for its migrations, or is about to."""
+    waits = state.candidate is not None and state.candidate.stage in {Stage.RECORDING, Stage.MIGRATING}
     return state.candidate.release if state.candidate is not None and waits else None
 
 

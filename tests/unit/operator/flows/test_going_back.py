@@ -237,6 +237,25 @@ def test_a_release_under_way_gives_way_to_a_rollback_with_its_weight_first() -> 
     assert world.run(120, WARM).stable == Placed("a", 1)
 
 
+@pytest.mark.parametrize("kill", [None, 0, 1])
+def test_a_record_whose_migration_failed_once_is_migrated_again_when_a_person_goes_back_to_it(kill: int | None) -> None:
+    world = WorldModel()
+    world.run(20, WARM)
+    world.migrations_fail, world.hash = True, "h2"
+    assert world.run(20, WARM).withdrawn is not None
+    world.migrations_fail, world.hash = False, "h3"
+    assert world.run(80, WARM).stable == Placed("b", 3)
+    world.go(4000)
+    world.run(10, WARM)
+    assert world.jobs[2] == "failed"
+    world.go_back(2)
+    for _ in range(3):
+        world.turn(WARM, kill_after=kill)
+        world.go(1)
+    state = world.run(60, WARM)
+    assert state.stable == Placed("a", 2), state.withdrawn
+
+
 def test_what_the_specification_asked_for_is_gone_back_to_by_its_own_number() -> None:
     world = promoted()
     world.go_back()
