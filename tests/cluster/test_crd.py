@@ -75,6 +75,7 @@ def test_defaults_are_stored_as_the_types_have_them(server: ApiServer) -> None:
 def test_defaults_of_partial_objects_are_filled_in(server: ApiServer) -> None:
     spec: Spec = {
         "api": {"replicas": {"min": 3}},
+        "dashboard": {"replicas": {"min": 5}},
         "rollout": {"noDataBudget": "30s"},
         "edge": {"enabled": False},
         "risk": {"cash": {"order": 1000}},
@@ -83,7 +84,7 @@ def test_defaults_of_partial_objects_are_filled_in(server: ApiServer) -> None:
     }
     stored = try_apply(server, engine(spec, "partial"))["spec"]
     assert stored == TradingEngineSpec.model_validate({"version": "1.4.2"} | spec).to_manifest()
-    assert stored["api"] == {"replicas": {"min": 3, "max": 6}, "targetCPU": 60}
+    assert stored["api"] == {"replicas": {"min": 3}, "targetCPU": 60}
 
 
 def test_nothing_is_stored_for_what_no_code_reads(server: ApiServer) -> None:
@@ -204,10 +205,10 @@ REFUSED: dict[str, tuple[Spec, tuple[str, ...]]] = {
         {"gateway": {"metrics": {"url": "traefik:9100"}}},
         ("spec.gateway.metrics.url", "must be an address"),
     ),
-    "replicas": ({"api": {"replicas": {"min": 7}}}, ("spec.api.replicas.min", "must not be above max")),
+    "replicas": ({"api": {"replicas": {"min": 7, "max": 6}}}, ("spec.api.replicas.min", "must not be above max")),
     "no replicas": ({"api": {"replicas": {"min": 0}}}, ("spec.api.replicas.min", "greater than or equal to 1")),
     "dashboard scaling": (
-        {"dashboard": {"replicas": {"min": 4}}},
+        {"dashboard": {"replicas": {"min": 4, "max": 3}}},
         ("spec.dashboard.replicas.min", "must not be above max"),
     ),
     "cpu": ({"api": {"resources": {"limits": {"cpu": "a lot"}}}}, ("spec.api.resources.limits[cpu]", "a quantity")),

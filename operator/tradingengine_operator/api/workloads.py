@@ -94,17 +94,24 @@ class ApiReplicas(Model):
     """How many pods of the API."""
 
     min: Annotated[int, Field(ge=1, le=50)] = Field(default=2, description="Fewest pods.")
-    max: Annotated[int, Field(ge=1, le=50)] = Field(default=6, description="Most pods.")
+    max: Annotated[int, Field(ge=1, le=50)] | None = Field(
+        default=None, description="Most pods. Where nothing is said 6, or `min` if that is more."
+    )
 
     cel: ClassVar[tuple[dict[str, str], ...]] = (
-        rule("self.min <= self.max", "spec.api.replicas.min must not be above max", field=".min"),
+        rule("!has(self.max) || self.min <= self.max", "spec.api.replicas.min must not be above max", field=".min"),
     )
 
     @model_validator(mode="after")
     def _ordered(self) -> ApiReplicas:
-        if self.min > self.max:
+        if self.min > self.most:
             raise ValueError("min must not be above max")
         return self
+
+    @property
+    def most(self) -> int:
+        """Most pods. A fixed default would refuse an engine that asks for more pods at least, and says no more."""
+        return self.max if self.max is not None else max(self.min, 6)
 
 
 class Api(Model):
@@ -123,19 +130,28 @@ class DashboardReplicas(Model):
     """How many pods of the dashboard."""
 
     min: Annotated[int, Field(ge=1, le=50)] = Field(default=1, description="Fewest pods.")
-    max: Annotated[int, Field(ge=1, le=50)] = Field(
-        default=3, description="Most pods. The autoscaler aims at `spec.api.targetCPU` here, too."
+    max: Annotated[int, Field(ge=1, le=50)] | None = Field(
+        default=None,
+        description="Most pods. Where nothing is said 3, or `min` if that is more. The autoscaler aims at"
+        " `spec.api.targetCPU` here, too.",
     )
 
     cel: ClassVar[tuple[dict[str, str], ...]] = (
-        rule("self.min <= self.max", "spec.dashboard.replicas.min must not be above max", field=".min"),
+        rule(
+            "!has(self.max) || self.min <= self.max", "spec.dashboard.replicas.min must not be above max", field=".min"
+        ),
     )
 
     @model_validator(mode="after")
     def _ordered(self) -> DashboardReplicas:
-        if self.min > self.max:
+        if self.min > self.most:
             raise ValueError("min must not be above max")
         return self
+
+    @property
+    def most(self) -> int:
+        """Most pods. A fixed default would refuse an engine that asks for more pods at least, and says no more."""
+        return self.max if self.max is not None else max(self.min, 3)
 
 
 class Dashboard(Model):

@@ -51,8 +51,8 @@ def build_hpa(ctx: EngineContext, component: names.SlotComponent, slot: Slot, *,
         "metadata": ctx.metadata(name, component, slot=slot),
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-            "minReplicas": min(max(replicas.min, floor), replicas.max),
-            "maxReplicas": replicas.max,
+            "minReplicas": min(max(replicas.min, floor), replicas.most),
+            "maxReplicas": replicas.most,
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
         },
     }

@@ -193,6 +193,13 @@ def test_replicas_are_left_to_the_autoscaler_when_asked() -> None:
     assert scaler["metrics"][0]["resource"]["target"]["averageUtilization"] == 70
 
 
+@pytest.mark.parametrize(("part", "most"), [("api", 6), ("dashboard", 3)])
+def test_who_asks_for_more_pods_at_least_need_not_say_how_many_at_most(part: names.SlotComponent, most: int) -> None:
+    for fewest in (1, 9):
+        scaler = build_hpa(context({part: {"replicas": {"min": fewest}}}), part, "a", floor=12)["spec"]
+        assert scaler["minReplicas"] == scaler["maxReplicas"] == max(fewest, most), "a floor goes no higher"
+
+
 def test_edge_and_migrations_carry_the_release() -> None:
     ctx, kept = context(), record(context())
     edge = build_edge(ctx, kept)[1]["spec"]["template"]
