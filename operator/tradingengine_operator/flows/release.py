@@ -193,16 +193,18 @@ def _advance(state: ReleaseState, seen: ReleaseObservation, policy: Policy, now:
             return _starting(state, candidate, seen, policy, now)
         case Stage.SHIFTING | Stage.HOLDING:
             moved = _carrying(state, candidate, seen, policy, now)
-            return moved if same else _waited_for(moved, policy, now)
+            return moved if same else _waited_for(moved, seen, policy, now)
 
 
-def _waited_for(moved: Move, policy: Policy, now: datetime) -> Move:
+def _waited_for(moved: Move, seen: ReleaseObservation, policy: Policy, now: datetime) -> Move:
     """What was gone back to at once, and a newer wish waits for: people stay there when its time is over.
 
-    It was not withdrawn, and that it lacks evidence, in a quiet hour, must not keep the mend of both away.
+    It has all the weight already. That evidence is lacking, or both releases fail, must not keep the mend away.
     """
     candidate = moved.state.candidate
     if candidate is None or candidate.stage is not Stage.HOLDING or not policy.rising:
+        return moved
+    if not seen.slots[candidate.slot].serving:
         return moved
     begun = candidate.step_started_at or now
     if (now - begun).total_seconds() < _hold(candidate, policy):

@@ -265,6 +265,10 @@ class AnySequence(RuleBasedStateMachine):
         promoted = after.stable is not None and after.stable.release == old.release
         if not raised and not promoted:
             return
+        if not raised and old.at_once and self.world.hash != old.template_hash and before.pin is None:
+            # A person put everybody there at once; a newer wish waits a minute for that, and no weight rises.
+            assert all(part.ready for part in self.world.slots[old.slot].components.values())
+            return
         world, sample = self.world, self.sample
         assert sample is not None
         assert sample.release == old.release
