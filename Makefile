@@ -195,7 +195,7 @@ bench: venv ## the figures, written to docs/benchmarks.md (root)
 judge-sim: venv ## how often the judge of releases is wrong, simulated; written to docs/developer/judgement.md; RUNS=n, SEED=n
 	$(BIN)/python -m bench.judge $(call option,RUNS,runs) $(call option,SEED,seed)
 
-.PHONY: bench-cold bench-warm bench-operator bench-releases bench-page bench-desk
+.PHONY: bench-cold bench-warm bench-operator bench-releases bench-warmth bench-page bench-desk
 bench-cold bench-warm: venv ## how long a fresh clone takes to build and check with caches empty, or as they are (root)
 	$(BIN)/python -m te_demo refuse-if-up
 	$(BIN)/python -m bench --ci $(@:bench-%=%)
@@ -206,6 +206,9 @@ bench-operator: venv ## what the operator costs with 50 engines, MINUTES=10 idle
 bench-releases: venv ## releases that break, ours beside Flagger's: what clients notice (root; builds Flagger once)
 	$(BIN)/python -m te_demo refuse-if-up
 	$(BIN)/python -m bench --releases $(ARGS)
+
+bench-warmth: venv frontend ## the first answers of a slot that was just started, beside the one that serves (root)
+	$(BIN)/python -m bench --warmth
 
 bench-page: venv ## the dashboard's page with 200 rows that change ten times a second
 	$(BIN)/python -m bench --page $(ARGS)

@@ -2,7 +2,8 @@
 
 With `--ci` it measures instead how long a fresh clone takes to build and to check, with `--page` how the dashboard's
 page bears a busy market, with `--desk` how long the desk without a cluster takes, with `--operator` what the operator
-costs with many engines, with `--releases` what clients notice of releases that break, ours and Flagger's.
+costs with many engines, with `--releases` what clients notice of releases that break, ours and Flagger's, with
+`--warmth` how fast the first answers of a new slot are.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from te_devcluster.errors import DevclusterError
 from te_devcluster.paths import checkout
 from te_devcluster.tools import KUBERNETES_VERSION
 
-from bench import checking, desk, measure, operator, page, releases
+from bench import checking, desk, measure, operator, page, releases, warmth
 
 LOGIN = "bench"
 TARGET = Path("docs") / "benchmarks.md"
@@ -141,6 +142,19 @@ def with_section(text: str, title: str, body: str) -> str:
     return "\n## ".join([head.strip() + "\n", *(f"{name}\n{text}" for name, text in kept.items())])
 
 
+def run_alone(parsed: argparse.Namespace) -> tuple[str, str]:
+    """What needs no cluster; title and table."""
+    load_before = os.getloadavg()[1]
+    if parsed.page:
+        about = "Debian's Chromium without a graphics card, the tests' own api behind the real page."
+        return "The page", section("make bench-page", about, page.rows(parsed.heap_minutes), load_before)
+    if parsed.desk:
+        about = "A clone of its own; simulated prices."
+        return "The desk without a cluster", section("make bench-desk", about, desk.rows(5), load_before)
+    about = "Processes on a Postgres and a Redis of their own, asked in turn with the one that serves; five starts."
+    return "The first answers", section("make bench-warmth", about, warmth.rows(5), load_before)
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench", description="Measures the product on this machine (root).")
@@ -151,6 +165,7 @@ def main() -> int:
     parser.add_argument("--desk", action="store_true", help="time the desk without a cluster instead")
     parser.add_argument("--operator", action="store_true", help="measure the operator with many engines instead")
     parser.add_argument("--releases", action="store_true", help="releases that break, beside Flagger's, instead")
+    parser.add_argument("--warmth", action="store_true", help="the first answers of a new slot instead")
     parser.add_argument("--engines", type=int, default=50, help="how many engines the operator looks after")
     parser.add_argument("--minutes", type=float, default=10, help="how long to look at idle engines, then at a canary")
     parser.add_argument("--heap-minutes", type=int, default=10, help="how long to look at the page's memory")
@@ -161,15 +176,8 @@ def main() -> int:
             about = {"cold": "Every cache was empty; Debian's packages were installed.", "warm": ""}[parsed.ci]
             rows = checking.cold() if parsed.ci == "cold" else checking.warm()
             title, body = f"A fresh clone, {parsed.ci}", section(f"make bench-{parsed.ci}", about, rows, load_before)
-        elif parsed.page:
-            load_before = os.getloadavg()[1]
-            about = "Debian's Chromium without a graphics card, the tests' own api behind the real page."
-            found = page.rows(parsed.heap_minutes)
-            title, body = "The page", section("make bench-page", about, found, load_before)
-        elif parsed.desk:
-            load_before = os.getloadavg()[1]
-            about = "A clone of its own; simulated prices."
-            title, body = "The desk without a cluster", section("make bench-desk", about, desk.rows(5), load_before)
+        elif parsed.page or parsed.desk or parsed.warmth:
+            title, body = run_alone(parsed)
         elif parsed.releases:
             load_before = os.getloadavg()[1]
             title, body = "Releases that break", releases.section(releases.rows(), machine(), load_before)

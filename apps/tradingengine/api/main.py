@@ -5,6 +5,7 @@ from tradingengine.config import Settings, load_settings
 from tradingengine.control.server import Listener, serve
 from tradingengine.control.server import run as run_loop
 from tradingengine.control.state import ControlState
+from tradingengine.control.warmup import WarmUp, hot_paths
 from tradingengine.storage.schema import REVISION
 from tradingengine.telemetry.logs import configure_logging
 from tradingengine.telemetry.metrics import Metrics
@@ -25,6 +26,11 @@ def http_listener(control: ControlState) -> Listener:
     )
 
 
+def warm_up(settings: Settings) -> WarmUp:
+    """What an api pod does before it is ready."""
+    return WarmUp(settings.http_host, settings.http_port, hot_paths("api"), settings.current_probe_token)
+
+
 def run() -> int:
     """Serve until told to stop."""
     settings = load_settings("api")
@@ -37,5 +43,5 @@ def run() -> int:
     )
     control = make_control(settings)
     listener = http_listener(control)
-    run_loop(lambda: serve(control, [listener]))
+    run_loop(lambda: serve(control, [listener], warm_up=warm_up(settings).run))
     return 0

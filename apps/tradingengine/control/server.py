@@ -53,9 +53,10 @@ async def serve(
     listeners: Sequence[Listener] = (),
     *,
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    warm_up: Callable[[], Coroutine[Any, Any, None]] | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve the control port and `listeners` until SIGTERM, SIGINT or `stop`.
+    """Serve the control port and `listeners` until SIGTERM, SIGINT or `stop`; ready once `warm_up` has ended.
 
     Then in order: readiness false, the state's `on_stop` hooks (WebSockets close with 1012), requests finish,
     background tasks end, control port last.
@@ -76,6 +77,7 @@ async def serve(
         tasks += [asyncio.create_task(start(), name=getattr(start, "__name__", "background")) for start in background]
         try:
             await _until_started([*servers, control], [*running, control_task])
+            await _until_warm(warm_up, stop)
             state.started = True
             log.info("started", extra={"ports": {listener.name: listener.port for listener in listeners}})
             await _until_stopped(stop, [*running, control_task, *tasks])
@@ -161,6 +163,19 @@ async def _until_started(servers: Sequence[_Server], tasks: Sequence[asyncio.Tas
         if any(task.done() for task in tasks):
             return
         await asyncio.sleep(0.01)
+
+
+async def _until_warm(warm_up: Callable[[], Coroutine[Any, Any, None]] | None, stop: asyncio.Event) -> None:
+    """Who is told to stop meanwhile does not wait for it."""
+    if warm_up is None:
+        return
+    tasks = [asyncio.create_task(warm_up(), name="warm-up"), asyncio.create_task(stop.wait(), name="stop")]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _until_stopped(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:

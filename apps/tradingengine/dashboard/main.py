@@ -7,6 +7,7 @@ from tradingengine.config import load_settings
 from tradingengine.control.server import Listener, serve
 from tradingengine.control.server import run as run_loop
 from tradingengine.control.state import ControlState
+from tradingengine.control.warmup import WarmUp, hot_paths
 from tradingengine.dashboard.app import create_app
 from tradingengine.dashboard.first_data import StorageSource
 from tradingengine.storage import streams
@@ -42,6 +43,7 @@ async def _main() -> None:
         source = StorageSource(database, Reads(database, cache, settings.engine), state)
         app = create_app(settings, source, withdrawn=lambda: state.withdrawn)
         listener = Listener("http", RequestMetrics(app, metrics), settings.http_host, settings.http_port)
-        await serve(state, [listener])
+        warm = WarmUp(listener.host, listener.port, hot_paths("dashboard"), settings.current_probe_token)
+        await serve(state, [listener], warm_up=warm.run)
     finally:
         await asyncio.gather(database.close(), cache.aclose())
