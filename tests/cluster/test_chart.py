@@ -31,6 +31,7 @@ SYSTEM = "te-system"
 DESK = "trading"
 RELEASE = "demo"
 NAME = "demo-tradingengine"
+POLICY = f"{SYSTEM}-{NAME}-requester"
 VALUES = ("--set", f"watchNamespaces={{{DESK}}}", "--set", "images.redis=localhost/tradingengine-redis:dev")
 CRD = "tradingengines.tradingengine.io"
 
@@ -68,6 +69,13 @@ def server() -> Iterator[ApiServer]:
             api.kubectl("apply", "--server-side", "-f", str(path))
         api.kubectl("create", "namespace", DESK)
         yield api
+
+
+def seal(server: ApiServer) -> str:
+    """The word by which the policy knows what it wrote itself."""
+    found: str = server.get("mutatingadmissionpolicy", POLICY)["metadata"]["annotations"]["tradingengine.io/seal"]
+    assert len(found) == 24
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -201,8 +209,9 @@ def test_installs_what_it_renders(installed: ApiServer) -> None:
 
 
 def test_a_changed_value_reaches_the_cluster(installed: ApiServer) -> None:
-    before = installed.get("deployment", NAME, "-n", SYSTEM)
+    before, sealed = installed.get("deployment", NAME, "-n", SYSTEM), seal(installed)
     helm_ok(installed, "upgrade", RELEASE, str(CHART), "-n", SYSTEM, *VALUES, "--set", "logLevel=DEBUG")
+    assert seal(installed) == sealed, "names that were stamped count on"
     after = installed.get("deployment", NAME, "-n", SYSTEM)
     env = {entry["name"]: entry.get("value") for entry in after["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert env["TE_LOG_LEVEL"] == "DEBUG"
@@ -310,6 +319,14 @@ def test_who_asked_is_the_api_servers_word_and_nobody_can_forge_it(installed: Ap
     gone = annotated("dev", **{command: None})
     assert f"{command}-by" not in gone
     assert f"{command}-by" not in annotated("dev", **{f"{command}-by": "asha"})
+    # What was written while nobody stamped is taken away.
+    binding = installed.get("mutatingadmissionpolicybinding", POLICY)
+    installed.kubectl("delete", "mutatingadmissionpolicybinding", POLICY)
+    forgery = {by: "the-boss", "tradingengine.io/seal": "guessed"}
+    wait_until("nobody stamps", lambda: annotated("dev", **forgery)[by] == "the-boss", timeout=20)
+    installed.apply([{**binding, "metadata": {"name": POLICY, "labels": binding["metadata"]["labels"]}}])
+    wait_until("the policy is in force", lambda: by not in annotated("dev", **{"example.com/note": "y"}), timeout=20)
+    assert change("ben", spec={"host": "third.localhost"})[by] == "ben"
     installed.kubectl("delete", "te", "asked", "-n", DESK)
 
 

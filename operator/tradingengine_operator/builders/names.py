@@ -54,6 +54,8 @@ ANNOTATION_SCHEMA = "tradingengine.io/schema"
 ANNOTATION_REQUESTED_BY = "tradingengine.io/requested-by"
 ANNOTATION_COMMAND = "tradingengine.io/command"
 ANNOTATION_COMMAND_BY = "tradingengine.io/command-by"
+#: On that policy, and on each engine that it has seen: only with it was a stamp written by the policy.
+ANNOTATION_SEAL = "tradingengine.io/seal"
 PLANE_KEY = "tradingengine.io/plane"
 PLANE_EDGE = "edge"
 

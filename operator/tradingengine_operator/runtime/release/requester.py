@@ -25,10 +25,8 @@ class Requester:
 
 async def requester_of(p: Pass) -> Requester:
     """Who last changed the specification; where nobody stamps it, the program that did, by its own word."""
-    stamp = (p.seen.engine["metadata"].get("annotations") or {}).get(names.ANNOTATION_REQUESTED_BY, "")
-    if stamp and await _in_force(p):
-        return Requester(stamp, stamped=True)
-    return Requester(_manager(p.seen.engine))
+    stamp = await _stamp(p, names.ANNOTATION_REQUESTED_BY)
+    return Requester(stamp, stamped=True) if stamp else Requester(_manager(p.seen.engine))
 
 
 async def command_for(p: Pass, state: ReleaseState) -> Command | Unreadable | None:
@@ -37,28 +35,37 @@ async def command_for(p: Pass, state: ReleaseState) -> Command | Unreadable | No
     Of one that was done already nobody asks who gave it.
     """
     command = command_of(p.seen.engine)
-    stamp = (p.seen.engine["metadata"].get("annotations") or {}).get(names.ANNOTATION_COMMAND_BY, "")
-    if command is None or command.id in state.commands or not stamp or not await _in_force(p):
+    if command is None or command.id in state.commands:
         return command
-    return replace(command, by=stamp[:256])
+    stamp = await _stamp(p, names.ANNOTATION_COMMAND_BY)
+    return replace(command, by=stamp[:256]) if stamp else command
 
 
-async def _in_force(p: Pass) -> bool:
-    """Whether the policy and its binding are there: without them a person may write the annotation."""
+async def _stamp(p: Pass, annotation: str) -> str:
+    """What the policy wrote there, empty when it may have been anybody: before, beside or after the policy."""
+    written = p.seen.engine["metadata"].get("annotations") or {}
+    stamp, seal = written.get(annotation, ""), written.get(names.ANNOTATION_SEAL, "")
+    return str(stamp) if stamp and seal and seal == await _seal(p) else ""
+
+
+async def _seal(p: Pass) -> str:
+    """The seal of the policy that is in force; empty without the policy or its binding."""
     name = p.tools.requester_policy
     if not name:
-        return False
+        return ""
+    found = []
     try:
         for kind in (kinds.MUTATING_POLICY, kinds.MUTATING_BINDING):
-            if await p.tools.client.get(kind, "", name) is None:
-                logger.warning(
-                    "%s %s is gone: who asks for a release, and who commands one, is no longer stamped", kind.kind, name
-                )
-                return False
+            found.append(await p.tools.client.get(kind, "", name))
+            if found[-1] is None:
+                words = "who asks for a release, and who commands one, is no longer stamped"
+                logger.warning("%s %s is gone: %s", kind.kind, name, words)
+                return ""
     except ApiError as error:
         logger.warning("admission policy %s cannot be read: %s", name, error.message)
-        return False
-    return True
+        return ""
+    policy = found[0] or {"metadata": {}}
+    return str((policy["metadata"].get("annotations") or {}).get(names.ANNOTATION_SEAL, ""))
 
 
 def _manager(engine: Manifest) -> str:

@@ -12,7 +12,7 @@ from tradingengine_operator.flows.state import Placed
 from tradingengine_operator.plan import kinds
 
 from .rig import Bench
-from .test_records import stamped
+from .test_records import SEAL, stamped
 from .test_release_analysis import holding
 
 pytestmark = pytest.mark.unit
@@ -91,7 +91,8 @@ async def test_a_command_names_the_user_only_while_the_policy_that_stamps_is_the
     stamped(bench, "ravi@desk", *kept)
     bench.engine = bench.operator()
     say(bench, id="1", act="pause", release=2)
-    bench.api.objects[KIND, "desk"]["metadata"]["annotations"][names.ANNOTATION_COMMAND_BY] = "asha@desk"
+    written = {names.ANNOTATION_COMMAND_BY: "asha@desk", names.ANNOTATION_SEAL: SEAL}
+    bench.api.objects[KIND, "desk"]["metadata"]["annotations"].update(written)
     await bench.turn()
     assert bench.status["release"]["command"]["by"] == by
 

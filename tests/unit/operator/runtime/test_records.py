@@ -16,6 +16,7 @@ from .test_release_trouble import running
 
 pytestmark = pytest.mark.unit
 POLICY = "te-system-te-tradingengine-requester"
+SEAL = "kX3v9wq0"
 
 
 def noted(bench: Bench, number: int, annotation: str) -> dict[str, Any]:
@@ -29,9 +30,11 @@ def stamped(bench: Bench, user: str, *kept: kinds.Kind) -> None:
     """An engine that the policy stamped; the policy's objects of these kinds are there."""
     bench.requester_policy = POLICY
     for kind in kept:
-        bench.api.put({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": POLICY}})
+        metadata = {"name": POLICY, "annotations": {names.ANNOTATION_SEAL: SEAL}}
+        bench.api.put({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata})
     engine: Manifest = bench.api.objects["TradingEngine", "desk"]
-    engine["metadata"].setdefault("annotations", {})[names.ANNOTATION_REQUESTED_BY] = user
+    written = {names.ANNOTATION_REQUESTED_BY: user, names.ANNOTATION_SEAL: SEAL}
+    engine["metadata"].setdefault("annotations", {}).update(written)
 
 
 async def test_a_record_holds_what_was_asked_for_and_how_the_programs_are_set_up() -> None:
@@ -102,6 +105,18 @@ async def test_a_record_names_the_user_only_while_the_policy_that_stamps_is_ther
     record = parse_record(bench.api.objects["ConfigMap", "desk-release-1"])
     found = record.requester if record.requester_from == "admission" else "person"
     assert (found, record.requester_from) == requester
+
+
+@pytest.mark.parametrize("seal", ["", "guessed"])
+async def test_a_name_that_was_written_before_the_policy_was_there_is_not_believed(seal: str) -> None:
+    bench = Bench()
+    stamped(bench, "the-boss", kinds.MUTATING_POLICY, kinds.MUTATING_BINDING)
+    bench.api.objects["TradingEngine", "desk"]["metadata"]["annotations"][names.ANNOTATION_SEAL] = seal
+    bench.engine = bench.operator()
+    await bench.settle()
+    record = parse_record(bench.api.objects["ConfigMap", "desk-release-1"])
+    assert record.requester_from == "fieldManager"
+    assert record.requester != "the-boss"
 
 
 async def test_a_policy_that_cannot_be_read_holds_up_no_release() -> None:
