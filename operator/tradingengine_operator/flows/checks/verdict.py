@@ -58,4 +58,4 @@ class VerdictCheck:
         )
         count = str(look.seconds[kind].canary.bad)
         shown = BUILT_IN[self.policy.name].query
-        return Finding(Word.FAILING, look.at, f"{words} (the prober's log has it)", words, count, "0", shown)
+        return Finding(Word.FAILING, look.at, words, words, count, "0", shown)
