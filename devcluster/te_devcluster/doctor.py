@@ -72,6 +72,7 @@ HOST_TOOLS = (
 
 TEST_TOOLS = (
     HostTool("chromium", ("chromium", "--version"), "chromium"),
+    HostTool("chromium-headless-shell", ("chromium-headless-shell", "--version"), "chromium-headless-shell"),
     HostTool("shellcheck", ("shellcheck", "--version"), "shellcheck"),
 )
 

@@ -115,6 +115,7 @@ SUITES: tuple[Suite, ...] = (
             "tests/integration/conftest.py",
             "tests/integration/desk",
             "tests/integration/servers.py",
+            "tests/measured.py",
             "tests/suites/desk",
         ),
     ),

@@ -20,6 +20,7 @@ from tradingengine.storage import streams
 
 from tests.integration.kit import plain_client, wait_until
 from tests.integration.servers import free_port
+from tests.measured import unmeasured
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a-token-for-tests-only"
@@ -35,9 +36,10 @@ def place(**changes: Any) -> dict[str, Any]:
 class EdgeProcess:
     """`te edge` in a process of its own, on a folder and a Redis."""
 
-    def __init__(self, folder: Path, redis_url: str, **settings: str) -> None:
-        """`settings` are variables of the environment beside those that every edge needs."""
+    def __init__(self, folder: Path, redis_url: str, *, counted: bool = True, **settings: str) -> None:
+        """`settings` are variables of the environment beside those that every edge needs; `counted` for coverage."""
         self._settings = settings
+        self._inherited = dict(os.environ) if counted else unmeasured(os.environ)
         self.state_dir = folder / "state"
         self.redis_url = redis_url
         self.control_port, self.console_port = free_port(), free_port()
@@ -50,7 +52,7 @@ class EdgeProcess:
     def start(self) -> None:
         """Start it; `ready` waits."""
         environment = {
-            **os.environ,
+            **self._inherited,
             "PYTHONPATH": str(ROOT / "apps"),
             "TE_COMPONENT": "edge",
             "TE_RELEASE": "7",

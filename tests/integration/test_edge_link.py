@@ -230,7 +230,7 @@ async def test_a_drained_edge_is_idle_and_keeps_new_risk_in_the_stream(edge: Edg
 
 
 async def test_kills_in_the_middle_of_trading_lose_and_double_nothing(tmp_path: Path, redis_url: str) -> None:
-    edge = EdgeProcess(tmp_path, redis_url)
+    edge = EdgeProcess(tmp_path, redis_url, counted=False)
     chance = random.Random(7)
     sent: list[str] = []
     try:

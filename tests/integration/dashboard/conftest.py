@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.integration.dashboard.fake_api import TOKEN
-from tests.integration.dashboard.pages import ARGUMENTS, CHROMIUM, Site, running_site
+from tests.integration.dashboard.pages import ARGUMENTS, HEADLESS, Site, running_site
 from tests.integration.dashboard.world import World
 
 DESKTOP = (1440, 900)
@@ -59,9 +59,9 @@ def site(world: World) -> Iterator[Site]:
 # asynchronous test of another module could start one.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
+    """Debian's Chromium without windows; the one that people use is tried by `test_engine.py`."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=HEADLESS, args=ARGUMENTS)
         yield browser
         browser.close()
 

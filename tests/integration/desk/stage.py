@@ -18,6 +18,7 @@ from te_devcluster.commands import wait_until
 from te_devcluster.contexts import frontend
 
 from tests.integration.servers import free_port
+from tests.measured import unmeasured
 
 ROOT = Path(__file__).resolve().parents[3]
 FRONTEND = Path("apps/tradingengine/dashboard/frontend")
@@ -60,7 +61,7 @@ class RunningDesk:
         self.temporary.mkdir(parents=True)
         self._out, self._err = folder / "stdout", folder / "stderr"
         environment = {
-            **os.environ,
+            **unmeasured(os.environ),
             "PYTHONPATH": f"{ROOT}/operator:{ROOT}/apps:{ROOT}/devcluster",
             "TMPDIR": str(self.temporary),
             "PATH": f"{instead}:{os.environ['PATH']}" if instead else os.environ["PATH"],
