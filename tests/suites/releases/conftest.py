@@ -39,7 +39,7 @@ def stage(cluster_up: Kubectl, reused: bool) -> Iterator[Stage]:
 @pytest.fixture
 def desk(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The same, at rest before and after; what the cluster says of a test that failed is kept."""
-    stage.rest()
+    stage.rest(abort=True)
     before = request.session.testsfailed
     yield stage
     if request.session.testsfailed > before:
