@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from .check import JUDGED, PASSES, Check, Finding, Word
 from .checks.alive import Alive
@@ -50,12 +51,16 @@ class Held:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The candidate with its counters moved on; whether it may advance now; why it is held, or why it must go."""
+    """The candidate as it is to be stored; whether it may advance now; why it is held, or why it must go.
+
+    `counts` are the counters of its checks, of which the candidate has those that are worth a write.
+    """
 
     candidate: Candidate
     good: bool
     failure: Failure | None = None
     held: Held | None = None
+    counts: dict[str, CheckCount] = field(default_factory=dict)
 
 
 def checks_of(policy: Policy) -> tuple[Check, ...]:
@@ -66,7 +71,7 @@ def checks_of(policy: Policy) -> tuple[Check, ...]:
 
 
 def analyse(candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime) -> Analysis:
-    """Of a candidate that has weight. Counters change only with the verdict: a steady good state writes nothing.
+    """Of a candidate that has weight. Counters are `seen.counts`; where nobody keeps them, those of the candidate.
 
     Every check has its turn and its own counters, so that one that fails hides no other.
     """
@@ -77,23 +82,21 @@ def analyse(candidate: Candidate, seen: ReleaseObservation, policy: Policy, now:
     candidate, failure = _judge_readiness(candidate, slot, policy, now)
     if failure is not None:
         return _given_up(candidate, seen, failure)
-    counts: dict[str, CheckCount] = {}
-    judged = []
+    counts = dict(seen.counts) if seen.counts is not None else tally(candidate, seen, policy, now, candidate.checks)
+    judged, counted = [], replace(candidate, checks=counts)
     for check in checks_of(policy):
-        finding = check.look(candidate, seen, policy, now)
-        found = _count(check, finding, candidate, policy, now)
+        finding = check.look(counted, seen, policy, now)
+        found = _judge(check, finding, counts.get(check.name, CheckCount()), candidate, policy, now)
         if found.failure is not None:
             found = replace(found, failure=replace(found.failure, check=check.name, query=finding.query))
         judged.append(found)
-        if found.count != CheckCount():
-            counts[check.name] = found.count
-    candidate = candidate if counts == candidate.checks else replace(candidate, checks=counts)
+    candidate = _stored(candidate, counts, policy, now)
     failures = [found.failure for found in judged if found.failure is not None]
     if failures:
         return _given_up(candidate, seen, _together(failures))
     held = sorted((found.held for found in judged if found.held is not None), key=_said_first)
     good = slot.complete and not slot.unreached and all(found.good for found in judged)
-    return Analysis(candidate, good, held=held[0] if held else None)
+    return Analysis(candidate, good, held=held[0] if held else None, counts=counts)
 
 
 def _given_up(candidate: Candidate, seen: ReleaseObservation, failure: Failure) -> Analysis:
@@ -177,40 +180,121 @@ def _judge_readiness(
 
 @dataclass(frozen=True)
 class _Judged:
-    """What one check's finding means: its counters moved on, and whether it lets the release go on."""
+    """What one check's finding means: whether it lets the release go on, why it is held, or why it must go."""
 
-    count: CheckCount
     good: bool = False
     failure: Failure | None = None
     held: Held | None = None
 
 
-def _count(check: Check, finding: Finding, candidate: Candidate, policy: Policy, now: datetime) -> _Judged:
-    """What a finding does to a check's counters, and whether a limit or budget is passed."""
-    before = candidate.checks.get(check.name, CheckCount())
+def tally(
+    candidate: Candidate,
+    seen: ReleaseObservation,
+    policy: Policy,
+    now: datetime,
+    before: Mapping[str, CheckCount],
+) -> dict[str, CheckCount]:
+    """Counters of each check after this look, those that count anything; `before` are those after the last one."""
+    counted = replace(candidate, checks=dict(before))
+    found = {
+        check.name: _count(check, check.look(counted, seen, policy, now), before.get(check.name), candidate, now)
+        for check in checks_of(policy)
+    }
+    return {name: count for name, count in found.items() if count != CheckCount()}
+
+
+def _count(
+    check: Check, finding: Finding, before: CheckCount | None, candidate: Candidate, now: datetime
+) -> CheckCount:
+    """What a finding does to a check's counters."""
+    before = before or CheckCount()
     clear = replace(before, silent_since=None, both_since=None)
     match finding.word:
+        case Word.GOOD | Word.NOT_APPLICABLE | Word.FEW:
+            return CheckCount()
+        case Word.EARLY:
+            return before
+        case Word.FAILING:
+            return _one_more(check, finding, clear)
+        case Word.BOTH_FAILING:
+            return replace(clear, both_since=before.both_since or now)
+        case Word.NO_DATA | Word.NO_SERVER:
+            return replace(clear, silent_since=_silent_since(finding, before, candidate, now))
+    return clear
+
+
+def _one_more(check: Check, finding: Finding, count: CheckCount) -> CheckCount:
+    last = count.failed_at
+    if last is not None and 0 <= (finding.at - last).total_seconds() < SPACING_SECONDS:
+        return count
+    # One that is held although it must go counts no further.
+    return replace(count, failures=min(count.failures + 1, check.failure_limit), failed_at=finding.at)
+
+
+def _silent_since(finding: Finding, before: CheckCount, candidate: Candidate, now: datetime) -> datetime | None:
+    """Its budget begins when people were first sent there: the Gateway has accepted a weight."""
+    accepted = candidate.step_started_at
+    if accepted is None and candidate.step == 0:
+        return None
+    if before.silent_since is not None:
+        return before.silent_since
+    since = now - timedelta(seconds=finding.missing)
+    return max(since, accepted) if accepted is not None and candidate.step == 0 else since
+
+
+def _stored(candidate: Candidate, counts: dict[str, CheckCount], policy: Policy, now: datetime) -> Candidate:
+    """With the counters that are worth a write: a canary with little traffic would have one each few seconds.
+
+    Others are stored with whatever is; an operator that takes over in between counts on from those.
+    """
+    known = candidate.checks
+    if any(_is_news(known.get(name), counts.get(name), policy, now) for name in known.keys() | counts.keys()):
+        return replace(candidate, checks=counts)
+    return candidate
+
+
+def _is_news(stored: CheckCount | None, newest: CheckCount | None, policy: Policy, now: datetime) -> bool:
+    """Whether a budget has begun that people are told of, or what was stored is true no more."""
+    stored, newest = stored or CheckCount(), newest or CheckCount()
+    if not _same(stored.both_since, newest.both_since) or newest.failures < stored.failures:
+        return True
+    since = newest.silent_since
+    said = since is not None and (now - since).total_seconds() >= min(SAID_AFTER_SECONDS, policy.no_data_budget / 2)
+    return not _same(stored.silent_since, since) and (said or stored.silent_since is not None)
+
+
+def _same(stored: datetime | None, newest: datetime | None) -> bool:
+    """Whether two times are the same; what is stored is rounded."""
+    if stored is None or newest is None:
+        return stored is newest
+    return abs((stored - newest).total_seconds()) < SPACING_SECONDS
+
+
+def _judge(
+    check: Check, finding: Finding, count: CheckCount, candidate: Candidate, policy: Policy, now: datetime
+) -> _Judged:
+    """What a finding means, and whether a limit or budget is passed; the counters have it already."""
+    low = Held("LowTraffic", finding.low) if finding.low else None
+    match finding.word:
         case Word.GOOD | Word.NOT_APPLICABLE:
-            return _Judged(CheckCount(), good=finding.word in PASSES)
-        case Word.OPEN | Word.EARLY:
-            return _Judged(clear if finding.word is Word.OPEN else before)
+            return _Judged(good=finding.word in PASSES, held=low)
         case Word.FEW:
             began = candidate.step_started_at
             said = began is not None and (now - began).total_seconds() >= SAID_AFTER_SECONDS
-            return _Judged(CheckCount(), held=Held("LowTraffic", finding.holding, now=False) if said else None)
+            return _Judged(held=low or (Held("LowTraffic", finding.holding, now=False) if said else None))
         case Word.LOW_TRAFFIC:
-            return _Judged(clear, held=Held("LowTraffic", finding.holding))
+            return _Judged(held=Held("LowTraffic", finding.holding))
         case Word.BROKEN:
-            return _Judged(clear, held=Held("CheckBroken", finding.holding, failing=True))
+            return _Judged(held=Held("CheckBroken", finding.holding, failing=True))
         case Word.PROVED:
-            return _Judged(clear, failure=_failure(check, finding))
+            return _Judged(failure=_failure(check, finding))
         case Word.FAILING:
-            return _failing(check, finding, clear)
+            return _failing(check, finding, count)
         case Word.BOTH_FAILING:
-            both = replace(clear, both_since=before.both_since or now)
-            return _both_failing(finding, both, candidate, policy, now)
+            return _both_failing(finding, count, candidate, policy, now)
         case Word.NO_DATA | Word.NO_SERVER:
-            return _silent(finding, before, candidate, policy, now)
+            return _silent(finding, count, candidate, policy, now)
+    return _Judged(held=low)
 
 
 def _failure(check: Check, finding: Finding) -> Failure:
@@ -218,17 +302,11 @@ def _failure(check: Check, finding: Finding) -> Failure:
 
 
 def _failing(check: Check, finding: Finding, count: CheckCount) -> _Judged:
-    last = count.failed_at
-    over = count.failures >= check.failure_limit
-    if last is not None and not over and 0 <= (finding.at - last).total_seconds() < SPACING_SECONDS:
-        return _Judged(count)
-    # One that is held although it must go counts no further: each number would be stored.
-    counted = count if over else replace(count, failures=count.failures + 1, failed_at=finding.at)
-    if counted.failures < check.failure_limit:
-        return _Judged(counted)
-    times = "1 sample" if counted.failures == 1 else f"{counted.failures} samples without a good one between them"
+    if count.failures < check.failure_limit:
+        return _Judged()
+    times = "1 sample" if count.failures == 1 else f"{count.failures} samples without a good one between them"
     failure = _failure(check, finding)
-    return _Judged(counted, failure=replace(failure, message=f"{finding.message}, in {times}"))
+    return _Judged(failure=replace(failure, message=f"{finding.message}, in {times}"))
 
 
 def _both_failing(finding: Finding, count: CheckCount, candidate: Candidate, policy: Policy, now: datetime) -> _Judged:
@@ -236,9 +314,9 @@ def _both_failing(finding: Finding, count: CheckCount, candidate: Candidate, pol
     if candidate.at_once or (now - since).total_seconds() < budget:
         both = f"{finding.holding}, and of the stable release too"
         message = f"{both}: {_held_since(since, budget, candidate)}"
-        return _Judged(count, held=Held("BothFailing", message, failing=True))
+        return _Judged(held=Held("BothFailing", message, failing=True))
     message = f"{finding.message}; the stable release failed as well, so that it was held for {budget:g} s"
-    return _Judged(count, failure=Failure("BothFailing", message, finding.value, finding.limit))
+    return _Judged(failure=Failure("BothFailing", message, finding.value, finding.limit))
 
 
 def _held_since(since: datetime, budget: float, candidate: Candidate) -> str:
@@ -249,17 +327,15 @@ def _held_since(since: datetime, budget: float, candidate: Candidate) -> str:
     return f"held since {render_time(since)}" + ("" if candidate.at_once else f", {budget:g} s at most")
 
 
-def _silent(finding: Finding, before: CheckCount, candidate: Candidate, policy: Policy, now: datetime) -> _Judged:
-    """Evidence is missing. Its budget begins when people were first sent there: the Gateway has accepted a weight."""
-    count = replace(before, both_since=None)
-    if candidate.step_started_at is None and candidate.step == 0:
-        return _Judged(replace(count, silent_since=None))
+def _silent(finding: Finding, count: CheckCount, candidate: Candidate, policy: Policy, now: datetime) -> _Judged:
+    """Evidence is missing, for as long as the counter says."""
+    since = count.silent_since
+    if since is None:
+        return _Judged()
     reason = "MetricsUnavailable" if finding.word is Word.NO_SERVER else "NoData"
-    since = before.silent_since or now
     silent, budget = (now - since).total_seconds(), policy.no_data_budget
-    count = replace(count, silent_since=since)
     if candidate.at_once or silent < budget:
         message = f"{finding.holding}: {_held_since(since, budget, candidate)}"
-        return _Judged(count, held=Held(reason, message) if silent >= SAID_AFTER_SECONDS else None)
+        return _Judged(held=Held(reason, message) if silent >= SAID_AFTER_SECONDS else None)
     message = f"{finding.message}, for {silent:.0f} s; the limit is {budget:g} s"
-    return _Judged(count, failure=Failure(reason, message, f"{silent:.0f}s", f"{budget:g}s"))
+    return _Judged(failure=Failure(reason, message, f"{silent:.0f}s", f"{budget:g}s"))

@@ -62,6 +62,10 @@ class Finding:
     value: str | None = None
     limit: str | None = None
     query: str | None = None
+    #: For how many seconds evidence is missing already.
+    missing: float = 0.0
+    #: That the weight brings too few requests, in words: said whatever was found of them.
+    low: str = ""
 
 
 class Check(Protocol):

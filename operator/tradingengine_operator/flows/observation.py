@@ -11,7 +11,7 @@ from tradingengine_operator.plan.routes import RouteObservation
 from .calendar import Session
 from .command import Command, Unreadable
 from .look import Look
-from .state import Schema
+from .state import CheckCount, Schema
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ class ReleaseObservation:
     """The world of one engine's release; `migration` is the candidate's Job, `contraction` the stable release's.
 
     `look` is what a candidate with weight is judged by. `judged` is for how
-    many seconds the candidate's hold was judged since its `held` was stored, by a clock that never jumps; by
+    many seconds the candidate's hold was judged since its `held` was stored, by a clock that never jumps; `counts` are
+    the counters of its checks after this look, None where nobody keeps them; by
     `clock_jump` seconds the wall clock went another way than that one since the last look.
 
     `template_hash` is what this operator renders of what is asked for, which is `requested`; where a record stands in
@@ -174,6 +175,7 @@ class ReleaseObservation:
     contraction: MigrationObservation = MigrationObservation()
     look: Look | None = None
     judged: float = 0.0
+    counts: Mapping[str, CheckCount] | None = None
     clock_jump: float = 0.0
     requested: str = ""
     turn: bool = True

@@ -24,6 +24,7 @@ from .policy import Policy, of_run
 from .probing import is_waited_for, probing_itself, without_prober
 from .rollback import pinned, still_warm, takes_back, warm_again
 from .state import (
+    CLOCK_SET_SECONDS,
     COUNTED_TIMES,
     Candidate,
     Leaving,
@@ -43,8 +44,6 @@ from .window import MARKET_OPEN, open_gate, start_gate
 MIGRATION_RETRY_SECONDS = 60.0
 #: The judged part of a hold is stored after a fifth of it, within these bounds: more may be lost with the operator.
 STORED_PART, STORED_LEAST, STORED_MOST = 0.2, 5.0, 60.0
-#: The clocks of a machine drift and are slewed; what is more was set.
-CLOCK_SET_SECONDS = 2.0
 TOO_FEW_PODS = Held(
     "TooFewPods",
     "the next step needs as many ready pods as the stable release has by now: held until they are ready",
@@ -340,7 +339,8 @@ def _holding(state: ReleaseState, judged: Analysis, seen: ReleaseObservation, po
         if seen.judged < least:
             return Move(state, held=held)
         learnt = seen.look.learnt() if seen.look is not None else candidate.evidence
-        stored = replace(candidate, held=candidate.held + seen.judged, evidence=learnt)
+        held_for = candidate.held + seen.judged
+        stored = replace(candidate, held=held_for, evidence=learnt, checks=judged.counts)
         return Move(advanced(state, candidate=stored), held=held)
     if not _as_many_as_stable(state, candidate, seen):
         return Move(state, held=judged.held or TOO_FEW_PODS)

@@ -354,10 +354,11 @@ def advanced(state: ReleaseState, **changes: Any) -> ReleaseState:
 
 
 def only_held(before: ReleaseState, after: ReleaseState) -> bool:
-    """Whether nothing but the judged seconds moved on: worth a status, and not worth a copy of it."""
+    """Whether nothing but the judged seconds and counters moved on: worth a status, and not worth a copy of it."""
     if before.candidate is None or after.candidate is None:
         return False
-    held = replace(before.candidate, held=after.candidate.held, evidence=after.candidate.evidence)
+    newest = after.candidate
+    held = replace(before.candidate, held=newest.held, evidence=newest.evidence, checks=newest.checks)
     return replace(before, serial=after.serial, candidate=held) == after
 
 
@@ -370,6 +371,8 @@ COUNTED_TIMES = (
 )
 
 
+#: The clocks of a machine drift and are slewed; what is more was set.
+CLOCK_SET_SECONDS = 2.0
 #: The clocks of two nodes are so far apart at most, when both are right.
 APART_SECONDS = 2.0
 

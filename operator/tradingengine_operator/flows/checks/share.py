@@ -29,6 +29,10 @@ GROSS_ANSWERS, GROSS_SHARE = 5, 0.5
 TIMES_STABLE, ABOVE_STABLE = 2.0, 0.2
 #: So many requests that should have come within the budget and did not are none either.
 DUE_REQUESTS = 10
+#: No request for so many times as long as there is between two on average: one of 150 such times comes by chance.
+GAPS = 5.0
+#: After so many seconds it is known how many requests the stable release gets.
+KNOWN_SECONDS = 10.0
 #: What is lacking is said in parts of what is needed, so that the words seldom change.
 LACKING_PARTS = 5
 _WORST_FIRST = (
@@ -101,7 +105,13 @@ class ShareCheck:
         if self.policy.required:
             findings += [self._of_component(look, part) for part in names.SLOT_COMPONENTS]
             findings.append(self._of_clients(look, candidate, policy))
-        return min(findings, key=lambda found: _WORST_FIRST.index(found.word), default=self._nothing(look))
+        worst = min(findings, key=lambda found: _WORST_FIRST.index(found.word), default=self._nothing(look))
+        known = self.policy.required and look.watched >= KNOWN_SECONDS and self._lacks(look)
+        return replace(worst, low=_low(look, candidate, policy)) if known else worst
+
+    def _lacks(self, look: Look) -> bool:
+        """Whether this step needs more requests of some component."""
+        return any(look.counted(self.name, part) < self.policy.min_samples for part in names.SLOT_COMPONENTS)
 
     def _nothing(self, look: Look) -> Finding:
         return Finding(Word.NOT_APPLICABLE, look.at)
@@ -151,7 +161,7 @@ class ShareCheck:
             if look.watched < FRESH_SECONDS:
                 return Finding(Word.EARLY, look.at)
             silent = f"no request to the {component} was counted for {FRESH_SECONDS:g} s"
-            return Finding(Word.NO_DATA, look.at, silent, silent)
+            return Finding(Word.NO_DATA, look.at, silent, silent, missing=min(idle, look.watched))
         lacking = self.policy.min_samples - look.counted(self.name, component)
         if lacking <= 0:
             return Finding(Word.GOOD, look.at)
@@ -188,18 +198,39 @@ class ShareCheck:
             return Finding(Word.GOOD if asked else Word.FEW, look.at, words, words)
         if look.watched < FRESH_SECONDS:
             return Finding(Word.EARLY, look.at)
-        share = candidate.weight / FULL
-        due = look.stable_rate * share / (1 - share) * policy.no_data_budget if share < 1 else 0.0
-        if 0 < due < DUE_REQUESTS:
-            words = (
-                f"a weight of {candidate.weight / 10:g} % brings fewer than {DUE_REQUESTS} requests in"
-                f" {policy.no_data_budget:g} s: the release is held until it has been judged. Wait, or raise the weight"
-            )
-            return Finding(Word.LOW_TRAFFIC, look.at, words, words)
+        low, due = _low(look, candidate, policy), _due(look, candidate, policy)
+        if idle < _patience(due, policy):
+            return Finding(Word.OPEN, look.at)
+        if low:
+            return Finding(Word.LOW_TRAFFIC, look.at, low, low)
         expected = (
             f", about {due:.0f} were due in {policy.no_data_budget:g} s" if due else ", of the stable release neither"
         )
-        return Finding(Word.NO_DATA, look.at, f"no request was counted{expected}", "too few requests were counted")
+        words = "too few requests were counted"
+        missing = min(idle, look.watched)
+        return Finding(Word.NO_DATA, look.at, f"no request was counted{expected}", words, missing=missing)
+
+
+def _low(look: Look, candidate: Candidate, policy: Policy) -> str:
+    """That the weight brings too few requests for some to come at all times; empty when it brings enough."""
+    if look.probed or not 0 < _due(look, candidate, policy) < DUE_REQUESTS:
+        return ""
+    return (
+        f"a weight of {candidate.weight / 10:g} % brings fewer than {DUE_REQUESTS} requests in"
+        f" {policy.no_data_budget:g} s: the release is held until it has been judged. Wait, or raise the weight"
+    )
+
+
+def _due(look: Look, candidate: Candidate, policy: Policy) -> float:
+    """Requests of clients that its weight should bring within the budget, by what the stable release gets."""
+    share = candidate.weight / FULL
+    return look.stable_rate * share / (1 - share) * policy.no_data_budget if share < 1 else 0.0
+
+
+def _patience(due: float, policy: Policy) -> float:
+    """For how many seconds no request may come by chance, when so many are due within the budget."""
+    gap = policy.no_data_budget / due if due else 0.0
+    return min(policy.no_data_budget / 2, max(FRESH_SECONDS, GAPS * gap))
 
 
 def _is_gross(trials: Trials) -> bool:

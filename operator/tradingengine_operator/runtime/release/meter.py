@@ -160,7 +160,9 @@ class IdleWatch:
             of_stable += second.stable.all if source == CLIENT else 0
         if self._looked is not None and tick > self._looked:
             past = tick - self._looked
-            self.stable_rate += (of_stable / past - self.stable_rate) * min(1.0, past / RATE_SECONDS)
+            self.stable_rate += (of_stable / past - self.stable_rate) * min(
+                1.0, past / min(RATE_SECONDS, tick - self._begun)
+            )
         self._looked = tick
         self.watched = tick - self._begun
         asked = [(part, source) for part in names.SLOT_COMPONENTS for source in SOURCES]

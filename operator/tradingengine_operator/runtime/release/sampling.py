@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tradingengine_operator.api import Slot
 from tradingengine_operator.builders import names
 from tradingengine_operator.clients.prometheus import Asked
-from tradingengine_operator.flows.analysis import was_judged
+from tradingengine_operator.flows.analysis import tally, was_judged
 from tradingengine_operator.flows.checks.alive import FRESH_SECONDS
 from tradingengine_operator.flows.look import Look, Second, kind_of
 from tradingengine_operator.flows.observation import ReleaseObservation
 from tradingengine_operator.flows.pod_observation import is_ready, of_component
 from tradingengine_operator.flows.policy import CheckPolicy, Policy
 from tradingengine_operator.flows.sequential import Evidence, learn, load_evidence
-from tradingengine_operator.flows.state import Candidate, Placed, ReleaseState, Stage
+from tradingengine_operator.flows.state import (
+    CLOCK_SET_SECONDS,
+    Candidate,
+    CheckCount,
+    Placed,
+    ReleaseState,
+    Stage,
+    moved_by,
+    not_to_come,
+)
 from tradingengine_operator.runtime.reconcile.children import pod_address
 from tradingengine_operator.runtime.reconcile.context import Pass
 from tradingengine_operator.runtime.release.meter import IdleWatch, Meter
@@ -25,6 +34,8 @@ from tradingengine_operator.samples import OwnAnswer, OwnValue, Reading, Trials
 
 #: A pod that lets the control API wait for so long does not answer.
 CONTROL_SECONDS = 1.0
+#: The operator's own requests begin before clients' are missing, so that their answer is there by then.
+OWN_REQUEST_SECONDS = FRESH_SECONDS - 1.0
 #: Looks come each second; after a longer gap nobody knows what went on in it.
 GAP_SECONDS = 5.0
 _Mark = tuple[int, int, float]
@@ -107,6 +118,36 @@ class Learner:
         self._mark, self._evidence = None, {}
 
 
+@dataclass
+class Tally:
+    """Counters of the candidate's checks: as they were stored when this process began, moved on with each look.
+
+    They are stored only when that is worth a write (`flows/analysis.py`).
+    """
+
+    _release: int | None = None
+    _counts: dict[str, CheckCount] = field(default_factory=dict)
+
+    def look(
+        self, state: ReleaseState, seen: ReleaseObservation, policy: Policy, now: datetime
+    ) -> dict[str, CheckCount]:
+        """Counters after this look, of the state as it was stored."""
+        candidate = not_to_come(state, now).candidate
+        if candidate is None:
+            return {}
+        if self._release != candidate.release:
+            self._release, self._counts = candidate.release, dict(candidate.checks)
+        elif abs(seen.clock_jump) >= CLOCK_SET_SECONDS:
+            by = timedelta(seconds=seen.clock_jump)
+            self._counts = {name: moved_by(count, by) for name, count in self._counts.items()}
+        self._counts = tally(candidate, seen, policy, now, self._counts)
+        return dict(self._counts)
+
+    def forget(self) -> None:
+        """Nothing is judged."""
+        self._release, self._counts = None, {}
+
+
 class Sampler:
     """Completes an observation with what only matters while a candidate has weight."""
 
@@ -116,6 +157,7 @@ class Sampler:
         self._meter = Meter()
         self._idle = IdleWatch()
         self._learner = Learner()
+        self._tally = Tally()
 
     async def complete(
         self, p: Pass, state: ReleaseState, seen: ReleaseObservation, policy: Policy
@@ -127,15 +169,18 @@ class Sampler:
         if candidate is None or stable is None or candidate.weight == 0:
             self._judged.look(None, tick, judged=False)
             self._learner.forget()
+            self._tally.forget()
             self._meter, self._idle = Meter(), IdleWatch()
             return seen
         seen = replace(seen, look=await self._look(p, candidate, stable, policy))
-        judged = was_judged(candidate, seen, policy, p.tools.clock())
-        return replace(seen, judged=self._judged.look(candidate, tick, judged=judged))
+        looked = p.tools.clock()
+        counts = self._tally.look(state, seen, policy, looked)
+        judged = was_judged(replace(candidate, checks=counts), seen, policy, looked)
+        return replace(seen, judged=self._judged.look(candidate, tick, judged=judged), counts=counts)
 
     async def _look(self, p: Pass, candidate: Candidate, stable: Placed, policy: Policy) -> Look:
         at = p.tools.clock()
-        own = self._idle.unasked(FRESH_SECONDS) if policy.check("error-rate") is not None else []
+        own = self._idle.unasked(OWN_REQUEST_SECONDS) if policy.check("error-rate") is not None else []
         reading, mute, stable_mute, answers = await asyncio.gather(
             _read(p, candidate, stable, policy, at),
             _mute(p, candidate.slot),

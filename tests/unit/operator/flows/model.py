@@ -41,7 +41,7 @@ from tradingengine_operator.flows.state import Candidate, ReleaseState, Schema, 
 from tradingengine_operator.plan.routes import RouteObservation
 from tradingengine_operator.runtime.release.meter import REQUESTS as ALL
 from tradingengine_operator.runtime.release.meter import IdleWatch
-from tradingengine_operator.runtime.release.sampling import ClockWatch, JudgedTime, Learner
+from tradingengine_operator.runtime.release.sampling import OWN_REQUEST_SECONDS, ClockWatch, JudgedTime, Learner, Tally
 from tradingengine_operator.samples import OwnAnswer, OwnValue, Trials
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -134,6 +134,7 @@ class WorldModel:
     watch: JudgedTime = field(default_factory=JudgedTime)
     idle: IdleWatch = field(default_factory=IdleWatch)
     learner: Learner = field(default_factory=Learner)
+    tally: Tally = field(default_factory=Tally)
     clock: ClockWatch = field(default_factory=ClockWatch)
     migrations_fail: bool = False
     #: What the migrations of a release say, by the hash of its templates; contract Jobs by release.
@@ -221,6 +222,7 @@ class WorldModel:
     def restart(self) -> None:
         """The operator is another process, which remembers nothing."""
         self.watch, self.clock, self.idle, self.learner = JudgedTime(), ClockWatch(), IdleWatch(), Learner()
+        self.tally = Tally()
 
     def wall(self) -> datetime:
         """What the operator's clock says."""
@@ -243,11 +245,13 @@ class WorldModel:
         if candidate is None or stable is None or not candidate.weight:
             self.watch.look(None, tick, judged=False)
             self.learner.forget()
+            self.tally.forget()
             self.idle = IdleWatch()
             return seen
         seen = replace(seen, look=self._look(candidate, stable.release, policy, tick))
-        judged = was_judged(candidate, seen, policy, self.wall())
-        return replace(seen, judged=self.watch.look(candidate, tick, judged=judged))
+        counts = self.tally.look(state, seen, policy, self.wall())
+        judged = was_judged(replace(candidate, checks=counts), seen, policy, self.wall())
+        return replace(seen, judged=self.watch.look(candidate, tick, judged=judged), counts=counts)
 
     def _look(self, candidate: Candidate, stable: int, policy: Policy, tick: float) -> Look:
         look = Look(
@@ -461,7 +465,7 @@ class WorldModel:
 
     def _own(self, release: int, idle: IdleWatch) -> dict[str, OwnAnswer]:
         """The operator's own requests, where no client asks."""
-        return {part: OwnAnswer(self.own.get((release, part), 200)) for part in idle.unasked(FRESH_SECONDS)}
+        return {part: OwnAnswer(self.own.get((release, part), 200)) for part in idle.unasked(OWN_REQUEST_SECONDS)}
 
 
 def total(weights: Mapping[Slot, int]) -> int:

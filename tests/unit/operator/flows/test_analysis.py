@@ -60,7 +60,7 @@ def verdict_of(world: WorldModel) -> Verdict:
 
 def failures_of(world: WorldModel, check: str) -> int:
     """Failing samples of a check that count."""
-    return candidate_of(world).checks.get(check, CheckCount()).failures
+    return world.tally._counts.get(check, CheckCount()).failures
 
 
 def canary(world: WorldModel, component: str) -> ComponentModel:

@@ -106,7 +106,6 @@ def test_errors_above_the_limit_withdraw_after_the_failure_limit() -> None:
     world.turn()
     first = world.state().candidate
     assert first is not None
-    assert first.checks["error-rate"].failures == 1
     world.now += timedelta(seconds=0.2)
     world.turn()
     assert world.state().candidate == first, "a sample of the same second counts once"
@@ -128,7 +127,6 @@ def test_good_seconds_forget_the_bad_one() -> None:
     world.rates[2] = "0"
     before = world.state().candidate
     assert before is not None
-    assert before.checks["error-rate"].failures == 1
     world.hold_on(4)
     candidate = world.state().candidate
     assert candidate is not None
@@ -148,7 +146,7 @@ def test_errors_that_the_stable_release_has_too_hold_it() -> None:
 def test_no_sample_holds_for_the_budget_and_then_withdraws(no_server: bool, reason: str) -> None:
     world = releasing()
     world.no_server, world.default_rate = no_server, None
-    late = 0 if no_server else 2  # requests were counted a second ago
+    late = 0 if no_server else -1  # the last request was counted a second ago
     begun = world.now + timedelta(seconds=late)
     for _ in range(30 + late):
         held = world.turn().held

@@ -120,9 +120,13 @@ _ASKED: tuple[tuple[names.SlotComponent, str, int], ...] = (
 
 @dataclass
 class FakePrometheus:
-    """Shares of failed requests by release, of a thousand requests of each component a look; none means no request."""
+    """Shares of failed requests by release, of a thousand requests of each component a look; none means no request.
+
+    `sizes` says how many requests a look, where they are not a thousand.
+    """
 
     rates: dict[int, str] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)
     #: Components that no client asks.
     idle: set[str] = field(default_factory=set)
     #: Numbers of the user's queries, by check and release.
@@ -144,7 +148,7 @@ class FakePrometheus:
         for release in asked.releases.values():
             for part in names.SLOT_COMPONENTS:
                 value = self.rates.get(release)
-                grown = 0 if value is None or part in self.idle else 1000
+                grown = 0 if value is None or part in self.idle else self.sizes.get(release, 1000)
                 bad = round(grown * Decimal(value or "0"))
                 for what, more in (("requests", grown), ("failed", bad), ("answered", grown), ("prompt", grown)):
                     key = Series(what, release, part, "client", f"{part}-{release}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from tradingengine_operator.flows.state import Candidate, Placed, Stage
+from tradingengine_operator.samples import OwnValue
 
 from .fake_api import Manifest
 from .rig import Bench
@@ -133,6 +134,41 @@ async def test_a_long_hold_costs_one_write_a_minute() -> None:
     assert 4 <= len(made) <= 5, made
     assert all("status" in write for write in made), "the record's copy of the state need not follow"
     assert 250 <= candidate_of(bench).held <= 300
+
+
+async def test_a_check_that_goes_up_and_down_costs_no_write_each_time() -> None:
+    checks = [{"name": "mine", "query": "x", "max": "1"}]
+    bench = await holding({**LONG, "steps": [{"weight": 10, "hold": "1h"}, {"weight": 100}], "checks": checks})
+    begun, writes = bench.now, len(bench.api.writes)
+    for number in range(60):
+        bench.prometheus.own = {("mine", 2): OwnValue(2.0 if number % 2 else 0.5), ("mine", 1): OwnValue(0.5)}
+        await bench.turn()
+    assert candidate_of(bench).weight == 100
+    assert writes_a_minute(bench, begun, writes) <= 2
+
+
+@pytest.mark.parametrize(("every", "beside"), [(3, 0), (25, 3)])
+async def test_a_canary_with_little_traffic_costs_no_write_for_each_request(every: int, beside: int) -> None:
+    bench = await holding({**LONG, "steps": [{"weight": 10, "hold": "1h"}, {"weight": 100}]})
+    for _ in range(9):
+        await bench.turn()
+    bench.prometheus.sizes = {2: 1} if beside == 0 else {1: 1, 2: 1}
+    begun, held, writes = bench.now, candidate_of(bench).held, len(bench.api.writes)
+    for number in range(140):  # a request each six, or each fifty seconds, beside a stable release with few as well
+        for release, often in ((1, beside or 1), (2, every)):
+            bench.prometheus.rates.pop(release, None)
+            if number % often == 0:
+                bench.prometheus.rates[release] = "0"
+        await bench.turn()
+        if number == 40:  # by now it is known how little there is
+            begun, held, writes = bench.now, candidate_of(bench).held, len(bench.api.writes)
+    made = writes_a_minute(bench, begun, writes)
+    assert made <= 2, f"{made:.1f} writes a minute; judged {candidate_of(bench).held - held:.0f} s"
+
+
+def writes_a_minute(bench: Bench, begun: datetime, writes: int) -> float:
+    """How many writes there were since."""
+    return (len(bench.api.writes) - writes) / ((bench.now - begun).total_seconds() / 60)
 
 
 async def test_an_operator_that_comes_back_holds_on_instead_of_promoting_by_one_sample() -> None:
