@@ -45,8 +45,8 @@ class Metrics:
         )
         self._overdue = Gauge(
             names.HTTP_OVERDUE,
-            "Requests that have taken the program longer than a second and have no answer yet.",
-            (*names.IDENTITY, "source"),
+            "Requests that have taken the program longer than so many seconds and have no answer yet.",
+            (*names.IDENTITY, "source", "than"),
             registry=self.registry,
         )
         self._opened = Counter(
@@ -73,11 +73,13 @@ class Metrics:
     def expect_requests(self) -> None:
         """This process answers requests: from now on a scrape says how many are overdue, none included."""
 
-        def count_of(source: str) -> None:
-            self._overdue.labels(*self._identity, source).set_function(lambda: self._in_flight.overdue(source))
+        def count_of(source: str, than: float) -> None:
+            gauge = self._overdue.labels(*self._identity, source, f"{than:g}")
+            gauge.set_function(lambda: self._in_flight.overdue(source, than))
 
         for source in SOURCES:
-            count_of(source)
+            for than in names.OVERDUE_BOUNDS:
+                count_of(source, than)
 
     def begin_request(self, *, source: str) -> InFlight:
         """Count a client's request as it arrives: a slot is drained when this number stands still."""

@@ -39,5 +39,8 @@ PROBE_HEADER: Final = b"x-te-probe"
 OVERDUE_SECONDS: Final = 1.0
 """A request that takes the program longer is overdue; where a release is judged, no limit of latency is below it."""
 
+OVERDUE_BOUNDS: Final = (OVERDUE_SECONDS, 2.5, 5.0, 10.0)
+"""The limits of latency that a release may be judged by, in seconds: how many requests are over each is told."""
+
 DURATION_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds."""

@@ -60,11 +60,9 @@ class RequestsInFlight:
         """It was answered, or given up."""
         self._requests.discard(request)
 
-    def overdue(self, source: str) -> int:
-        """How many of a source have taken the program longer than a second, and still do."""
-        return sum(
-            1 for request in self._requests if request.source == source and request.seconds > names.OVERDUE_SECONDS
-        )
+    def overdue(self, source: str, than: float = names.OVERDUE_SECONDS) -> int:
+        """How many of a source have taken the program longer than so many seconds, and still do."""
+        return sum(1 for request in self._requests if request.source == source and request.seconds > than)
 
 
 SOURCES: Final = ("client", "probe")

@@ -65,7 +65,7 @@ def built_in_query(asked: Asked) -> str:
         "failed": f'tradingengine_http_requests_total{{{own},code=~"5.."}}',
         "answered": f"{seconds}_count{{{own}}}",
         "prompt": f'{seconds}_bucket{{{own},le=~"{_bound(asked.request_bound)}"}}',
-        "overdue": f"tradingengine_http_requests_overdue{{{own}}}",
+        "overdue": f'tradingengine_http_requests_overdue{{{own},than=~"{_bound(asked.request_bound)}"}}',
         "orders": f"tradingengine_orders_total{{{people}}}",
         "rejected": f'tradingengine_orders_total{{{people},outcome=~"refused|failed"}}',
         "timed": f"{orders}_count{{{own}}}",

@@ -11,8 +11,6 @@ from tradingengine_operator.flows.look import CLIENT, GATEWAY, PROBES, SOURCES, 
 from tradingengine_operator.flows.policy import CheckPolicy
 from tradingengine_operator.samples import Reading, Trials
 
-#: Longer than this a request is overdue by the programs' own count.
-OVERDUE_SECONDS = 1.0
 #: Over so many seconds the stable release's requests are counted for its rate.
 RATE_SECONDS = 30.0
 #: All requests, whichever checks are on.
@@ -40,13 +38,13 @@ class Meter:
     def look(self, reading: Reading, checks: Iterable[CheckPolicy], canary: int, stable: int) -> dict[str, Second]:
         """What came in by kind of request, of both releases."""
         found = _by_pod(reading, {canary, stable})
-        bounds = {REQUESTS: None} | {check.name: check.bound for check in checks if check.query is None}
-        bounds |= {WRONG: None} if PROBES in bounds else {}
+        counted = [REQUESTS, *(check.name for check in checks if check.query is None)]
+        counted += [WRONG] if PROBES in counted else []
         came: dict[str, Second] = {}
         now: dict[tuple[str, _Key], Trials] = {}
-        for name, bound in bounds.items():
+        for name in counted:
             for key, values in found.items():
-                total = _total(name, bound, values)
+                total = _total(name, values)
                 if total is None or (name == REQUESTS and key[2] == GATEWAY):
                     continue
                 now[name, key] = total
@@ -88,7 +86,7 @@ def _by_pod(reading: Reading, releases: set[int]) -> dict[_Key, dict[str, float]
     return found
 
 
-def _total(check: str, bound: float | None, found: Mapping[str, float]) -> Trials | None:
+def _total(check: str, found: Mapping[str, float]) -> Trials | None:
     """All and bad requests that a pod has counted for a check, None when it counts nothing for it."""
     match check:
         case "requests" if "requests" in found:
@@ -96,8 +94,8 @@ def _total(check: str, bound: float | None, found: Mapping[str, float]) -> Trial
         case "error-rate" if "requests" in found:
             return Trials(int(found["requests"]), int(found.get("failed", 0)))
         case "latency-p95" if "answered" in found:
-            # One that becomes overdue counts then, and not again when it ends: together the two never fall.
-            overdue = int(found.get("overdue", 0)) if bound is None or bound <= OVERDUE_SECONDS else 0
+            # One that takes longer than the limit counts then, and not again when it ends: together they never fall.
+            overdue = int(found.get("overdue", 0))
             slow = int(found["answered"] - found.get("prompt", 0))
             return Trials(int(found["answered"]) + overdue, slow + overdue)
         case "order-reject-rate" if "orders" in found:

@@ -42,6 +42,19 @@ def test_a_request_is_overdue_once_it_takes_longer_than_a_second_and_until_its_e
     assert requests.overdue("client") == 0
 
 
+def test_requests_that_hang_are_told_by_each_limit_that_a_release_may_have() -> None:
+    clock = Clock()
+    metrics = Metrics(component="api")
+    metrics._in_flight = RequestsInFlight(clock)
+    metrics.expect_requests()
+    metrics.begin_request(source="client")
+    seen = []
+    for seconds in (0.9, 0.2, 1.5, 2.5, 5.0):
+        clock.now += seconds
+        seen.append([value(metrics, OVERDUE, source="client", than=than) for than in ("1", "2.5", "5", "10")])
+    assert seen == [[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
+
+
 def test_the_clock_stands_while_the_client_is_waited_for() -> None:
     clock = Clock()
     request = InFlight("client", clock)
@@ -69,6 +82,11 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, {**identity, **labels})
 
 
+def overdue(metrics: Metrics, source: str) -> float | None:
+    """Requests that have taken longer than a second."""
+    return value(metrics, OVERDUE, source=source, than="1")
+
+
 async def test_a_request_that_hangs_is_seen_while_it_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     metrics = Metrics(component="api", release="7", slot="a")
@@ -88,15 +106,15 @@ async def test_a_request_that_hangs_is_seen_while_it_hangs(monkeypatch: pytest.M
         """Taken at once."""
 
     app = RequestMetrics(hang, metrics)
-    assert (value(metrics, OVERDUE, source="client"), value(metrics, OVERDUE, source="probe")) == (0, 0)
+    assert (overdue(metrics, "client"), overdue(metrics, "probe")) == (0, 0)
     request = asyncio.create_task(app(scope_of((b"x-te-probe", b"1")), receive, send))
     await entered.wait()
     clock.now += 1.5
-    assert (value(metrics, OVERDUE, source="client"), value(metrics, OVERDUE, source="probe")) == (0, 1)
-    assert f'{OVERDUE}{{component="api",release="7",slot="a",source="probe"}} 1.0' in metrics.render().decode()
+    assert (overdue(metrics, "client"), overdue(metrics, "probe")) == (0, 1)
+    assert f'{OVERDUE}{{component="api",release="7",slot="a",source="probe",than="1"}} 1.0' in metrics.render().decode()
     release.set()
     await request
-    assert value(metrics, OVERDUE, source="probe") == 0
+    assert value(metrics, OVERDUE, source="probe", than="1") == 0
 
 
 async def test_a_request_that_is_cancelled_is_no_longer_in_flight() -> None:
@@ -113,11 +131,11 @@ async def test_a_request_that_is_cancelled_is_no_longer_in_flight() -> None:
     request = asyncio.create_task(RequestMetrics(hang, metrics)(scope_of(), nothing, nothing))
     await entered.wait()
     clock.now += 2
-    assert value(metrics, OVERDUE, source="client") == 1
+    assert value(metrics, OVERDUE, source="client", than="1") == 1
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
-    assert value(metrics, OVERDUE, source="client") == 0
+    assert value(metrics, OVERDUE, source="client", than="1") == 0
 
 
 async def test_a_slow_client_makes_no_release_slow() -> None:
@@ -133,12 +151,12 @@ async def test_a_slow_client_makes_no_release_slow() -> None:
 
     async def receive() -> dict[str, Any]:
         clock.now += 5
-        overdue.append(value(metrics, OVERDUE, source="client"))
+        overdue.append(value(metrics, OVERDUE, source="client", than="1"))
         return parts.pop(0)
 
     async def send(message: Any) -> None:
         clock.now += 7
-        overdue.append(value(metrics, OVERDUE, source="client"))
+        overdue.append(value(metrics, OVERDUE, source="client", than="1"))
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         while (await receive())["more_body"]:
@@ -163,7 +181,7 @@ async def test_what_an_application_waits_for_after_the_body_is_its_own_time() ->
     async def receive() -> dict[str, Any]:
         if seen:
             clock.now += 3
-            seen.append(value(metrics, OVERDUE, source="client"))
+            seen.append(value(metrics, OVERDUE, source="client", than="1"))
         else:
             seen.append(0)
         return {"type": "http.request", "body": b"", "more_body": False}

@@ -368,6 +368,8 @@ def test_the_query_asks_for_both_releases_of_one_engine_alone() -> None:
     assert query.count(engine) == query.count("tradingengine_") + 2, "a Prometheus may hold series of other engines"
     assert query.count('release=~"1|7"') == query.count("tradingengine_")
     assert r'le=~"1|1\\.0"' in query
+    slow = built_in_query(replace(ASKED, request_bound=2.5))
+    assert r'than=~"2\\.5|2\\.5"' in slow, "what hangs is counted by the limit that was asked for"
     assert own_query(ASKED.queries["queue"], ASKED, "b") == 'depth{slot="b",release="7"}'
     assert own_query("$namespaces $engine $other", ASKED, "a") == "$namespaces desk $other"
 

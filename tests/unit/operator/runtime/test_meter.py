@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
 
@@ -123,6 +124,15 @@ def test_the_gateway_counts_each_of_its_names_from_nothing_and_adds_no_requests_
     found = look(("requests", 2, old, 903.0), ("failed", 2, old, 100.0), ("requests", 2, new, 4.0))
     assert found == {kind: Second(Trials(7))}
     assert look(("requests", 2, new, 9.0), ("failed", 2, new, 5.0)) == {kind: Second(Trials(5, 5))}
+
+
+def test_requests_that_hang_count_under_a_longer_limit_too() -> None:
+    checks = [replace(check, bound=2.5) if check.name == "latency-p95" else check for check in CHECKS]
+    meter, bad = Meter(), 0
+    for late in (0.0, *[50.0] * 30):  # fifty requests hang for half a minute
+        found = reading(("answered", 2, "p1", 900.0), ("prompt", 2, "p1", 900.0), ("overdue", 2, "p1", late))
+        bad += meter.look(found, checks, 2, 1)["latency-p95/api/client"].canary.bad
+    assert bad == 50
 
 
 def test_programs_that_do_not_count_overdue_requests_are_judged_by_those_that_end() -> None:
