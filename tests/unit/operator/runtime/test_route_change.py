@@ -200,7 +200,11 @@ async def test_paused_in_the_middle_of_a_change_says_what_is_in_force() -> None:
     bench.ask(host="new.localhost", paused=True, api={"replicas": {"min": 3, "max": 6}})
     await turns(bench, 2)
     assert attached(bench) == (["web"], [HOST])
-    assert applied(bench) == {"spec.host": (HOST, "Paused"), "spec.api.replicas.min": ("2", "Paused")}
+    assert applied(bench) == {
+        "spec.host": (HOST, "Paused"),
+        "spec.api.replicas.min": ("2", "Paused"),
+        "spec.api.replicas.max": (None, "Paused"),
+    }
     bench.ask(api={"replicas": {"min": 3, "max": 6}})
     await turns(bench, 2)
     assert applied(bench) == {}
