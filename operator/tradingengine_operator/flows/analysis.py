@@ -248,14 +248,16 @@ def _stored(candidate: Candidate, counts: dict[str, CheckCount], policy: Policy,
     Others are stored with whatever is; an operator that takes over in between counts on from those.
     """
     known = candidate.checks
-    if any(_is_news(known.get(name), counts.get(name), policy, now) for name in known.keys() | counts.keys()):
-        return replace(candidate, checks=counts)
+    lasting = {check.name for check in checks_of(policy) if check.lasting}
+    for name in known.keys() | counts.keys():
+        stored, newest = known.get(name, CheckCount()), counts.get(name, CheckCount())
+        if _is_news(stored, newest, policy, now) or (name in lasting and newest.failures != stored.failures):
+            return replace(candidate, checks=counts)
     return candidate
 
 
-def _is_news(stored: CheckCount | None, newest: CheckCount | None, policy: Policy, now: datetime) -> bool:
+def _is_news(stored: CheckCount, newest: CheckCount, policy: Policy, now: datetime) -> bool:
     """Whether a budget has begun that people are told of, or what was stored is true no more."""
-    stored, newest = stored or CheckCount(), newest or CheckCount()
     if not _same(stored.both_since, newest.both_since) or newest.failures < stored.failures:
         return True
     since = newest.silent_since

@@ -83,5 +83,9 @@ class Check(Protocol):
     def failure_limit(self) -> int:
         """How many failing samples without a good one between them withdraw."""
 
+    @property
+    def lasting(self) -> bool:
+        """Whether a failing sample counts for so long that an operator that takes over must know it: it is stored."""
+
     def look(self, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime) -> Finding:
         """Its finding from the newest look."""

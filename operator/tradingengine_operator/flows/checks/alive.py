@@ -27,6 +27,7 @@ class Alive:
     name: str = ALWAYS_ON
     reason: str = "Unresponsive"
     failure_limit: int = 2
+    lasting: bool = False
 
     def look(self, candidate: Candidate, seen: ReleaseObservation, policy: Policy, now: datetime) -> Finding:
         """Whether every ready pod answers, and every component was scraped in the last seconds."""

@@ -21,6 +21,7 @@ class OwnCheck:
     """A query of the user's."""
 
     policy: CheckPolicy
+    lasting: bool = False
     reason: str = "CheckFailed"
 
     @property

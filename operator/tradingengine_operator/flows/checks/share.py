@@ -77,6 +77,7 @@ class ShareCheck:
     """One built-in check."""
 
     policy: CheckPolicy
+    lasting: bool = False
 
     @property
     def name(self) -> str:

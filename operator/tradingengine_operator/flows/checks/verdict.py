@@ -30,6 +30,7 @@ class VerdictCheck:
     #: No check of the user's can have this name.
     name: str = "probes/wrong"
     reason: str = "WrongAnswer"
+    lasting: bool = True
 
     @property
     def failure_limit(self) -> int:
