@@ -98,6 +98,12 @@ async def test_bad_release_is_withdrawn(rig: Rig) -> None:
         spec = await spec_of(rig, version="0.2.0")
         await rig.apply(**spec | {"rollout": spec["rollout"] | {"match": match}})
         await rig.until_phase("Withdrawn")
+
+        async def gone() -> bool:
+            return not rig.stage.of("api", "b")
+
+        # The record and the events are written after the phase.
+        await rig.until("the canary's pods are gone", gone)
         state = await rig.state()
         assert state.withdrawn is not None
         assert (state.withdrawn.reason, state.withdrawn.value, state.withdrawn.limit) == ("ErrorRate", "0.5000", "0.01")
@@ -113,11 +119,6 @@ async def test_bad_release_is_withdrawn(rig: Rig) -> None:
         events = {entry["reason"]: entry["message"] for entry in told}
         for words in (condition["message"], events["ReleaseWithdrawn"]):
             assert f"(check error-rate, value 0.5000, limit 0.01, at {noted['at']}); query: {noted['query']}" in words
-
-        async def gone() -> bool:
-            return not rig.stage.of("api", "b")
-
-        await rig.until("the canary's pods are gone", gone)
         route = await rig.client.get(kinds.ROUTE, rig.namespace, "desk")
         assert route is not None
         assert {rule["name"] for rule in route["spec"]["rules"]} == {
