@@ -27,6 +27,9 @@ from .alive import FRESH_SECONDS
 GROSS_ANSWERS, GROSS_SHARE = 5, 0.5
 #: A release fails on its own account above twice the stable release's share, or that and a fifth.
 TIMES_STABLE, ABOVE_STABLE = 2.0, 0.2
+#: Checks of how soon answers come. Where the stable release is late with so many of its own, the machine has too little
+#: to give, and new pods feel it the most: that is no fault of theirs.
+_OF_TIME, WIDESPREAD = frozenset({"latency-p95", "order-latency", "probes"}), 0.1
 #: So many requests that should have come within the budget and did not are none either.
 DUE_REQUESTS = 10
 #: No request for so many times as long as there is between two on average: one of 150 such times comes by chance.
@@ -120,18 +123,27 @@ class ShareCheck:
     def _of_kind(self, look: Look, kind: str, evidence: Evidence, second: Second) -> Finding:
         if not self.policy.required and min(evidence.seen, evidence.beside) < self.policy.min_samples:
             return Finding(Word.NOT_APPLICABLE, look.at)
-        both = _about_as_much(evidence.canary.share, evidence.stable.share, self.policy.share)
+        both = self._both(evidence.canary.share, evidence.stable.share)
         if self._is_proved(evidence):
             return self._bad(Word.BOTH_FAILING if both else Word.PROVED, kind, evidence, second, look.at)
         canary, stable = second.canary, second.stable
         if _is_gross(canary):
             share = stable.bad / stable.all if stable.all else 0.0
-            both = _about_as_much(canary.bad / canary.all, share, self.policy.share)
+            both = self._both(canary.bad / canary.all, max(share, evidence.stable.share) if self._of_time else share)
             return self._bad(Word.BOTH_FAILING if both else Word.FAILING, kind, evidence, second, look.at)
         suspect = evidence.canary.share > self.policy.share and evidence.canary.bad >= 1
         if suspect and both:
             return self._bad(Word.BOTH_FAILING, kind, evidence, second, look.at)
         return Finding(Word.OPEN if suspect else Word.GOOD, look.at)
+
+    @property
+    def _of_time(self) -> bool:
+        return self.name in _OF_TIME
+
+    def _both(self, share: float, stable: float) -> bool:
+        """Whether the stable release fails as well, so that the new one is held and not withdrawn."""
+        widespread = self._of_time and stable >= WIDESPREAD and stable > self.policy.share
+        return widespread or _about_as_much(share, stable, self.policy.share)
 
     def _is_proved(self, evidence: Evidence) -> bool:
         worse = evidence.proved_worse and evidence.stands_above

@@ -143,6 +143,26 @@ def test_a_release_that_fails_by_far_goes_although_the_stable_one_fails_a_little
     assert verdict_of(world).reason == "ErrorRate"
 
 
+def test_a_machine_that_is_too_busy_for_both_holds_though_new_pods_feel_it_more() -> None:
+    world = holding()
+    world.slow |= {1: "0.3", 2: "0.75"}
+    for _ in range(20):
+        held = world.turn().held
+        assert held is not None
+        assert held.reason == "BothFailing"
+        world.go(1)
+    assert world.weights["b"] == 100, "no more weight meanwhile"
+    world.slow |= {1: "0", 2: "0"}
+    assert world.run(200).stable == Placed("b", 2)
+
+
+def test_a_release_that_is_late_by_far_goes_although_a_few_answers_of_the_stable_one_are() -> None:
+    world = holding()
+    world.slow |= {1: "0.08", 2: "0.75"}
+    world.hold_on(3)
+    assert verdict_of(world).reason == "Latency"
+
+
 def test_a_fault_of_both_holds_says_since_when_and_ends() -> None:
     world = holding()
     world.rates |= {1: "0.2", 2: "0.25"}
