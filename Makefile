@@ -149,7 +149,8 @@ coverage: venv ## branch coverage of the product by the last unit, integration a
 packages: ## install the Debian packages that tests and builds need and that are missing (root)
 	$(DEVCLUSTER) packages --tests
 
-# The whole product waits for pods more than it computes, so the other tests run beside it.
+# The whole product waits for pods more than it computes, so the other tests run beside it; they give way to it, since a
+# release is judged there by how soon it answers.
 .PHONY: test
 test: packages venv ## all of them: unit, integration, cluster, and e2e beside them (root)
 	$(BIN)/python -m te_demo refuse-if-up
@@ -160,7 +161,7 @@ test: packages venv ## all of them: unit, integration, cluster, and e2e beside t
 test-e2e:
 	@MAKEFLAGS= $(MAKE) --no-print-directory e2e 2>&1 | sed --unbuffered 's/^/e2e | /'
 test-others:
-	@MAKEFLAGS= $(MAKE) --no-print-directory unit frontend-test integration cluster coverage
+	@MAKEFLAGS= nice -n 10 $(MAKE) --no-print-directory unit frontend-test integration cluster coverage
 
 # Heavier than what every change needs: .ci/run runs those whose inputs changed since they last passed.
 SUITES := $(BIN)/python -m te_suites
